@@ -1,0 +1,1 @@
+"""Morula segments microscopy with few labels or none."""

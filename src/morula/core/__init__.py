@@ -1,0 +1,1 @@
+"""Types, errors, randomness, hashing, configuration: no torch, no image files."""

@@ -1,0 +1,53 @@
+"""What can go wrong for a user, each with the exit code that the command line gives it.
+
+An error names the file or key, what was found there, and what to do about it:
+
+>>> print(DataError("cells/a.png", "the file is empty (0 bytes)", "copy it again from the microscope"))
+cells/a.png: the file is empty (0 bytes). Fix: copy it again from the microscope.
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+
+__all__ = ["DataError", "MorulaError", "ResourceError", "TrainingError", "UsageError"]
+
+
+class MorulaError(Exception):
+    """Base of every error that is the world's fault and not a bug; never raised itself.
+
+    Args:
+        where: the file, folder or config key at fault.
+        found: what was found there, as a phrase without a full stop.
+        fix: what the user can do, as a phrase without a full stop.
+    """
+
+    exit_code = 1
+
+    def __init__(self, where: str | PathLike[str], found: str, fix: str) -> None:
+        self.where, self.found, self.fix = str(where), found, fix
+        super().__init__(f"{self.where}: {found}. Fix: {fix}.")
+
+
+class UsageError(MorulaError):
+    """A wrong option, config key or value: exit code 2."""
+
+    exit_code = 2
+
+
+class DataError(MorulaError):
+    """An image, label or table that cannot be used: exit code 3."""
+
+    exit_code = 3
+
+
+class ResourceError(MorulaError):
+    """Disk, memory, network or device gave out: exit code 4."""
+
+    exit_code = 4
+
+
+class TrainingError(MorulaError):
+    """Training diverged (a loss that is not finite): exit code 4, the last good checkpoint is kept."""
+
+    exit_code = 4
