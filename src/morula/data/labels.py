@@ -1,0 +1,59 @@
+"""Label images: whole numbers, 0 = background."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from morula.core.errors import DataError
+from morula.core.types import Array
+from morula.data.open import decode_image, read_header
+from morula.data.reading import Header
+
+__all__ = ["read_labels"]
+
+_LARGEST = np.iinfo(np.int32).max
+
+
+def read_labels(path: str | PathLike[str]) -> Array:
+    """Reads a label image or stack.
+
+    Three equal colour channels count as one. The indices of a coloured palette are the labels; a grey
+    palette gives its grey values. Labels stored as floats are refused even where they are whole, because
+    what wrote them may have interpolated.
+
+    Args:
+        path: a PNG, BMP or TIFF file.
+
+    Returns:
+        `(y, x)` or `(z, y, x)` int32, 0 = background.
+
+    Raises:
+        DataError: unreadable, JPEG, float, negative or too large values, or different colour channels.
+    """
+    path = Path(path)
+    header = read_header(path)
+    if path.suffix.lower() in {".jpg", ".jpeg"}:
+        raise DataError(path, "labels as JPEG, which blurs them", "save them as PNG or TIFF")
+    if header.dtype.kind == "f":
+        raise DataError(path, f"labels of type {header.dtype}", "save them as whole numbers (uint16)")
+    labels = _single_channel(path, decode_image(path, indices=True), header)
+    low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
+    if low < 0:
+        raise DataError(
+            path, f"negative labels (lowest {low})", "use 0 for background and 1, 2, ... for objects"
+        )
+    if high > _LARGEST:
+        raise DataError(path, f"the label {high}", f"number the objects 1, 2, ... up to {_LARGEST}")
+    return labels.astype(np.int32)
+
+
+def _single_channel(path: Path, array: Array, header: Header) -> Array:
+    if array.ndim == len(header.axes.spatial):
+        return array
+    if header.channels == ("red", "green", "blue") and (array == array[:1]).all():
+        return array[0]
+    found = f"{len(header.channels)} different channels ({', '.join(header.channels)})"
+    raise DataError(path, found, "save one channel that holds 0 for background and a number for each object")

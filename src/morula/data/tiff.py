@@ -1,0 +1,195 @@
+"""TIFF, OME-TIFF and ImageJ TIFF: images and stacks, with the pixel size where the file declares one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from tifffile import PHOTOMETRIC, TiffFile, TiffPage, TiffPageSeries
+
+from morula.core.errors import DataError
+from morula.core.types import Array, Axes
+from morula.data.pixel_size import channel_names, pixel_size
+from morula.data.reading import Header, reading
+
+__all__ = ["SUFFIXES", "decode", "header"]
+
+SUFFIXES = (".tif", ".tiff")
+RGB = ("red", "green", "blue")
+
+_PLAIN_STACK = "IQ"  # tifffile's letters for pages whose meaning the file does not say: sections
+_ALPHA = (1, 2)
+_COLOUR = {PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR}
+_GREY = {PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE}
+_ENDIAN: dict[str, Literal["little", "big"]] = {"<": "little", ">": "big"}
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How the stored array becomes `(c) z y x`.
+
+    Attributes:
+        stored: the array's shape without axes of size one.
+        axes: its axes, one letter each out of C, S, Z, Y, X.
+        page: the page that stands for all others.
+        keep: how many samples are left once alpha is dropped; 3 for an expanded palette.
+    """
+
+    stored: tuple[int, ...]
+    axes: str
+    page: TiffPage
+    keep: int
+
+    @property
+    def is_palette(self) -> bool:
+        return self.page.photometric == PHOTOMETRIC.PALETTE
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """Where each axis of the result, channels first, lies in the stored array."""
+        return tuple(self.axes.index(letter) for letter in "SCZYX" if letter in self.axes)
+
+
+def header(path: Path) -> Header:
+    """Size, type, channels and pixel size of a TIFF file.
+
+    Raises:
+        DataError: not a TIFF, several series, a time axis, or a pixel format that is not supported.
+    """
+    with _opened(path) as tif:
+        series = _series(path, tif)
+        layout = _layout(path, series)
+        channels = _channels(path, tif, layout)
+        stack = "Z" in layout.axes
+        sizes = tuple(layout.stored[layout.axes.index(letter)] for letter in "ZYX" if letter in layout.axes)
+        shape = (len(channels), *sizes) if len(channels) > 1 else sizes
+        axes = Axes(("c" if len(channels) > 1 else "") + ("zyx" if stack else "yx"))
+        dtype = np.dtype("uint8") if layout.is_palette else np.dtype(series.dtype)
+        return Header(shape, dtype, axes, channels, pixel_size(tif, layout.page, stack=stack))
+
+
+def decode(path: Path, *, indices: bool = False) -> Array:
+    """The pixels, axes as in the header, values as stored (where zero means white they are not inverted).
+
+    Args:
+        path: the file.
+        indices: keep the indices of a coloured palette, as label images have them, instead of its colours.
+
+    Raises:
+        DataError: the file is damaged or cut short.
+    """
+    with _opened(path) as tif:
+        series = _series(path, tif)
+        layout = _layout(path, series)
+        _check_whole(path, tif, series)
+        array = series.asarray().reshape(layout.stored).transpose(layout.order)
+        if layout.is_palette:
+            return _expand(array, np.asarray(layout.page.colormap), indices)
+        if "S" in layout.axes:
+            array = array[: layout.keep] if layout.keep > 1 else array[0]
+        return np.ascontiguousarray(array)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[TiffFile]:
+    # tifffile reports damage to its logger and reads on; `_check_whole` and the decoders raise instead.
+    logger = logging.getLogger("tifffile")
+    logger.addFilter(_quiet)
+    try:
+        with reading(path, "TIFF file"), TiffFile(path) as tif:
+            yield tif
+    finally:
+        logger.removeFilter(_quiet)
+
+
+def _quiet(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.CRITICAL
+
+
+def _series(path: Path, tif: TiffFile) -> TiffPageSeries:
+    if len(tif.series) == 1:
+        return tif.series[0]
+    shapes = ", ".join(f"{series.axes} {series.shape}" for series in tif.series[:4])
+    found = f"{len(tif.series)} image series ({shapes})"
+    raise DataError(path, found, "save the series to segment as a file of its own")
+
+
+def _layout(path: Path, series: TiffPageSeries) -> _Layout:
+    axes, shape = series.get_axes(squeeze=False), series.get_shape(squeeze=False)
+    sized = [(axis, size) for axis, size in zip(axes, shape, strict=True) if size > 1 or axis in "YX"]
+    names = "".join(axis for axis, _ in sized)
+    if "Z" not in names:
+        for letter in _PLAIN_STACK:
+            names = names.replace(letter, "Z", 1) if "Z" not in names else names
+    if not _is_supported(names):
+        raise _refused_axes(path, axes, shape)
+    page = series.keyframe
+    if page.photometric not in _COLOUR | _GREY | {PHOTOMETRIC.PALETTE}:
+        found = f"colours stored as {PHOTOMETRIC(page.photometric).name}"
+        raise DataError(path, found, "save it as grey or RGB")
+    return _Layout(tuple(size for _, size in sized), names, page, _samples(names, sized, page))
+
+
+def _is_supported(names: str) -> bool:
+    letters = set(names)
+    return len(letters) == len(names) and {"Y", "X"} <= letters <= set("CSZYX") and not {"C", "S"} <= letters
+
+
+def _refused_axes(path: Path, axes: str, shape: tuple[int, ...]) -> DataError:
+    found = f"axes {axes} with shape {' x '.join(map(str, shape))}"
+    times = dict(zip(axes, shape, strict=True)).get("T", 1)
+    if times > 1:
+        found += f": the t axis has {times} time points"
+        return DataError(path, found, "save each time point as a file of its own, with axes z, c, y, x only")
+    return DataError(path, found, "save an image or a stack with axes c, z, y, x only")
+
+
+def _samples(names: str, sized: list[tuple[str, int]], page: TiffPage) -> int:
+    if page.photometric in _COLOUR | {PHOTOMETRIC.PALETTE}:
+        return 3
+    stored = dict(zip(names, (size for _, size in sized), strict=True)).get("S", 1)
+    return stored - sum(int(extra) in _ALPHA for extra in page.extrasamples)
+
+
+def _channels(path: Path, tif: TiffFile, layout: _Layout) -> tuple[str, ...]:
+    if layout.is_palette or ("S" in layout.axes and layout.page.photometric in _COLOUR):
+        if layout.is_palette and "C" in layout.axes:
+            raise DataError(path, "several channels with a colour palette", "save the channels without one")
+        return RGB
+    if "C" in layout.axes:
+        return channel_names(tif, layout.stored[layout.axes.index("C")])
+    if layout.keep > 1:
+        return tuple(f"channel {number + 1}" for number in range(layout.keep))
+    return ("grey",)
+
+
+def _check_whole(path: Path, tif: TiffFile, series: TiffPageSeries) -> None:
+    """Refuses a file that ends before its last page or its last strip; tifffile would fill in zeros."""
+    size = tif.filehandle.size
+    len(tif.pages)
+    tif.filehandle.seek(tif.pages.next_page_offset or 0)
+    chained = int.from_bytes(tif.filehandle.read(tif.tiff.offsetsize), _ENDIAN[tif.byteorder])
+    ends = (
+        offset + count
+        for page in series.pages
+        if page is not None
+        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)
+    )
+    needed = max(chained, max(ends, default=0))
+    if needed > size:
+        found = f"cut short: {size:,} bytes of at least {needed:,}"
+        raise DataError(path, found, "copy it again from where it came")
+
+
+def _expand(array: Array, colormap: Array, indices: bool) -> Array:
+    """A palette image `(z, y, x)` or `(y, x)` as colours `(3, ...)`, or as label indices."""
+    colours = (colormap >> 8).astype(np.uint8)
+    if not indices:
+        return np.ascontiguousarray(colours[:, array])
+    used = colours[:, np.unique(array)]
+    return colours[0][array] if (used == used[0]).all() else np.ascontiguousarray(array)
