@@ -48,7 +48,7 @@ def load_records(
     skip_bad: bool = False,
     voxel: Voxel | None = None,
 ) -> tuple[list[Record], list[DataError]]:
-    """Opens all images and labels and reads each once to the last pixel, so that no later step meets a bad one.
+    """Opens all images and labels and reads each once to the last pixel: no later step meets a bad one.
 
     Args:
         images: an image file or a folder of them.

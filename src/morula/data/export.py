@@ -1,0 +1,155 @@
+"""Predictions as files that other programs open: label TIFF, table, COCO JSON, QuPath GeoJSON."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from morula.core.errors import DataError
+from morula.core.types import Array, Segmentation, Volume, Voxel
+from morula.data.coco import coco_document
+from morula.data.objects import ObjectTable, measure
+from morula.data.outlines import outlines
+from morula.data.whole import atomic_folder
+
+__all__ = ["COLUMNS", "VOLUME_COLUMNS", "write_prediction"]
+
+COLUMNS = (
+    "id", "class", "score", "area", "centroid_y", "centroid_x",
+    "bbox_y0", "bbox_x0", "bbox_y1", "bbox_x1", "touches_border",
+)  # fmt: skip
+VOLUME_COLUMNS = (*COLUMNS, "centroid_z", "bbox_z0", "bbox_z1")
+
+_REQUIRED = {"labels.tif", "objects.csv"}
+_WRITTEN = _REQUIRED | {"coco.json", "objects.geojson"}
+_COLOURS = ((0, 158, 115), (213, 94, 0), (0, 114, 178), (204, 121, 167), (230, 159, 0), (86, 180, 233))
+
+
+def write_prediction(folder: Path, segmentation: Segmentation, image: Volume) -> None:
+    """Writes the objects of one image into `folder`, all files or none.
+
+    `labels.tif` holds the labels (uint16, uint32 beyond 65,535 objects). `objects.csv` has one row an object,
+    with the columns `COLUMNS`, for volumes `VOLUME_COLUMNS`: centroids and boxes in pixels, boxes half-open,
+    `touches_border` 0 or 1, and `area` in um^2 (um^3) where the image has a pixel size, else in pixels
+    (voxels). For 2D images `coco.json` holds run lengths and scores, areas in pixels, and `objects.geojson`
+    the outlines for QuPath, the unit of the area in its name.
+
+    Args:
+        folder: where to write; an earlier prediction there is replaced, anything else is not touched.
+        segmentation: the objects.
+        image: the image they were found in.
+
+    Raises:
+        DataError: the folder holds files that are not a prediction of ours, or may not be written to.
+        ResourceError: the disk is full.
+        ValueError: the labels do not fit the image, or are not 1..N without gaps.
+    """
+    table = measure(segmentation.labels)
+    _check(segmentation, image, table)
+    _check_replaceable(folder)
+    areas, unit = _physical(table, image)
+    with atomic_folder(folder) as temporary:
+        _write_labels(temporary / "labels.tif", segmentation.labels, image.voxel)
+        _write_table(temporary / "objects.csv", segmentation, table, areas)
+        if segmentation.labels.ndim == 2:
+            _write_json(temporary / "coco.json", coco_document(Path(image.uri).name, segmentation, table))
+            _write_json(temporary / "objects.geojson", _geojson(segmentation, areas, unit))
+
+
+def _check(segmentation: Segmentation, image: Volume, table: ObjectTable) -> None:
+    if segmentation.labels.shape != image.spatial_shape:
+        raise ValueError(f"labels {segmentation.labels.shape} for an image {image.spatial_shape}")
+    if len(table) != len(segmentation.scores) or (table.id < 0).any():
+        raise ValueError(f"{len(table)} objects numbered up to {len(segmentation.scores)}: 1..N without gaps")
+
+
+def _check_replaceable(folder: Path) -> None:
+    if not folder.exists():
+        return
+    fix = "choose another folder with --out, or move it away"
+    if not folder.is_dir():
+        raise DataError(folder, "a file where the prediction's folder should be", fix)
+    names = {item.name for item in folder.iterdir()}
+    if names and not (_REQUIRED <= names <= _WRITTEN):
+        others = sorted(names - _WRITTEN) or sorted(names)
+        raise DataError(folder, f"it holds files that are not a prediction ({', '.join(others[:3])})", fix)
+
+
+def _physical(table: ObjectTable, image: Volume) -> tuple[Array, str]:
+    """Areas and their unit: um^2 or um^3 with a pixel size, else pixels or voxels."""
+    voxel = image.voxel
+    if len(image.spatial_shape) == 3:
+        if voxel is None or voxel.z is None:
+            return table.area, "voxels"
+        return table.area * (voxel.area * voxel.z / 1e9), "um^3"
+    return (table.area, "px^2") if voxel is None else (table.area * (voxel.area / 1e6), "um^2")
+
+
+def _write_labels(path: Path, labels: Array, voxel: Voxel | None) -> None:
+    dtype = np.uint16 if labels.max(initial=0) <= 65_535 else np.uint32
+    metadata: dict[str, Any] = {"axes": "ZYX" if labels.ndim == 3 else "YX"}
+    resolution: dict[str, Any] = {}
+    if voxel is not None:
+        resolution = {"resolution": (1e7 / voxel.x, 1e7 / voxel.y), "resolutionunit": "CENTIMETER"}
+        if voxel.z is not None and labels.ndim == 3:
+            metadata |= {"spacing": voxel.z / 1e3, "unit": "um"}
+    tifffile.imwrite(
+        path,
+        labels.astype(dtype),
+        photometric="minisblack",
+        compression="zlib",
+        metadata=metadata,
+        **resolution,
+    )
+
+
+def _write_table(path: Path, segmentation: Segmentation, table: ObjectTable, areas: Array) -> None:
+    volume = segmentation.labels.ndim == 3
+    plane = slice(1, None) if volume else slice(None)
+    columns: list[Array] = [
+        table.id,
+        np.array(segmentation.classes, dtype=object),
+        np.round(segmentation.scores.astype(np.float64), 6),
+        areas if areas.dtype.kind == "i" else np.round(areas, 6),
+        *np.round(table.centroid[:, plane], 3).T,
+        *table.start[:, plane].T,
+        *table.stop[:, plane].T,
+        table.touches_border.astype(int),
+    ]
+    if volume:
+        columns += [np.round(table.centroid[:, 0], 3), table.start[:, 0], table.stop[:, 0]]
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(VOLUME_COLUMNS if volume else COLUMNS)
+        writer.writerows(zip(*(column.tolist() for column in columns), strict=True))
+
+
+def _geojson(segmentation: Segmentation, areas: Array, unit: str) -> dict[str, Any]:
+    names = sorted(set(segmentation.classes))
+    colours = {name: list(_COLOURS[number % len(_COLOURS)]) for number, name in enumerate(names)}
+    features = []
+    for label, polygons in outlines(segmentation.labels).items():
+        name = segmentation.classes[label - 1]
+        single = len(polygons) == 1
+        score, area = float(segmentation.scores[label - 1]), float(areas[label - 1])
+        geometry = {
+            "type": "Polygon" if single else "MultiPolygon",
+            "coordinates": polygons[0] if single else polygons,
+        }
+        properties = {
+            "objectType": "detection",
+            "name": str(label),
+            "classification": {"name": name, "color": colours[name]},
+            "measurements": {"score": round(score, 6), f"area {unit}": round(area, 6)},
+        }
+        features.append({"type": "Feature", "geometry": geometry, "properties": properties})
+    return {"type": "FeatureCollection", "features": features}
+
+
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    path.write_text(json.dumps(document, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
