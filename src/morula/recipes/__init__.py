@@ -65,7 +65,12 @@ class Entry:
 
 
 RECIPES: Mapping[str, Entry] = {
-    "psm": Entry("2D cells and nuclei without labels (prior self-activation maps)", "morula.recipes.psm.recipe", False, "yx"),
+    "psm": Entry(
+        "2D cells and nuclei without labels (prior self-activation maps)",
+        "morula.recipes.psm.recipe",
+        False,
+        "yx",
+    ),
 }
 
 

@@ -58,7 +58,9 @@ def _device() -> Check:
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     if torch.cuda.is_available():
-        return Check("device", True, f"{torch.cuda.get_device_name()}, {cores} cores, PyTorch {torch.__version__}")
+        return Check(
+            "device", True, f"{torch.cuda.get_device_name()}, {cores} cores, PyTorch {torch.__version__}"
+        )
     return Check("device", True, f"no GPU; {cores} cores, PyTorch {torch.__version__}")
 
 
@@ -67,7 +69,9 @@ def _memory() -> Check:
         return Check("memory", True, "cannot be read on this system")
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
-    return Check("memory", total >= _ENOUGH_MEMORY_GB, f"{total:.0f} GB, {free:.0f} GB untouched (4 GB are enough)")
+    return Check(
+        "memory", total >= _ENOUGH_MEMORY_GB, f"{total:.0f} GB, {free:.0f} GB untouched (4 GB are enough)"
+    )
 
 
 def _disk(folder: Path) -> Check:
