@@ -86,9 +86,14 @@ def from_toml(path: Path) -> dict[str, Any]:
         raise UsageError(path, f"not valid TOML ({error})", "correct that line") from error
 
 
-def to_toml(config: Config) -> str:
-    """The config as TOML that can be edited and read back; each key's description stands above it."""
-    return "\n".join(_lines(config, "")) + "\n"
+def to_toml(config: Config, *, table: str = "") -> str:
+    """The config as TOML that can be edited and read back; each key's description stands above it.
+
+    Args:
+        config: any config.
+        table: name of the table that the text will stand in.
+    """
+    return "\n".join(_lines(config, table)) + "\n"
 
 
 def _value(text: str) -> Any:
