@@ -37,7 +37,7 @@ from morula.report import Plan as PlanText
 __all__ = ["report"]
 
 _MEASURES: Mapping[str, str] = {
-    "aji": "aggregated Jaccard index: overlap summed over all objects, with a price for missed and invented ones",
+    "aji": "aggregated Jaccard index: overlap over all objects, with a price for missed and invented ones",
     "pq": "panoptic quality: how many objects are found, times how well they fit",
     "ap50": "found objects over found, missed and invented ones, at half overlap",
     "dsb": "the same, averaged over stricter and stricter overlaps (0.5 to 0.95)",
@@ -260,8 +260,8 @@ def _trust(findings: Sequence[_Finding]) -> tuple[str, ...]:
         return ("No objects were found. Check the picture of each stage below to see where they are lost.",)
     weak = float(np.mean(every < 0.5))
     lines = [
-        f"{weak:.0%} of the objects have a confidence below 0.5; leave these out, or look at them, before counting. "
-        "The confidence says how sure the network is of itself. It is not a measured accuracy.",
+        f"{weak:.0%} of the objects have a confidence below 0.5; leave these out, or look at them, before you "
+        "count. The confidence says how sure the network is of itself. It is not a measured accuracy.",
     ]
     scored = [finding for finding in findings if finding.truth is not None]
     if len(scored) > 2:
