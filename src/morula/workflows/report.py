@@ -260,7 +260,7 @@ def _trust(findings: Sequence[_Finding]) -> tuple[str, ...]:
         return ("No objects were found. Check the picture of each stage below to see where they are lost.",)
     weak = float(np.mean(every < 0.5))
     lines = [
-        f"{weak:.0%} of the objects have a confidence below 0.5; leave these out, or look at them, before you "
+        f"{weak:.0%} of the objects have a confidence below 0.5; leave these out or check them before you "
         "count. The confidence says how sure the network is of itself. It is not a measured accuracy.",
     ]
     scored = [finding for finding in findings if finding.truth is not None]
