@@ -31,9 +31,9 @@ HERE = Path(__file__).parent
 HEAD = """\
 # Recipe psm on real images
 
-Made by `python benchmarks/psm/table.py --data DATA` from `results/`. No labels were used to train or to choose.
-Scores are means over all images of a set, ± the standard deviation over the seeds. BCData: mean F1 of positive and
-negative nuclei, pooled over images, within 12.5 and 6 pixels.
+Made by `python benchmarks/psm/table.py --data DATA` from `results/`. No labels were used to train or to
+choose. Scores are means over all images of a set, ± the standard deviation over the seeds. BCData: mean F1
+of positive and negative nuclei, pooled over images, within 12.5 and 6 pixels.
 """
 Scores = dict[str, float]
 

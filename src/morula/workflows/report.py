@@ -15,7 +15,7 @@ from morula.core.errors import DataError, MorulaError
 from morula.core.rng import Rng
 from morula.core.types import Array, Axes, Volume
 from morula.data import open_volume, read_labels
-from morula.metrics import bootstrap_interval
+from morula.metrics import bootstrap_mean
 from morula.recipes import load_recipe
 from morula.report import (
     Control,
@@ -203,11 +203,9 @@ def _scores(findings: Sequence[_Finding]) -> tuple[Score, ...]:
         return ()
     scores: list[Score] = []
     for index, (key, meaning) in enumerate(_MEASURES.items()):
-        values = np.array([row[key] for row in rows])
-        low, high = (
-            bootstrap_interval(values, Rng(0, "report").at(index)) if len(values) > 1 else (None, None)
-        )
-        scores.append(Score(key, float(values.mean()), low, high, meaning))
+        found = bootstrap_mean(np.array([row[key] for row in rows]), Rng(0, "report").at(index))
+        low, high = (found.low, found.high) if len(rows) > 1 else (None, None)
+        scores.append(Score(key, found.mean, low, high, meaning))
     return tuple(scores)
 
 
