@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -87,7 +87,7 @@ def console(quiet: bool) -> Console:
     return Console(stderr=True, quiet=quiet)
 
 
-def existing(resume: bool, overwrite: bool) -> str:
+def existing(resume: bool, overwrite: bool) -> Literal["continue", "resume", "overwrite"]:
     """What to do with a run that is there.
 
     Raises:
