@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 __all__ = ["file_sha256", "fingerprint"]
 
@@ -49,9 +50,9 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, PathLike):
         return str(cast("PathLike[str]", value))
     if isinstance(value, np.generic):
-        return value.item()
+        return cast("np.generic[Any]", value).item()
     if isinstance(value, np.ndarray):
-        array = np.ascontiguousarray(value)
+        array: npt.NDArray[Any] = np.ascontiguousarray(cast("npt.NDArray[Any]", value))
         return ["array", str(array.dtype), array.shape, hashlib.sha256(array.tobytes()).hexdigest()]
     if is_dataclass(value) and not isinstance(value, type):
         return _canonical(asdict(value))

@@ -2,7 +2,7 @@
 
 from morula.data.export import write_prediction
 from morula.data.folder import list_images, load_records
-from morula.data.labels import read_labels
+from morula.data.labels import read_labels, write_labels
 from morula.data.objects import ObjectTable, measure
 from morula.data.open import open_volume
 
@@ -13,5 +13,6 @@ __all__ = [
     "measure",
     "open_volume",
     "read_labels",
+    "write_labels",
     "write_prediction",
 ]

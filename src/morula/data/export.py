@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 
 from morula.core.errors import DataError
-from morula.core.types import Array, Segmentation, Volume, Voxel
+from morula.core.types import Array, Segmentation, Volume
 from morula.data.coco import coco_document
+from morula.data.labels import write_labels
 from morula.data.objects import ObjectTable, measure
 from morula.data.outlines import outlines
 from morula.data.whole import atomic_folder
@@ -54,7 +54,7 @@ def write_prediction(folder: Path, segmentation: Segmentation, image: Volume) ->
     _check_replaceable(folder)
     areas, unit = _physical(table, image)
     with atomic_folder(folder) as temporary:
-        _write_labels(temporary / "labels.tif", segmentation.labels, image.voxel)
+        write_labels(temporary / "labels.tif", segmentation.labels, voxel=image.voxel)
         _write_table(temporary / "objects.csv", segmentation, table, areas)
         if segmentation.labels.ndim == 2:
             _write_json(temporary / "coco.json", coco_document(Path(image.uri).name, segmentation, table))
@@ -88,24 +88,6 @@ def _physical(table: ObjectTable, image: Volume) -> tuple[Array, str]:
             return table.area, "voxels"
         return table.area * (voxel.area * voxel.z / 1e9), "um^3"
     return (table.area, "px^2") if voxel is None else (table.area * (voxel.area / 1e6), "um^2")
-
-
-def _write_labels(path: Path, labels: Array, voxel: Voxel | None) -> None:
-    dtype = np.uint16 if labels.max(initial=0) <= 65_535 else np.uint32
-    metadata: dict[str, Any] = {"axes": "ZYX" if labels.ndim == 3 else "YX"}
-    resolution: dict[str, Any] = {}
-    if voxel is not None:
-        resolution = {"resolution": (1e7 / voxel.x, 1e7 / voxel.y), "resolutionunit": "CENTIMETER"}
-        if voxel.z is not None and labels.ndim == 3:
-            metadata |= {"spacing": voxel.z / 1e3, "unit": "um"}
-    tifffile.imwrite(
-        path,
-        labels.astype(dtype),
-        photometric="minisblack",
-        compression="zlib",
-        metadata=metadata,
-        **resolution,
-    )
 
 
 def _write_table(path: Path, segmentation: Segmentation, table: ObjectTable, areas: Array) -> None:

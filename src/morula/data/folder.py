@@ -56,7 +56,7 @@ def load_records(
             the images; a folder with one subfolder of object masks an image; or a COCO JSON file. Images
             without labels stay in as unlabelled records, labels without an image are an error.
         skip_bad: leave bad images out, in place of refusing all.
-        voxel: size of a pixel or voxel in nm for every image, in place of what the files say.
+        voxel: size of a pixel or voxel in nm, where a file does not say.
 
     Returns:
         The records in natural order of their files, and the errors of those left out.

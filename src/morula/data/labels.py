@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import tifffile
 
 from morula.core.errors import DataError
-from morula.core.types import Array
+from morula.core.files import atomic_path
+from morula.core.types import Array, Voxel
 from morula.data.open import decode_image, read_header
 from morula.data.reading import Header
 
-__all__ = ["read_labels"]
+__all__ = ["read_labels", "write_labels"]
 
+_UINT16 = 65_535
 _LARGEST = np.iinfo(np.int32).max
 
 
@@ -48,6 +52,30 @@ def read_labels(path: str | PathLike[str]) -> Array:
     if high > _LARGEST:
         raise DataError(path, f"the label {high}", f"number the objects 1, 2, ... up to {_LARGEST}")
     return labels.astype(np.int32)
+
+
+def write_labels(path: Path, labels: Array, *, voxel: Voxel | None = None) -> None:
+    """Writes labels as a compressed TIFF, uint16, or uint32 beyond 65,535; whole or not at all.
+
+    Args:
+        path: the file; its folder is made.
+        labels: `(y, x)` or `(z, y, x)` integers, 0 = background.
+        voxel: size of a pixel or voxel in nm, kept in the file.
+
+    Raises:
+        DataError: the folder may not be written to.
+        ResourceError: the disk is full.
+    """
+    dtype = np.uint16 if labels.max(initial=0) <= _UINT16 else np.uint32
+    metadata: dict[str, Any] = {"axes": "ZYX" if labels.ndim == 3 else "YX"}
+    resolution: dict[str, Any] = {}
+    if voxel is not None:
+        resolution = {"resolution": (1e7 / voxel.x, 1e7 / voxel.y), "resolutionunit": "CENTIMETER"}
+        if voxel.z is not None and labels.ndim == 3:
+            metadata |= {"spacing": voxel.z / 1e3, "unit": "um"}
+    options: dict[str, Any] = {"photometric": "minisblack", "compression": "zlib", "metadata": metadata}
+    with atomic_path(path) as temporary:
+        tifffile.imwrite(temporary, labels.astype(dtype), **options, **resolution)
 
 
 def _single_channel(path: Path, array: Array, header: Header) -> Array:

@@ -65,13 +65,13 @@ class ImageFile:
 def open_volume(path: str | PathLike[str], *, voxel: Voxel | None = None) -> Volume:
     """Opens a PNG, JPEG, BMP, TIFF or OME-TIFF image or stack; pixels are decoded at the first slice.
 
-    Alpha is dropped and a palette expanded to RGB; values, bit depth and channels are otherwise as stored.
+    Alpha is dropped, a palette expanded to RGB, and 1 bit becomes uint8; all else is as stored.
     Pages of a TIFF whose axes the file does not name are sections (z). A truncated file or values that are
     not finite show only when the pixels are read; `load_records` reads every image before it returns.
 
     Args:
         path: the file.
-        voxel: size of a pixel or voxel in nm, in place of what the file says.
+        voxel: size of a pixel or voxel in nm, where the file does not say.
 
     Returns:
         A read-only volume with axes `(c) (z) y x`.
@@ -90,7 +90,7 @@ def open_volume(path: str | PathLike[str], *, voxel: Voxel | None = None) -> Vol
         ImageFile(path, header),
         header.axes,
         str(path),
-        voxel=voxel or header.voxel,
+        voxel=header.voxel or voxel,
         channels=header.channels,
         stamp=f"{status.st_size}-{status.st_mtime_ns}",
     )

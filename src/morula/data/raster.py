@@ -20,7 +20,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 RGB = ("red", "green", "blue")
 
 _GREY = {
-    "1": "bool",
+    "1": "uint8",
     "L": "uint8",
     "LA": "uint8",
     "I;16": "uint16",
@@ -68,7 +68,7 @@ def decode(path: Path, *, indices: bool = False) -> Array:
             return _palette(image, indices)
         if image.mode in _GREY:
             grey = np.asarray(image)
-            return np.array(grey[..., 0] if image.mode == "LA" else grey)
+            return np.array(grey[..., 0] if image.mode == "LA" else grey, dtype=_GREY[image.mode])
         colour = image if image.mode in ("RGB", "RGBA", "RGBX") else image.convert("RGB")
         return _channels_first(np.asarray(colour)[..., :3])
 

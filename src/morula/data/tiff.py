@@ -69,7 +69,7 @@ def header(path: Path) -> Header:
         sizes = tuple(layout.stored[layout.axes.index(letter)] for letter in "ZYX" if letter in layout.axes)
         shape = (len(channels), *sizes) if len(channels) > 1 else sizes
         axes = Axes(("c" if len(channels) > 1 else "") + ("zyx" if stack else "yx"))
-        dtype = np.dtype("uint8") if layout.is_palette else np.dtype(series.dtype)
+        dtype = np.dtype("uint8" if layout.is_palette or series.dtype == bool else series.dtype)
         return Header(shape, dtype, axes, channels, pixel_size(tif, layout.page, stack=stack))
 
 
@@ -92,7 +92,7 @@ def decode(path: Path, *, indices: bool = False) -> Array:
             return _expand(array, np.asarray(layout.page.colormap), indices)
         if "S" in layout.axes:
             array = array[: layout.keep] if layout.keep > 1 else array[0]
-        return np.ascontiguousarray(array)
+        return np.ascontiguousarray(array.view(np.uint8) if array.dtype == bool else array)
 
 
 @contextmanager

@@ -1,1 +1,30 @@
-"""engine."""
+"""Training, runs and weights on torch and Lightning Fabric: plumbing that all recipes share."""
+
+from morula.engine.launch import Precision, launch, seeded
+from morula.engine.log import progress, read_metrics
+from morula.engine.loop import fit
+from morula.engine.optim import cosine, ema_, update
+from morula.engine.run import Existing, Run, Stage, read_json
+from morula.engine.state import Stateful, TrainState
+from morula.engine.weights import LoadReport, Weights, WeightsInfo
+
+__all__ = [
+    "Existing",
+    "LoadReport",
+    "Precision",
+    "Run",
+    "Stage",
+    "Stateful",
+    "TrainState",
+    "Weights",
+    "WeightsInfo",
+    "cosine",
+    "ema_",
+    "fit",
+    "launch",
+    "progress",
+    "read_json",
+    "read_metrics",
+    "seeded",
+    "update",
+]

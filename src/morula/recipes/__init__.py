@@ -1,1 +1,85 @@
-"""recipes."""
+"""The recipes by name, and what each must offer to be planned, trained, used and reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+from morula.core.config import Config
+from morula.core.errors import UsageError
+from morula.core.types import Record, Segmentation, Volume
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from morula.engine import Run
+    from morula.report import Stage as Chapter
+
+__all__ = ["RECIPES", "Entry", "Predictor", "Recipe", "load_recipe"]
+
+Predictor = Callable[[Volume], Segmentation]
+
+
+class Recipe(Protocol):
+    """The functions of a `recipe.py`; the module itself satisfies this protocol."""
+
+    def presets(self) -> Mapping[str, Config]:
+        """The named configs, `best` first."""
+        ...
+
+    def train(self, run: Run, records: Sequence[Record], config: Config) -> None:
+        """Fills the run's stages and its `model/` folder; goes on where an earlier call was stopped."""
+        ...
+
+    def load(self, path: Path, fabric: Fabric) -> Predictor:
+        """What segments new images, from the run's folder alone."""
+        ...
+
+    def controls(self, records: Sequence[Record], config: Config) -> Mapping[str, Predictor]:
+        """The simple methods that the recipe must beat, by name."""
+        ...
+
+    def story(self, path: Path) -> Sequence[Chapter]:
+        """The stages of a finished run with their pictures, for the report."""
+        ...
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the table.
+
+    Attributes:
+        title: what it does, for a user.
+        module: where its `recipe.py` is.
+        needs_labels: whether it cannot train without labels.
+        spatial: the axes of the images it takes.
+    """
+
+    title: str
+    module: str
+    needs_labels: bool
+    spatial: str
+
+
+RECIPES: Mapping[str, Entry] = {
+    "psm": Entry(
+        "2D cells and nuclei without labels (prior self-activation maps)",
+        "morula.recipes.psm.recipe",
+        False,
+        "yx",
+    ),
+}
+
+
+def load_recipe(name: str) -> Recipe:
+    """Imports a recipe.
+
+    Raises:
+        UsageError: there is none of this name.
+    """
+    if name not in RECIPES:
+        raise UsageError("--recipe", f"there is no recipe {name!r}", f"choose one of {', '.join(RECIPES)}")
+    return cast(Recipe, import_module(RECIPES[name].module))

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from tests.bad_input import BAD_INPUTS
 from PIL import Image
+from tests.bad_input import BAD_INPUTS
 
 from morula.core.errors import DataError, MorulaError, ResourceError
 from morula.core.types import Segmentation

@@ -1,0 +1,105 @@
+"""Options that several verbs share, each said once."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from morula.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from morula.core.types import Voxel
+
+__all__ = [
+    "Config",
+    "Device",
+    "Images",
+    "Json",
+    "Labels",
+    "Out",
+    "Overwrite",
+    "PixelSize",
+    "Preset",
+    "Quiet",
+    "RecipeName",
+    "Resume",
+    "RunFolder",
+    "Seed",
+    "Set",
+    "SkipBad",
+    "console",
+    "existing",
+    "voxel",
+]
+
+
+class DeviceName(StrEnum):
+    """Where to compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+Images = Annotated[Path, typer.Argument(help="An image, or a folder of images.", show_default=False)]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `morula run` or `train` made.")]
+Labels = Annotated[
+    Path | None,
+    typer.Option(
+        help="Ground truth: label images by stem, COCO JSON, Aperio XML, or a folder of PNGs per image."
+    ),
+]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the results.")]
+Preset = Annotated[
+    str, typer.Option(help="Starting point of the config; `morula plan --presets` lists them.")
+]
+RecipeName = Annotated[
+    str | None, typer.Option("--recipe", help="Recipe; chosen from the images by default.")
+]
+Config = Annotated[Path | None, typer.Option(help="TOML file with changes, such as `morula plan` writes.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one config key; repeatable.")
+]
+Device = Annotated[DeviceName, typer.Option(help="Where to compute.")]
+Seed = Annotated[int, typer.Option(min=0, help="All randomness follows from it.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with the run in --out; refuse if there is none.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable images out instead of stopping.")]
+PixelSize = Annotated[
+    float | None, typer.Option(min=1e-3, help="Edge of a pixel in nm, where the files do not say.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object last.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+
+
+def console(quiet: bool) -> Console:
+    """Where progress goes: standard error, so that standard output stays for results."""
+    from rich.console import Console
+
+    return Console(stderr=True, quiet=quiet)
+
+
+def existing(resume: bool, overwrite: bool) -> Literal["continue", "resume", "overwrite"]:
+    """What to do with a run that is there.
+
+    Raises:
+        UsageError: both flags are given.
+    """
+    if resume and overwrite:
+        raise UsageError("--resume --overwrite", "they contradict each other", "give one of them")
+    return "resume" if resume else "overwrite" if overwrite else "continue"
+
+
+def voxel(pixel_size: float | None) -> Voxel | None:
+    """A square pixel of this edge, in nm."""
+    from morula.core.types import Voxel
+
+    return None if pixel_size is None else Voxel(y=pixel_size, x=pixel_size)

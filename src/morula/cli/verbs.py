@@ -1,0 +1,277 @@
+"""The verbs. Each parses, calls one workflow, and prints."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from morula.cli import options as o
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="Segment microscopy with few labels or none.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+sets = typer.Typer(help="Public data sets: list them, download them, verify them.", no_args_is_help=True)
+app.add_typer(sets, name="data")
+
+
+class Kind(StrEnum):
+    """What is compared."""
+
+    instances = "instances"
+    semantic = "semantic"
+    points = "points"
+    neurons = "neurons"
+    swc = "swc"
+    coco = "coco"
+
+
+@app.callback(invoke_without_command=True)
+def root(show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Segment microscopy with few labels or none."""
+    if show_version:
+        typer.echo(version("morula"))
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    out: o.Out = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Train for a few steps only.")] = False,
+    device: o.Device = o.DeviceName.auto,
+    seed: o.Seed = 0,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Segment the brown and blue nuclei of a real tissue section that ships with scikit-image."""
+    from morula.workflows.demo import demo as work
+
+    result = work(out=out, fast=fast, device=device, seed=seed, console=o.console(quiet))
+    _show(result.as_json(), as_json, f"open {result.report}")
+
+
+@app.command()
+def run(
+    images: o.Images,
+    labels: o.Labels = None,
+    out: o.Out = None,
+    recipe: o.RecipeName = None,
+    preset: o.Preset = "best",
+    config: o.Config = None,
+    assignments: o.Set = None,
+    pixel_size: o.PixelSize = None,
+    skip_bad: o.SkipBad = False,
+    resume: o.Resume = False,
+    overwrite: o.Overwrite = False,
+    device: o.Device = o.DeviceName.auto,
+    seed: o.Seed = 0,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Plan, train, predict and report: a folder of images becomes labels, tables and a report."""
+    from morula.workflows.run import run as work
+
+    result = work(
+        images,
+        labels=labels,
+        out=out,
+        recipe=recipe,
+        preset=preset,
+        config=config,
+        assignments=assignments or (),
+        voxel=o.voxel(pixel_size),
+        skip_bad=skip_bad,
+        existing=o.existing(resume, overwrite),
+        device=device,
+        seed=seed,
+        console=o.console(quiet),
+    )
+    _show(result.as_json(), as_json, f"open {result.report}")
+
+
+@app.command()
+def plan(
+    images: o.Images,
+    labels: o.Labels = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the plan to this TOML file.")] = None,
+    recipe: o.RecipeName = None,
+    preset: o.Preset = "best",
+    pixel_size: o.PixelSize = None,
+    skip_bad: o.SkipBad = False,
+    as_json: o.Json = False,
+) -> None:
+    """Look at the images and say which recipe suits them, and why; nothing is trained."""
+    from morula.workflows.plan import plan as work
+
+    made = work(
+        images, labels=labels, recipe=recipe, preset=preset, voxel=o.voxel(pixel_size), skip_bad=skip_bad
+    )
+    if out is not None:
+        made.save(out)
+    _show(made.as_json(), as_json, made.to_toml())
+
+
+@app.command()
+def train(
+    images: o.Images,
+    labels: o.Labels = None,
+    out: o.Out = None,
+    recipe: o.RecipeName = None,
+    preset: o.Preset = "best",
+    config: o.Config = None,
+    assignments: o.Set = None,
+    pixel_size: o.PixelSize = None,
+    skip_bad: o.SkipBad = False,
+    resume: o.Resume = False,
+    overwrite: o.Overwrite = False,
+    device: o.Device = o.DeviceName.auto,
+    seed: o.Seed = 0,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Train on a folder of images; `predict` then needs the run's folder alone."""
+    from morula.workflows.train import train as work
+
+    path = work(
+        images,
+        labels=labels,
+        out=out,
+        recipe=recipe,
+        preset=preset,
+        config=config,
+        assignments=assignments or (),
+        voxel=o.voxel(pixel_size),
+        skip_bad=skip_bad,
+        existing=o.existing(resume, overwrite),
+        device=device,
+        seed=seed,
+        console=o.console(quiet),
+    )
+    _show({"run": str(path)}, as_json, f"morula predict {path} NEW_IMAGES --out DIR")
+
+
+@app.command()
+def predict(
+    run: o.RunFolder,
+    images: o.Images,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
+    pixel_size: o.PixelSize = None,
+    skip_bad: o.SkipBad = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace earlier predictions in --out.")
+    ] = False,
+    device: o.Device = o.DeviceName.auto,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Segment new images with a trained run."""
+    from morula.workflows.predict import predict as work
+
+    found = work(
+        run,
+        images,
+        out=out,
+        voxel=o.voxel(pixel_size),
+        skip_bad=skip_bad,
+        overwrite=overwrite,
+        device=device,
+        console=o.console(quiet),
+    )
+    _show(found.as_json(), as_json, f"{found.objects} objects in {len(found.images)} images: {out}")
+
+
+@app.command()
+def evaluate(
+    prediction: Annotated[Path, typer.Argument(help="A file, or a folder paired with TRUTH by stem.")],
+    truth: Annotated[Path, typer.Argument(help="A file or a folder.")],
+    kind: Annotated[Kind, typer.Option(help="What is compared.")],
+    radius: Annotated[float, typer.Option(min=0, help="Points within this many pixels match.")] = 12.0,
+    as_json: o.Json = False,
+) -> None:
+    """Score predictions against ground truth."""
+    from morula.workflows.evaluate import evaluate as work
+
+    scores = work(prediction, truth, kind=kind.value, radius=radius)
+    _show(scores, True, "") if as_json else typer.echo(json.dumps(scores, indent=2))
+
+
+@app.command()
+def report(run: o.RunFolder, quiet: o.Quiet = False) -> None:
+    """Write the report of a run anew."""
+    from morula.workflows.report import report as work
+
+    path = work(run)
+    if not quiet:
+        typer.echo(f"open {path}")
+
+
+@app.command()
+def doctor(as_json: o.Json = False) -> None:
+    """Check this machine: packages, device, memory, disk, cache."""
+    from morula.workflows.doctor import doctor as work
+
+    checks = work()
+    lines = [f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<10} {check.found}" for check in checks]
+    _show({check.name: {"ok": check.ok, "found": check.found} for check in checks}, as_json, "\n".join(lines))
+    if not all(check.ok for check in checks):
+        raise typer.Exit(4)
+
+
+@sets.command("list")
+def list_sets(as_json: o.Json = False) -> None:
+    """Name the public sets."""
+    from morula.workflows.datasets import describe
+
+    table = describe()
+    _show(
+        table,
+        as_json,
+        "\n".join(f"{name:<10} {entry['title']} ({entry['licence']})" for name, entry in table.items()),
+    )
+
+
+@sets.command("info")
+def info_set(name: Annotated[str, typer.Argument(help="Name of the set.")], as_json: o.Json = False) -> None:
+    """Show licence, citation and sources of a set."""
+    from morula.workflows.datasets import describe
+
+    entry = describe(name)[name]
+    _show(entry, as_json, "\n".join(f"{key}: {value}" for key, value in entry.items()))
+
+
+@sets.command("get")
+def get_set(
+    name: Annotated[str, typer.Argument(help="Name of the set.")],
+    offline: Annotated[bool, typer.Option("--offline", help="Use the cache alone.")] = False,
+    as_json: o.Json = False,
+) -> None:
+    """Download a set into the cache, verify it, and unpack it."""
+    from morula.workflows.datasets import get
+
+    path = get(name, offline=offline)
+    _show({"name": name, "path": str(path)}, as_json, str(path))
+
+
+@sets.command("check")
+def check_set(name: Annotated[str, typer.Argument(help="Name of the set.")], as_json: o.Json = False) -> None:
+    """Verify the cached archives of a set against their published checksums."""
+    from morula.workflows.datasets import check
+
+    found = check(name)
+    _show(found, as_json, "\n".join(f"{file}: {state}" for file, state in found.items()))
+
+
+def _show(value: dict[str, Any], as_json: bool, text: str) -> None:
+    typer.echo(json.dumps(value) if as_json else text)
+    sys.stdout.flush()

@@ -1,0 +1,272 @@
+"""Scores files: pairs predictions with truths by name, and says what is wrong with those it cannot score."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, cast, get_args
+
+import numpy as np
+import tifffile
+from PIL import Image
+
+from morula.core.errors import DataError, UsageError
+from morula.core.types import Array
+from morula.metrics import (
+    Counts,
+    class_mean,
+    counting_errors,
+    instance_scores,
+    macro,
+    micro,
+    point_scores,
+    semantic_scores,
+)
+
+__all__ = ["Kind", "evaluate"]
+
+Kind = Literal["instances", "semantic", "points"]
+
+_TIFF = frozenset({".tif", ".tiff"})
+_UNREADABLE = (OSError, ValueError, IndexError, SyntaxError, RuntimeError, Image.DecompressionBombError)
+_LABEL_MODES = frozenset({"1", "L", "P", "I", "I;16", "I;16B", "I;16L"})
+
+
+class _Layout(NamedTuple):
+    """Where files of a kind lie: `<stem><suffix>` in a folder, or `<stem>/<inner>` as a run writes them."""
+
+    suffixes: frozenset[str]
+    inner: str
+
+
+_LABELS = _Layout(_TIFF | {".png"}, "labels.tif")
+_POINTS = _Layout(frozenset({".csv"}), "objects.csv")
+
+
+class _Columns(NamedTuple):
+    """The columns of a point table: x, y in pixels, and the class."""
+
+    x: str
+    y: str
+    name: str
+
+
+_POINT_COLUMNS = _Columns("x", "y", "label")
+_OBJECT_COLUMNS = _Columns("centroid_x", "centroid_y", "class")
+
+
+def evaluate(
+    pred: str | PathLike[str], truth: str | PathLike[str], *, kind: str, radius: float = 12.0
+) -> dict[str, Any]:
+    """Scores predicted files against true ones.
+
+    Two files are scored as a pair. Folders are paired by stem; a prediction folder may also be a run
+    (`RUN/predictions/<stem>/labels.tif`), and every truth needs its prediction and the other way round.
+
+    Args:
+        pred: label image (TIFF, PNG), point table (CSV), a folder of these, or a run.
+        truth: the same of the truth. Point tables have the columns `x,y,label`, in pixels; the
+            `objects.csv` of a run (`class`, `centroid_x`, `centroid_y`) will do as well.
+        kind: `instances` (labels, 0 = background), `semantic` (non-zero = foreground) or `points`.
+        radius: the largest distance in pixels of a predicted to a true point; for `points` only.
+
+    Returns:
+        `{"images": {stem: scores}, "mean": scores}`, all numbers floats, never NaN, ready for JSON. The
+        scores of `instances` and `semantic` are those of `morula.metrics.instance_scores` and
+        `semantic_scores`, and their mean is over the images. Those of `points` are `{class: {precision,
+        recall, f1, tp, fp, fn}}`, and their mean is `macro` (`{class: ...}`, mean over the images), `micro`
+        (`{class: ...}`, cells pooled), `class_mean` (`macro` and `micro` averaged over the classes),
+        `count_error` (`{class: ...}`, mean absolute error per image) and `count_error_total` (of all
+        classes together).
+
+    Raises:
+        UsageError: an unknown kind, or a radius that is not a positive length.
+        DataError: a file is missing, unreadable, without its partner, doubled, of another shape than its
+            partner, or holds what is not a label or a point.
+    """
+    if kind not in get_args(Kind):
+        known = ", ".join(get_args(Kind))
+        raise UsageError("kind", f"{kind!r} is not a kind of evaluation", f"use one of {known}")
+    if not (np.isfinite(radius) and radius > 0):
+        raise UsageError("radius", f"{radius} is not a positive length", "give a distance in pixels")
+    if kind == "points":
+        return _evaluate_points(_pair_files(Path(pred), Path(truth), _POINTS), radius)
+    pairs = _pair_files(Path(pred), Path(truth), _LABELS)
+    return _evaluate_labels(pairs, instance_scores if kind == "instances" else semantic_scores)
+
+
+def _evaluate_labels(
+    pairs: Mapping[str, tuple[Path, Path]], score: Callable[[Array, Array], dict[str, float]]
+) -> dict[str, Any]:
+    images = {stem: score(*_read_label_pair(*paths)) for stem, paths in pairs.items()}
+    names = next(iter(images.values()))
+    mean = {name: float(np.mean([scores[name] for scores in images.values()])) for name in names}
+    return {"images": images, "mean": mean}
+
+
+def _evaluate_points(pairs: Mapping[str, tuple[Path, Path]], radius: float) -> dict[str, Any]:
+    tables = {stem: (_read_points(pred), _read_points(truth)) for stem, (pred, truth) in pairs.items()}
+    classes = sorted({name for table in tables.values() for points in table for name in points})
+    scored = {stem: point_scores(*table, radius) for stem, table in tables.items()}
+    images = [{name: counts.get(name, Counts(0, 0, 0)) for name in classes} for counts in scored.values()]
+    by_image = {name: macro([counts[name] for counts in images]) for name in classes}
+    pooled = {name: _as_floats(micro(counts[name] for counts in images)) for name in classes}
+    errors = counting_errors(images)
+    return {
+        "images": {
+            stem: {name: _as_floats(counts) for name, counts in image.items()}
+            for stem, image in zip(scored, images, strict=True)
+        },
+        "mean": {
+            "macro": by_image,
+            "micro": pooled,
+            "class_mean": {
+                "macro": class_mean([*by_image.values()]),
+                "micro": class_mean([*pooled.values()]),
+            },
+            "count_error": errors.classes,
+            "count_error_total": errors.total,
+        },
+    }
+
+
+def _as_floats(counts: Counts) -> dict[str, float]:
+    return {
+        "precision": counts.precision,
+        "recall": counts.recall,
+        "f1": counts.f1,
+        "tp": float(counts.tp),
+        "fp": float(counts.fp),
+        "fn": float(counts.fn),
+    }
+
+
+def _pair_files(pred: Path, truth: Path, layout: _Layout) -> dict[str, tuple[Path, Path]]:
+    """Prediction and truth of each stem, in alphabetical order."""
+    for path in (pred, truth):
+        if not path.exists():
+            raise DataError(path, "no such file or folder", "check the spelling of the path")
+    if pred.is_file() and truth.is_file():
+        return {_stem(truth): (pred, truth)}
+    preds, truths = _files_by_stem(pred, layout), _files_by_stem(truth, layout)
+    _refuse_unpaired(pred, "prediction", sorted(truths.keys() - preds.keys()), len(truths))
+    _refuse_unpaired(truth, "truth", sorted(preds.keys() - truths.keys()), len(preds))
+    return {stem: (preds[stem], truths[stem]) for stem in sorted(truths)}
+
+
+def _files_by_stem(folder: Path, layout: _Layout) -> dict[str, Path]:
+    if folder.is_file():
+        return {_stem(folder): folder}
+    root = folder / "predictions" if (folder / "predictions").is_dir() else folder
+    entries = sorted(entry for entry in root.iterdir() if not entry.name.startswith("."))
+    files = [(_stem(entry), entry) for entry in entries if entry.suffix.lower() in layout.suffixes]
+    inner = [(entry.name, entry / layout.inner) for entry in entries if (entry / layout.inner).is_file()]
+    found = [*files, *inner]
+    if not found:
+        wanted = ", ".join(sorted(layout.suffixes))
+        raise DataError(root, f"no {wanted} file and no <stem>/{layout.inner} here", "choose another folder")
+    stem, times = Counter(stem for stem, _ in found).most_common(1)[0]
+    if times > 1:
+        names = " and ".join(str(path.relative_to(root)) for other, path in found if other == stem)
+        raise DataError(root, f"{times} files share the stem {stem!r}: {names}", "keep one of them")
+    return dict(found)
+
+
+def _stem(path: Path) -> str:
+    """`a` of `a.tif`, and of `a.ome.tif`."""
+    return path.stem.removesuffix(".ome") if path.suffix.lower() in _TIFF else path.stem
+
+
+def _refuse_unpaired(where: Path, role: str, missing: list[str], count: int) -> None:
+    if missing:
+        named = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        found = f"no {role} for {len(missing)} of {count} images: {named}"
+        raise DataError(where, found, "add the missing files, or remove their partners")
+
+
+def _read_label_pair(pred_path: Path, truth_path: Path) -> tuple[Array, Array]:
+    pred, truth = _read_labels(pred_path), _read_labels(truth_path)
+    if pred.shape != truth.shape:
+        found = f"shape {pred.shape}, but the truth {truth_path} has {truth.shape}"
+        raise DataError(pred_path, found, "predict the image that was annotated, at its full size")
+    return pred, truth
+
+
+def _read_labels(path: Path) -> Array:
+    """Integer labels `(y, x)` or `(z, y, x)`, none below 0."""
+    if path.suffix.lower() not in _LABELS.suffixes:
+        raise DataError(path, f"a {path.suffix or 'nameless'} file, not a label image", "use TIFF or PNG")
+    try:
+        labels = _read_tiff(path) if path.suffix.lower() in _TIFF else _read_png(path)
+    except _UNREADABLE as error:
+        raise DataError(path, f"cannot be read ({error})", "save it again as TIFF or PNG") from error
+    if labels.ndim not in (2, 3):
+        raise DataError(path, f"shape {labels.shape}", "save one image (y, x) or stack (z, y, x) a file")
+    if labels.dtype == bool:
+        return labels.astype(np.uint8)
+    if labels.dtype.kind not in "iu":
+        raise DataError(path, f"labels are {labels.dtype}, not integers", "save them as unsigned integers")
+    if labels.min(initial=0) < 0:
+        fix = "give background the label 0 and objects labels above"
+        raise DataError(path, f"a negative label, {labels.min()}", fix)
+    return labels
+
+
+def _read_tiff(path: Path) -> Array:
+    with tifffile.TiffFile(path) as tiff:
+        series = tiff.series[0]
+        if "S" in series.axes or "C" in series.axes:
+            raise _colour(path, f"axes {series.axes}")
+        return cast("Array", series.asarray())
+
+
+def _read_png(path: Path) -> Array:
+    with Image.open(path) as image:
+        if image.mode not in _LABEL_MODES:
+            raise _colour(path, f"mode {image.mode}")
+        return np.asarray(image)
+
+
+def _colour(path: Path, found: str) -> DataError:
+    return DataError(path, f"an image with channels ({found})", "save labels as one channel of integers")
+
+
+def _read_points(path: Path) -> dict[str, Array]:
+    """`(n, 2)` coordinates x, y in pixels of each class."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, skipinitialspace=True)
+            columns = _point_columns(path, reader.fieldnames or [])
+            rows = [_read_point(path, reader.line_num, row, columns) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            path, f"cannot be read ({error})", "save it again as comma-separated UTF-8"
+        ) from error
+    names = sorted({name for name, _, _ in rows})
+    return {name: np.array([(x, y) for other, x, y in rows if other == name]) for name in names}
+
+
+def _point_columns(path: Path, header: Sequence[str]) -> _Columns:
+    columns = _OBJECT_COLUMNS if "centroid_x" in header or "centroid_y" in header else _POINT_COLUMNS
+    missing = [name for name in columns if name not in header]
+    if missing:
+        found = f"no column {', '.join(missing)} in the header {','.join(header)!r}"
+        raise DataError(path, found, f"name the columns {','.join(_POINT_COLUMNS)}")
+    return columns
+
+
+def _read_point(
+    path: Path, line: int, row: Mapping[str, str | None], columns: _Columns
+) -> tuple[str, float, float]:
+    x, y, name = (row[column] or "" for column in columns)
+    try:
+        place = float(x), float(y)
+    except ValueError:
+        place = (np.nan, np.nan)
+    if not np.isfinite(place).all() or not name:
+        found = f"line {line}: x {x!r}, y {y!r}, class {name!r}"
+        raise DataError(path, found, "give every point two finite numbers and a class")
+    return name, *place

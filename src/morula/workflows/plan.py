@@ -1,0 +1,179 @@
+"""From a folder of images to a recipe, a config, and the reasons for both."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from morula.core.config import Config, from_toml, override, parse_assignments, to_toml
+from morula.core.errors import DataError, UsageError
+from morula.core.files import write_text
+from morula.core.types import Record, Voxel
+from morula.data import load_records
+from morula.data.modality import modality
+from morula.recipes import RECIPES, load_recipe
+
+__all__ = ["Plan", "plan"]
+
+_SURVEYED = 64  # images looked at; a folder of thousands needs no more to be known
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What will be done with which images, and why.
+
+    Attributes:
+        images: the folder or file.
+        labels: ground truth, if any.
+        records: the images that can be read.
+        recipe: name of the recipe.
+        preset: name of the preset that `config` started from.
+        config: the recipe's config.
+        facts: what the images are: number, modality, sizes, labels, pixel size; JSON values.
+        reasons: why this recipe, one sentence each.
+        warnings: what the user has to know before using the result.
+    """
+
+    images: Path
+    labels: Path | None
+    records: tuple[Record, ...]
+    recipe: str
+    preset: str
+    config: Config
+    facts: Mapping[str, Any]
+    reasons: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    def to_toml(self) -> str:
+        """The plan as TOML that can be edited and given to `--config`."""
+        why = "".join(f"# {line}\n" for line in (*self.reasons, *self.warnings))
+        head = f'recipe = "{self.recipe}"\npreset = "{self.preset}"\n'
+        return f"# Plan for {self.images}\n{why}{head}\n[config]\n{to_toml(self.config, table='config')}"
+
+    def save(self, path: Path) -> None:
+        """Writes `to_toml`.
+
+        Raises:
+            UsageError: the file exists.
+        """
+        if path.exists():
+            raise UsageError(path, "the file exists", "choose another --out, or delete it first")
+        write_text(path, self.to_toml())
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan as JSON values."""
+        return {
+            "images": str(self.images),
+            "labels": None if self.labels is None else str(self.labels),
+            "recipe": self.recipe,
+            "preset": self.preset,
+            "config": self.config.model_dump(mode="json"),
+            "facts": dict(self.facts),
+            "reasons": list(self.reasons),
+            "warnings": list(self.warnings),
+        }
+
+
+def plan(
+    images: str | Path,
+    *,
+    labels: str | Path | None = None,
+    recipe: str | None = None,
+    preset: str = "best",
+    config: Path | None = None,
+    assignments: Sequence[str] = (),
+    voxel: Voxel | None = None,
+    skip_bad: bool = False,
+) -> Plan:
+    """Reads every image once and chooses a recipe for them.
+
+    Args:
+        images: an image or a folder of images.
+        labels: ground truth (see `morula.data.load_records`).
+        recipe: a recipe to use instead of the one chosen.
+        preset: the recipe's preset to start from.
+        config: TOML file with changes; `recipe` and `preset` in it count, too.
+        assignments: `key=value` texts that change the config last.
+        voxel: size of a pixel in nm, where the files do not say.
+        skip_bad: leave unreadable images out instead of refusing all.
+
+    Raises:
+        DataError: an image or a label cannot be used.
+        UsageError: an unknown recipe, preset or config key.
+    """
+    images, labels = Path(images), None if labels is None else Path(labels)
+    changes = {} if config is None else from_toml(config)
+    recipe, preset = changes.pop("recipe", recipe), changes.pop("preset", preset)
+    changes = changes.pop("config", changes)
+    found = _configured(recipe or "psm", preset)
+    found = override(found, changes, where=str(config))
+    found = override(found, parse_assignments(assignments))
+    records, bad = load_records(images, labels, skip_bad=skip_bad, voxel=voxel)
+    facts = _survey(records, labels)
+    chosen, reasons = _choose(recipe, facts)
+    warnings = tuple(f"Left out: {error}" for error in bad) + _doubts(facts, records)
+    return Plan(images, labels, tuple(records), chosen, preset, found, facts, reasons, warnings)
+
+
+def _configured(recipe: str, preset: str) -> Config:
+    presets = load_recipe(recipe).presets()
+    if preset not in presets:
+        raise UsageError(
+            "--preset", f"{recipe} has no preset {preset!r}", f"choose one of {', '.join(presets)}"
+        )
+    return presets[preset]
+
+
+def _survey(records: Sequence[Record], labels: Path | None) -> dict[str, Any]:
+    volumes = [record.id for record in records if record.image.axes.spatial != "yx"]
+    if volumes:
+        fix = "give 2D images, one file each; recipes for volumes are not part of this version"
+        raise DataError(volumes[0], f"this is a volume, axes {_axes(records, volumes[0])}", fix)
+    step = max(1, len(records) // _SURVEYED)
+    kinds = Counter(modality(record.image.read_yxc()) for record in records[::step])
+    sizes = np.array([record.image.spatial_shape for record in records])
+    sized = [record.image.voxel for record in records if record.image.voxel is not None]
+    return {
+        "images": len(records),
+        "dimensions": 2,
+        "modality": dict(kinds.most_common()),
+        "smallest": sizes.min(axis=0).tolist(),
+        "largest": sizes.max(axis=0).tolist(),
+        "dtypes": sorted({str(record.image.dtype) for record in records}),
+        "labelled": 0 if labels is None else sum(record.is_labelled for record in records),
+        "pixel_nm": [sized[0].y, sized[0].x] if sized else None,
+    }
+
+
+def _axes(records: Sequence[Record], name: str) -> str:
+    return next(record.image.axes.order for record in records if record.id == name)
+
+
+def _choose(recipe: str | None, facts: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    kinds = ", ".join(f"{name} ({count})" for name, count in facts["modality"].items())
+    reasons = [f"The {facts['images']} images are two-dimensional; told from their pixels they are {kinds}."]
+    if recipe is not None:
+        return recipe, (*reasons, f"Recipe {recipe} was asked for.")
+    reasons.append(f"Recipe psm needs no labels: {RECIPES['psm'].title}.")
+    if facts["labelled"]:
+        found = f"{facts['labelled']} images have labels; this version uses them to measure, never to train."
+        reasons.append(found)
+    return "psm", tuple(reasons)
+
+
+def _doubts(facts: Mapping[str, Any], records: Sequence[Record]) -> tuple[str, ...]:
+    doubts: list[str] = []
+    if len(facts["modality"]) > 1:
+        doubts.append("The folder mixes modalities; a run for each kind of image usually does better.")
+    if facts["pixel_nm"] is None:
+        doubts.append("No pixel size is known: areas are in pixels. Give it with --pixel-size, in nm.")
+    if len(records) < 4:
+        doubts.append(
+            f"Only {len(records)} image(s) to learn from; a dozen or more make the network steadier."
+        )
+    return tuple(doubts)

@@ -1,0 +1,111 @@
+"""From a trained run and new images to labels and tables; the run's folder is all it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from morula.core.errors import DataError, UsageError
+from morula.core.types import Record, Segmentation, Voxel
+from morula.data import load_records, write_prediction
+from morula.recipes import Predictor, load_recipe
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Predicted", "open_model", "predict", "segment"]
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What a prediction left on disk.
+
+    Attributes:
+        out: the folder that holds one folder per image.
+        images: stem -> number of objects.
+    """
+
+    out: Path
+    images: dict[str, int]
+
+    @property
+    def objects(self) -> int:
+        """How many objects were found in all images."""
+        return sum(self.images.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """The result as JSON values."""
+        return {"out": str(self.out), "objects": self.objects, "images": self.images}
+
+
+def predict(
+    run: str | Path,
+    images: str | Path,
+    *,
+    out: str | Path,
+    voxel: Voxel | None = None,
+    skip_bad: bool = False,
+    overwrite: bool = False,
+    device: str = "auto",
+    console: Console | None = None,
+) -> Predicted:
+    """Segments new images with a trained run: `out/<stem>/` gets labels, tables and outlines.
+
+    Args:
+        run: a folder that `morula run` or `morula train` made.
+        images: an image or a folder of images.
+        out: folder for the results.
+        voxel: size of a pixel in nm, where the files do not say.
+        skip_bad: leave unreadable images out instead of refusing all.
+        overwrite: replace earlier predictions.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        console: where progress goes; silent by default.
+
+    Raises:
+        DataError: the run is not finished, or an image cannot be used.
+        UsageError: a prediction is there already.
+        ResourceError: the disk is full.
+    """
+    run, out = Path(run), Path(out)
+    model = open_model(run, device)
+    records, _ = load_records(Path(images), skip_bad=skip_bad, voxel=voxel)
+    there = [record.id for record in records if (out / record.id).exists()]
+    if there and not overwrite:
+        raise UsageError(
+            out / there[0], "a prediction is there already", "choose another --out, or add --overwrite"
+        )
+    counts = {record.id: len(found.scores) for record, found in segment(model, records, out, console)}
+    return Predicted(out, counts)
+
+
+def open_model(run: Path, device: str = "auto") -> Predictor:
+    """What segments images, loaded from a run's folder.
+
+    Raises:
+        DataError: there is no finished model in it.
+    """
+    from morula.engine import launch, read_json
+
+    header = read_json(run / "run.json")
+    if not (run / "model" / "model.json").exists():
+        raise DataError(run, "its training is not finished", "repeat the command that started it; it goes on")
+    config = read_json(run / "config.json")
+    return load_recipe(header["recipe"]).load(run, launch(device, config.get("precision", "bf16-mixed")))
+
+
+def segment(
+    model: Predictor, records: Sequence[Record], out: Path, console: Console | None
+) -> Iterator[tuple[Record, Segmentation]]:
+    """Segments one image after the other and writes each; memory holds one at a time."""
+    from rich.console import Console
+
+    from morula.engine import progress
+
+    with progress(console or Console(quiet=True), "predict", len(records)) as advance:
+        for record in records:
+            found = model(record.image)
+            write_prediction(out / record.id, found, record.image)
+            yield record, found
+            advance({"objects": float(len(found.scores))})

@@ -1,0 +1,332 @@
+"""The report of a run, told from what the run left on disk."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from morula.core.errors import DataError, MorulaError
+from morula.core.rng import Rng
+from morula.core.types import Array, Axes, Volume
+from morula.data import open_volume, read_labels
+from morula.metrics import bootstrap_mean
+from morula.recipes import load_recipe
+from morula.report import (
+    Control,
+    Controls,
+    Fact,
+    Histogram,
+    ImageRow,
+    Overlay,
+    Picture,
+    ReportContent,
+    Score,
+    Table,
+    overlay,
+    to_rgb8,
+    write_report,
+)
+from morula.report import Plan as PlanText
+
+__all__ = ["report"]
+
+_MEASURES: Mapping[str, str] = {
+    "aji": "aggregated Jaccard index: overlap over all objects, with a price for missed and invented ones",
+    "pq": "panoptic quality: how many objects are found, times how well they fit",
+    "ap50": "found objects over found, missed and invented ones, at half overlap",
+    "dsb": "the same, averaged over stricter and stricter overlaps (0.5 to 0.95)",
+    "object_dice": "overlap of each object with its partner, weighted by area",
+    "iou": "overlap of all cell pixels, whatever object they belong to",
+}
+_SHOWN = ("aji", "ap50", "pq", "iou")
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """One predicted image as it stands on disk."""
+
+    id: str
+    image: Volume | None
+    folder: Path
+    truth: Mapping[str, float] | None
+
+    @cached_property
+    def rows(self) -> list[dict[str, str]]:
+        with (self.folder / "objects.csv").open(newline="", encoding="utf-8") as stream:
+            return list(csv.DictReader(stream))
+
+    def column(self, name: str) -> Array:
+        return np.array([float(row[name]) for row in self.rows])
+
+    @property
+    def confidence(self) -> float:
+        return float(self.column("score").mean()) if self.rows else 0.0
+
+    @property
+    def rank(self) -> float:
+        return self.truth["aji"] if self.truth is not None else self.confidence
+
+
+def report(run: str | Path) -> Path:
+    """Writes `report/index.html` of a run and returns its path.
+
+    Args:
+        run: a folder that `morula run` made.
+
+    Raises:
+        DataError: the folder is no finished run.
+        ResourceError: the disk is full.
+    """
+    run = Path(run)
+    findings = _findings(run)
+    page = run / "report" / "index.html"
+    write_report(page, _content(run, findings))
+    return page
+
+
+def _findings(run: Path) -> list[_Finding]:
+    from morula.engine import read_json
+
+    images = read_json(run / "data.json")
+    missing = [name for name in images if not (run / "predictions" / name / "objects.csv").exists()]
+    if missing:
+        found = f"there is no prediction for {missing[0]}"
+        raise DataError(run, found, "repeat the command that started the run; it goes on where it was")
+    scores = {path.stem: read_json(path) for path in (run / "scores").glob("*.json")}
+    return [
+        _Finding(name, _open(entry), run / "predictions" / name, scores.get(name))
+        for name, entry in images.items()
+    ]
+
+
+def _open(entry: Mapping[str, Any]) -> Volume | None:
+    """The image, or None where it was moved since."""
+    try:
+        return open_volume(Path(entry["uri"]))
+    except MorulaError:
+        return None
+
+
+def _content(run: Path, findings: Sequence[_Finding]) -> ReportContent:
+    from morula.engine import read_json
+
+    plan, header = read_json(run / "plan.json"), read_json(run / "run.json")
+    classes = tuple(sorted({row["class"] for finding in findings for row in finding.rows}))
+    unit = "px" if plan["facts"]["pixel_nm"] is None else "µm²"
+    shown = _shown(findings)
+    gone = [finding.id for finding in findings if finding.image is None]
+    moved = (
+        (f"{len(gone)} image(s) are no longer where they were; their pictures are missing.",) if gone else ()
+    )
+    return ReportContent(
+        title=f"Cells in {Path(plan['images']).name}",
+        subtitle=f"Recipe {plan['recipe']}, preset {plan['preset']}, seed {header['seed']}",
+        summary=_facts(findings, classes),
+        what_and_why=PlanText(reasons=tuple(plan["reasons"])),
+        warnings=(*plan["warnings"], *moved),
+        overlays=tuple(_overlay(finding, role, classes) for role, finding in shown),
+        class_names=classes,
+        scores=_scores(findings),
+        image_scores=_score_table(findings),
+        controls=_controls(run, findings, shown),
+        trust=_trust(findings),
+        next_steps=_next_steps(findings),
+        stages=tuple(load_recipe(plan["recipe"]).story(run)),
+        distributions=_histograms(findings, classes, unit),
+        images=tuple(_row(finding, findings) for finding in findings),
+        area_unit=unit,
+        provenance=_provenance(read_json(run / "provenance.json"), header),
+        reproduce=_reproduce(plan, header, run),
+    )
+
+
+def _facts(findings: Sequence[_Finding], classes: Sequence[str]) -> tuple[Fact, ...]:
+    every = [row["class"] for finding in findings for row in finding.rows]
+    per_class = ", ".join(f"{every.count(name)} {name}" for name in classes) if len(classes) > 1 else ""
+    confidence = np.concatenate([finding.column("score") for finding in findings]) if every else np.zeros(1)
+    facts = [
+        Fact("images", str(len(findings))),
+        Fact("objects", f"{len(every):,}", per_class),
+        Fact("mean confidence", f"{confidence.mean():.2f}", "of 1, told without labels"),
+    ]
+    scored = [finding.truth["aji"] for finding in findings if finding.truth is not None]
+    if scored:
+        facts.append(Fact("AJI", f"{np.mean(scored):.3f}", f"against labels of {len(scored)} images"))
+    return tuple(facts)
+
+
+def _shown(findings: Sequence[_Finding]) -> list[tuple[Any, _Finding]]:
+    there = sorted((finding for finding in findings if finding.image is not None), key=lambda each: each.rank)
+    if len(there) < 3:
+        return [("example", finding) for finding in there]
+    return [("best", there[-1]), ("median", there[len(there) // 2]), ("worst", there[0])]
+
+
+def _overlay(finding: _Finding, role: Any, classes: tuple[str, ...]) -> Overlay:
+    pixels, drawn = _drawn(finding, read_labels(finding.folder / "labels.tif"), classes)
+    measure = "AJI" if finding.truth is not None else "mean confidence"
+    return Overlay(
+        finding.id,
+        drawn,
+        caption=f"{len(finding.rows)} objects",
+        role=role,
+        score=finding.rank,
+        measure=measure,
+        original=pixels,
+        width_um=_width_um(finding.image),
+    )
+
+
+def _drawn(finding: _Finding, labels: Array, classes: tuple[str, ...]) -> tuple[Array, Array]:
+    assert finding.image is not None
+    pixels = to_rgb8(finding.image.read_yxc())
+    named = tuple(row["class"] for row in finding.rows) if len(classes) > 1 else None
+    same = named is not None and len(named) == int(labels.max(initial=0))
+    return pixels, overlay(pixels, labels, named if same else None)
+
+
+def _width_um(image: Volume | None) -> float | None:
+    if image is None or image.voxel is None or image.axes == Axes("zyx"):
+        return None
+    return image.voxel.x * image.spatial_shape[-1] / 1000
+
+
+def _scores(findings: Sequence[_Finding]) -> tuple[Score, ...]:
+    rows = [finding.truth for finding in findings if finding.truth is not None]
+    if not rows:
+        return ()
+    scores: list[Score] = []
+    for index, (key, meaning) in enumerate(_MEASURES.items()):
+        found = bootstrap_mean(np.array([row[key] for row in rows]), Rng(0, "report").at(index))
+        low, high = (found.low, found.high) if len(rows) > 1 else (None, None)
+        scores.append(Score(key, found.mean, low, high, meaning))
+    return tuple(scores)
+
+
+def _score_table(findings: Sequence[_Finding]) -> Table | None:
+    scored = [finding for finding in findings if finding.truth is not None]
+    if not scored:
+        return None
+    rows = [(each.id, *(round(each.truth[key], 3) for key in _MEASURES)) for each in scored if each.truth]
+    return Table(("image", *_MEASURES), tuple(rows))
+
+
+def _controls(run: Path, findings: Sequence[_Finding], shown: Sequence[tuple[Any, _Finding]]) -> Controls:
+    from morula.engine import read_json
+
+    folders = sorted(path for path in (run / "controls").glob("*") if (path / "scores.json").exists())
+    if not folders or not shown:
+        return Controls()
+    example = shown[len(shown) // 2][1]
+    tables = {folder.name: read_json(folder / "scores.json") for folder in folders}
+    compared = set.intersection(*(set(table) for table in tables.values()))
+    ours = {each.id: each.truth for each in findings if each.truth is not None and each.id in compared}
+    methods = [_method("Morula", ours, example, example.folder / "labels.tif", is_result=True)]
+    for folder in folders:
+        methods.append(_method(folder.name, tables[folder.name], example, folder / f"{example.id}.tif"))
+    note = f"Simpler methods on the same images; the pictures show {example.id}."
+    return Controls(tuple(methods), _SHOWN if ours else (), note=note)
+
+
+def _method(
+    name: str,
+    scores: Mapping[str, Mapping[str, float] | None],
+    example: _Finding,
+    labels: Path,
+    *,
+    is_result: bool = False,
+) -> Control:
+    rows = [row for row in scores.values() if row is not None]
+    values = tuple(float(np.mean([row[key] for row in rows])) for key in _SHOWN) if rows else ()
+    picture = None
+    if labels.exists():
+        found = read_labels(labels)
+        drawn = _drawn(example, found, ())[1]
+        picture = Picture(drawn, f"{int(found.max(initial=0))} objects", name)
+    return Control(name, values, is_result, picture=picture)
+
+
+def _trust(findings: Sequence[_Finding]) -> tuple[str, ...]:
+    every = np.concatenate([finding.column("score") for finding in findings])
+    if len(every) == 0:
+        return ("No objects were found. Check the picture of each stage below to see where they are lost.",)
+    weak = float(np.mean(every < 0.5))
+    lines = [
+        f"{weak:.0%} of the objects have a confidence below 0.5; leave these out or check them before you "
+        "count. The confidence says how sure the network is of itself. It is not a measured accuracy.",
+    ]
+    scored = [finding for finding in findings if finding.truth is not None]
+    if len(scored) > 2:
+        correlation = np.corrcoef([each.confidence for each in scored], [each.rank for each in scored])[0, 1]
+        if np.isfinite(correlation):
+            lines.append(
+                f"Over the {len(scored)} labelled images the mean confidence follows the measured AJI with a "
+                f"correlation of {correlation:.2f} (1: it can be trusted to rank images; 0: it cannot)."
+            )
+    else:
+        lines.append(
+            "Nothing was measured, for there are no labels. Label three to five images to know the accuracy."
+        )
+    return tuple(lines)
+
+
+def _next_steps(findings: Sequence[_Finding]) -> tuple[str, ...]:
+    unlabelled = [finding for finding in findings if finding.truth is None]
+    if not unlabelled:
+        return ("All images have labels; look at the worst one above first.",)
+    weakest = sorted(unlabelled, key=lambda finding: finding.confidence)[:3]
+    names = ", ".join(f"{finding.id} ({finding.confidence:.2f})" for finding in weakest)
+    return (f"Label these first, for they have the lowest mean confidence: {names}.",)
+
+
+def _histograms(findings: Sequence[_Finding], classes: Sequence[str], unit: str) -> tuple[Histogram, ...]:
+    def by_class(column: str) -> dict[str, Array]:
+        names = np.array([row["class"] for finding in findings for row in finding.rows])
+        values = np.concatenate([finding.column(column) for finding in findings])
+        if len(classes) < 2:
+            return {"": values}
+        return {name: values[names == name] for name in classes}
+
+    if not classes:
+        return ()
+    return (
+        Histogram("Object size", by_class("area"), "area", unit, "A peak at the far left is often debris."),
+        Histogram("Confidence", by_class("score"), "confidence", "", "Told without labels.", (0, 1)),
+    )
+
+
+def _row(finding: _Finding, findings: Sequence[_Finding]) -> ImageRow:
+    if not finding.rows:
+        return ImageRow(finding.id, 0, flag="no objects")
+    counts = [len(each.rows) for each in findings]
+    flag = "few objects" if len(finding.rows) < 0.2 * float(np.median(counts)) else ""
+    flag = flag or ("low confidence" if finding.confidence < 0.5 else "")
+    median = float(np.median(finding.column("area")))
+    return ImageRow(finding.id, len(finding.rows), median, finding.confidence, flag)
+
+
+def _provenance(found: Mapping[str, Any], header: Mapping[str, Any]) -> dict[str, str]:
+    packages = ", ".join(f"{name} {number}" for name, number in found["packages"].items())
+    return {
+        "made": header["created"],
+        "seed": str(header["seed"]),
+        "device": f"{found['device']}, {found['threads']} threads",
+        "packages": packages,
+        "python": found["python"],
+        "commit": found["commit"] or "installed package",
+    }
+
+
+def _reproduce(plan: Mapping[str, Any], header: Mapping[str, Any], run: Path) -> tuple[str, ...]:
+    labels = f" --labels {plan['labels']}" if plan["labels"] else ""
+    config = run / "plan.toml"
+    return (
+        f"morula run {plan['images']}{labels} --config {config} --seed {header['seed']} --out {run}-again",
+        f"morula predict {run} NEW_IMAGES --out DIR",
+    )

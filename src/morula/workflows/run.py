@@ -1,0 +1,175 @@
+"""The main job: a folder of images becomes labels, tables, scores and a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from morula.core.errors import DataError
+from morula.core.files import write_json
+from morula.core.types import Array, Record, Segmentation, Voxel
+from morula.data import write_labels
+from morula.metrics import instance_scores
+from morula.recipes import Predictor, load_recipe
+from morula.workflows.plan import Plan, plan
+from morula.workflows.predict import open_model, segment
+from morula.workflows.report import report
+from morula.workflows.train import train_plan
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from morula.engine import Existing
+
+__all__ = ["RunResult", "run", "run_plan"]
+
+_COMPARED = 32  # images on which the controls are run; more would cost time and change little
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run left on disk.
+
+    Attributes:
+        path: the run's folder.
+        recipe: the recipe that was used.
+        images: stem -> number of objects.
+        scores: measure -> mean over the labelled images; None without labels.
+        warnings: what the user has to know before using the result.
+    """
+
+    path: Path
+    recipe: str
+    images: dict[str, int]
+    scores: dict[str, float] | None
+    warnings: tuple[str, ...]
+
+    @property
+    def report(self) -> Path:
+        """The page that shows the run."""
+        return self.path / "report" / "index.html"
+
+    def as_json(self) -> dict[str, Any]:
+        """The result as JSON values."""
+        return {
+            "run": str(self.path),
+            "recipe": self.recipe,
+            "objects": sum(self.images.values()),
+            "images": self.images,
+            "scores": self.scores,
+            "report": str(self.report),
+            "warnings": list(self.warnings),
+        }
+
+
+def run(
+    images: str | Path,
+    *,
+    labels: str | Path | None = None,
+    out: str | Path | None = None,
+    recipe: str | None = None,
+    preset: str = "best",
+    config: Path | None = None,
+    assignments: Sequence[str] = (),
+    voxel: Voxel | None = None,
+    skip_bad: bool = False,
+    existing: Existing = "continue",
+    device: str = "auto",
+    seed: int = 0,
+    console: Console | None = None,
+) -> RunResult:
+    """Plans, trains, predicts, compares with controls, scores where there are labels, and reports.
+
+    Args:
+        images: an image or a folder of images.
+        labels: ground truth (see `morula.data.load_records`); recipe psm only measures with it.
+        out: the run's folder; `runs/<date>-<recipe>-<name>` by default.
+        recipe: a recipe to use instead of the one that the plan chooses.
+        preset: the recipe's preset to start from.
+        config: TOML file with changes, such as `morula plan` writes.
+        assignments: `key=value` texts that change the config last.
+        voxel: size of a pixel in nm, where the files do not say.
+        skip_bad: leave unreadable images out instead of refusing all.
+        existing: `continue` a run that is there, `resume` (refuse if none is) or `overwrite`.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        seed: all randomness follows from it.
+        console: where progress goes; silent by default.
+
+    Raises:
+        DataError: an image or a label cannot be used.
+        UsageError: a wrong option, config key, or an output folder that holds something else.
+        TrainingError: a loss is not finite.
+        ResourceError: the disk is full.
+    """
+    made = plan(
+        images,
+        labels=labels,
+        recipe=recipe,
+        preset=preset,
+        config=config,
+        assignments=assignments,
+        voxel=voxel,
+        skip_bad=skip_bad,
+    )
+    return run_plan(made, out=out, existing=existing, device=device, seed=seed, console=console)
+
+
+def run_plan(
+    made: Plan,
+    *,
+    out: str | Path | None = None,
+    existing: Existing = "continue",
+    device: str = "auto",
+    seed: int = 0,
+    console: Console | None = None,
+) -> RunResult:
+    """The same from a plan; see `run` for the arguments."""
+    trained = train_plan(made, out=out, existing=existing, device=device, seed=seed, console=console)
+    path = trained.path
+    counts: dict[str, int] = {}
+    for record, found in segment(open_model(path, device), made.records, path / "predictions", console):
+        counts[record.id] = len(found.scores)
+        _score(record, found, path / "scores" / f"{record.id}.json")
+    _compare(made, path)
+    report(path)
+    return RunResult(path, made.recipe, counts, _mean_scores(path), made.warnings)
+
+
+def _score(record: Record, found: Segmentation, path: Path) -> None:
+    if record.labels is not None:
+        write_json(path, instance_scores(found.labels, _truth(record)))
+
+
+def _truth(record: Record) -> Array:
+    if record.labels is None:
+        raise DataError(record.image.uri, "it has no labels", "give them with --labels")
+    return record.labels()
+
+
+def _compare(made: Plan, path: Path) -> None:
+    """Runs the controls on some of the images, keeps their labels, and scores them where there is truth."""
+    records = made.records[:: max(1, len(made.records) // _COMPARED)][:_COMPARED]
+    controls = load_recipe(made.recipe).controls(records, made.config)
+    for name, control in controls.items():
+        _run_control(control, records, path / "controls" / name)
+
+
+def _run_control(control: Predictor, records: Sequence[Record], folder: Path) -> None:
+    scores: dict[str, dict[str, float]] = {}
+    for record in records:
+        found = control(record.image)
+        write_labels(folder / f"{record.id}.tif", found.labels)
+        if record.labels is not None:
+            scores[record.id] = instance_scores(found.labels, _truth(record))
+    write_json(folder / "scores.json", scores)
+
+
+def _mean_scores(path: Path) -> dict[str, float] | None:
+    from morula.engine import read_json
+
+    rows = [read_json(file) for file in sorted((path / "scores").glob("*.json"))]
+    return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]} if rows else None

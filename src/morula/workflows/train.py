@@ -1,0 +1,108 @@
+"""From a plan to a trained run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from morula.core.files import write_json, write_text
+from morula.core.types import Record, Voxel
+from morula.recipes import load_recipe
+from morula.workflows.plan import Plan, plan
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from morula.engine import Existing, Run
+
+__all__ = ["train", "train_plan"]
+
+
+def train(
+    images: str | Path,
+    *,
+    labels: str | Path | None = None,
+    out: str | Path | None = None,
+    recipe: str | None = None,
+    preset: str = "best",
+    config: Path | None = None,
+    assignments: Sequence[str] = (),
+    voxel: Voxel | None = None,
+    skip_bad: bool = False,
+    existing: Existing = "continue",
+    device: str = "auto",
+    seed: int = 0,
+    console: Console | None = None,
+) -> Path:
+    """Trains on a folder of images and returns the run's folder; see `morula.run` for the arguments.
+
+    Raises:
+        DataError: an image or a label cannot be used.
+        UsageError: a wrong option, config key, or an output folder that holds something else.
+        TrainingError: a loss is not finite.
+    """
+    made = plan(
+        images,
+        labels=labels,
+        recipe=recipe,
+        preset=preset,
+        config=config,
+        assignments=assignments,
+        voxel=voxel,
+        skip_bad=skip_bad,
+    )
+    return train_plan(made, out=out, existing=existing, device=device, seed=seed, console=console).path
+
+
+def train_plan(
+    made: Plan,
+    *,
+    out: str | Path | None = None,
+    existing: Existing = "continue",
+    device: str = "auto",
+    seed: int = 0,
+    console: Console | None = None,
+) -> Run:
+    """Trains by a plan; a run that was stopped goes on, a finished one is left as it is."""
+    from morula.engine import Run, launch
+
+    path = Path(out) if out is not None else default_folder(made)
+    run = Run.open(
+        path,
+        recipe=made.recipe,
+        config=made.config.model_dump(mode="json"),
+        data={record.id: describe(record) for record in made.records},
+        seed=seed,
+        fabric=launch(device, getattr(made.config, "precision", "bf16-mixed")),
+        console=console,
+        existing=existing,
+    )
+    write_json(path / "plan.json", made.as_json())
+    write_text(path / "plan.toml", made.to_toml())
+    load_recipe(made.recipe).train(run, made.records, made.config)
+    return run
+
+
+def describe(record: Record) -> dict[str, Any]:
+    """What `data.json` says of an image: its source, shape, axes, nm, fingerprint; JSON values."""
+    image = record.image
+    size = image.voxel
+    return {
+        "uri": image.uri,
+        "shape": list(image.shape),
+        "dtype": str(image.dtype),
+        "axes": image.axes.order,
+        "nm": None if size is None else [size.z, size.y, size.x],
+        "fingerprint": image.fingerprint,
+        "labelled": record.is_labelled,
+        "domain": record.domain,
+    }
+
+
+def default_folder(made: Plan) -> Path:
+    """`runs/<date>-<recipe>-<name of the images>` below the current folder."""
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", made.images.resolve().stem).strip("-") or "images"
+    return Path("runs") / f"{date.today():%Y-%m-%d}-{made.recipe}-{name}"

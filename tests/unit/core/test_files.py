@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from morula.core.errors import DataError, ResourceError
+from morula.core.files import atomic_path, write_text
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    write_text(target, "old")
+    with pytest.raises(RuntimeError), atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    ("number", "expected", "found"),
+    [(errno.ENOSPC, ResourceError, "disk is full"), (errno.EACCES, DataError, "no permission")],
+)
+def test_disk_and_permission_errors_say_what_to_do(
+    tmp_path: Path, number: int, expected: type[Exception], found: str
+) -> None:
+    with pytest.raises(expected, match=found), atomic_path(tmp_path / "sub" / "a.txt"):
+        raise OSError(number, "simulated")
+    assert list((tmp_path / "sub").iterdir()) == []

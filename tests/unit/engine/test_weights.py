@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from morula.core.errors import DataError
+from morula.engine import Weights, WeightsInfo
+
+
+def test_round_trip_keeps_tensors_and_description(tmp_path: Path) -> None:
+    layer = nn.Linear(3, 2)
+    info = WeightsInfo("linear", {"width": 3}, kind="encoder", parents=("abc",), licence="MIT")
+    Weights.of(layer, info).save(tmp_path / "w.safetensors")
+    loaded = Weights.load(tmp_path / "w.safetensors")
+    assert loaded.info == info
+    fresh = nn.Linear(3, 2)
+    report = loaded.load_into(fresh)
+    assert torch.equal(fresh.weight, layer.weight)
+    assert (report.skipped, report.missing, report.inflated) == ((), (), ())
+
+
+def test_every_tensor_is_accounted_for() -> None:
+    weights = Weights(
+        {"a.weight": torch.ones(2, 3), "b.weight": torch.ones(5), "gone": torch.ones(1)}, WeightsInfo("x")
+    )
+    module = nn.ModuleDict({"a": nn.Linear(3, 2, bias=False), "b": nn.Linear(5, 1)})
+    report = weights.load_into(module, inflate=lambda t, shape: t[None] if t.ndim == 1 else None)
+    assert report.loaded == ("a.weight", "b.weight")
+    assert report.inflated == ("b.weight",)
+    assert report.skipped == ("gone",)
+    assert report.missing == ("b.bias",)
+
+
+def test_renaming_to_nothing_skips() -> None:
+    weights = Weights({"head.weight": torch.ones(1, 3)}, WeightsInfo("x"))
+    report = weights.load_into(nn.Linear(3, 1, bias=False), rename=lambda name: None)
+    assert report.skipped == ("head.weight",)
+
+
+def test_damaged_missing_and_undescribed_files_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "bad.safetensors").write_bytes(b"\0" * 4)
+    save_file({"w": torch.ones(1)}, tmp_path / "plain.safetensors")
+    for name, found in (("bad", "cannot be read"), ("none", "cannot be read"), ("plain", "which network")):
+        with pytest.raises(DataError, match=found):
+            Weights.load(tmp_path / f"{name}.safetensors")
