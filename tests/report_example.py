@@ -56,7 +56,9 @@ def stained_cells(seed: int, side: int = 320, count: int = 70) -> tuple[Array, A
     stain = np.zeros((side, side, 3))
     stain[:] = (236, 226, 222)
     for i, name in enumerate(classes, 1):
-        stain[labels == i] = np.array((136, 84, 52) if name == "positive" else (110, 128, 176)) + rng.normal(0, 14)
+        stain[labels == i] = np.array((136, 84, 52) if name == "positive" else (110, 128, 176)) + rng.normal(
+            0, 14
+        )
     texture = gaussian(rng.normal(0, 1, (side, side)), 2)[..., None] * 70 + rng.normal(0, 5, (side, side, 1))
     blurred = gaussian(stain, (1, 1, 0), preserve_range=True)
     return np.clip(blurred + texture, 0, 255).astype(np.uint8), labels, classes
@@ -82,9 +84,9 @@ def example_content(image: Array | None = None, labels: Array | None = None) -> 
         ),
         what_and_why=Plan(
             paragraphs=(
-                "A network learned to tell real image patches from shuffled ones. Where it looks to decide is "
-                "where the cells are; those places became a first, rough mask, and a second network learned "
-                "from the rough masks to draw clean ones.",
+                "A network learned to tell real image patches from shuffled ones. Where it looks to "
+                "decide is where the cells are; those places became a first, rough mask, and a second "
+                "network learned from the rough masks to draw clean ones.",
             ),
             reasons=(
                 "You have no labels for training, so a recipe that needs none was chosen.",
@@ -100,9 +102,13 @@ def example_content(image: Array | None = None, labels: Array | None = None) -> 
         class_names=CLASSES,
         scores=(
             Score("PQ", 0.612, 0.574, 0.651, "Finds the right objects and draws them well, in one number."),
-            Score("AP at IoU 0.5", 0.71, 0.60, 0.79, "Share of objects found, counting a half overlap as found."),
+            Score(
+                "AP at IoU 0.5", 0.71, 0.60, 0.79, "Share of objects found, counting a half overlap as found."
+            ),
             Score("Dice", 0.853, 0.841, 0.866, "Overlap of all foreground with the truth."),
-            Score("Count error", 4.2, 2.8, 6.1, "Objects too many or too few per image.", higher_is_better=False),
+            Score(
+                "Count error", 4.2, 2.8, 6.1, "Objects too many or too few per image.", higher_is_better=False
+            ),
         ),
         image_scores=Table(
             ("Image", "PQ", "AP at IoU 0.5", "Dice"),
@@ -110,8 +116,8 @@ def example_content(image: Array | None = None, labels: Array | None = None) -> 
         ),
         controls=_controls(rgb, truth, classes),
         trust=(
-            "Contours of well separated nuclei can be used as they are. Where nuclei overlap in clumps, about one "
-            "in six is merged with a neighbour; counts there are too low, and areas too large.",
+            "Contours of well separated nuclei can be used as they are. Where nuclei overlap in clumps, "
+            "about one in six is merged with a neighbour; counts there are too low, and areas too large.",
             "Confidence below 0.6 goes with most of the errors on the labelled images.",
         ),
         next_steps=(
@@ -134,7 +140,10 @@ def example_content(image: Array | None = None, labels: Array | None = None) -> 
             ImageRow(NASTY, 83, 52.1, 0.81),
             ImageRow("tile_03.tif", 4, 131.0, 0.44, "few objects, out of focus?"),
             ImageRow("tile_04.tif", 0, None, None, "nothing found"),
-            *(ImageRow(f"tile_{i:02d}.tif", 60 + 7 * i % 31, 48 + 0.7 * i, 0.7 + 0.01 * i) for i in range(5, 17)),
+            *(
+                ImageRow(f"tile_{i:02d}.tif", 60 + 7 * i % 31, 48 + 0.7 * i, 0.7 + 0.01 * i)
+                for i in range(5, 17)
+            ),
         ),
         area_unit="µm²",
         provenance={
@@ -198,8 +207,8 @@ def _controls(rgb: Array, labels: Array, classes: tuple[str, ...]) -> Controls:
     merged = (labels > 0).astype(np.int32)
     return Controls(
         methods=(
-            Control("Morula", (0.612, 0.853, 4.2), True, "the result of this report",
-                    Picture(overlay(rgb, labels, classes, class_names=CLASSES), "Touching nuclei are split.")),
+            Control("Morula", (0.612, 0.853, 4.2), True, "the result of this report", Picture(
+                overlay(rgb, labels, classes, class_names=CLASSES), "Touching nuclei are split.")),
             Control("Otsu threshold", (0.341, 0.79, 21.0), note="one grey value divides cells and ground",
                     picture=Picture(overlay(rgb, merged), "Clumps stay in one piece.")),
             Control("First stage only", (0.488, 0.861, None), note="rough masks without the second network",

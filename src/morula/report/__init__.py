@@ -1,4 +1,4 @@
-"""Dict in, one static HTML page out: what was done and why, how good it is, how far to trust it, what next."""
+"""One static HTML page: what was done and why, how good it is, how far to trust it, what next."""
 
 from morula.report.content import (
     ColourScale,

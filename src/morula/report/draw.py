@@ -53,8 +53,8 @@ _NOTHING: _Colour = (24, 28, 32)
 def to_rgb8(image_yxc: Array) -> Array:
     """An image as the eye wants it: `(y, x, 3)` uint8.
 
-    RGB uint8 stays as it is. Grey, 16-bit and float images are stretched between their 0.3 and 99.7 percentiles.
-    Two channels, or more than three, become an additive mix, each channel stretched by itself.
+    RGB uint8 stays as it is. Grey, 16-bit and float images are stretched between their 0.3 and 99.7
+    percentiles. Two channels, or more than three, become an additive mix, each stretched by itself.
 
     Args:
         image_yxc: `(y, x)` or `(y, x, c)`, any real dtype; values that are not finite count as the darkest.
@@ -102,7 +102,7 @@ def overlay(
     class_names: Sequence[str] | None = None,
     long_side: int = LONG_SIDE,
 ) -> Array:
-    """The image with a two-pixel contour around each object, dark-cased so that it reads on light and dark.
+    """The image with a thin contour around each object, dark-cased so that it reads on light and dark.
 
     Small images are enlarged by a whole factor and large ones reduced *before* the contours are drawn, so
     that lines stay thin and complete.
@@ -122,10 +122,13 @@ def overlay(
         raise ValueError(f"rgb {rgb.shape} {rgb.dtype} does not fit labels {labels.shape}")
     colours = _object_colours(int(labels.max(initial=0)), classes, class_names)
     picture, labels = _fit(rgb, long_side), _fit_labels(labels, long_side)
-    edge = find_boundaries(labels, mode="inner")
-    # One pixel inside and, where the neighbour is background, one outside: touching objects get equal lines.
-    owner = expand_labels(np.where(edge, labels, 0), 1)
-    owner = np.where(edge | (labels == 0), owner, 0)
+    half = _half_width(labels)
+    core = labels
+    for _ in range(half):
+        core = np.where(find_boundaries(core, mode="inner"), 0, core)
+    # Half of the line inside and, where the neighbour is background, half outside: touching objects, each
+    # with its own half, get a line as wide as free ones.
+    owner = np.where(labels > 0, np.where(core == 0, labels, 0), expand_labels(labels, half))
     line = owner > 0
     casing = dilation(line, np.ones((3, 3), bool)) & ~line
     out = picture.astype(np.float32)
@@ -205,6 +208,13 @@ def _object_colours(count: int, classes: Sequence[str] | None, names: Sequence[s
     if unknown:
         raise ValueError(f"classes {sorted(unknown)} are not among {list(by_name)}")
     return np.array([(0, 0, 0), *(by_name[name] for name in classes)], np.float32)
+
+
+def _half_width(labels: Array) -> int:
+    """Half of the line width in pixels; large pictures are shown reduced, so their lines are thicker."""
+    sizes = np.bincount(labels.ravel())[1:]
+    typical = float(np.median(sizes[sizes > 0])) if sizes.any() else 0.0
+    return 2 if max(labels.shape) >= 800 and typical >= 14**2 else 1
 
 
 def _scale(shape: tuple[int, ...], long_side: int) -> float:

@@ -31,7 +31,7 @@ def picture_uri(rgb: Array, long_side: int) -> tuple[str, int, int]:
     if flat:
         image.quantize(_PALETTE, dither=Image.Dither.NONE).save(stream, "PNG", optimize=True)
         return _uri("image/png", stream.getvalue()), width, height
-    image.save(stream, "JPEG", quality=86, subsampling=0, optimize=True)
+    image.save(stream, "JPEG", quality=86, subsampling=0)
     return _uri("image/jpeg", stream.getvalue()), width, height
 
 

@@ -65,7 +65,7 @@ def _render(content: ReportContent, side: int) -> str:
         legend=_legend(content.class_names),
         overlays=[_overlay(item, side) for item in content.overlays],
         score_chart=_score_chart(content.scores),
-        controls=_controls(content.controls, side),
+        controls=_controls(content, side),
         stages=[
             {"name": stage.name, "what": stage.what, "pictures": [_picture(p, side) for p in stage.pictures]}
             for stage in content.stages
@@ -141,7 +141,13 @@ def _scale_bar(width_um: float | None) -> dict[str, str] | None:
         return None
     steps = [base * 10.0**power for power in range(-3, 6) for base in (1, 2, 5)]
     length = max((step for step in steps if step <= 0.26 * width_um), default=steps[0])
-    text = f"{length * 1000:g} nm" if length < 1 else f"{length:g} µm" if length < 1000 else f"{length / 1000:g} mm"
+    text = (
+        f"{length * 1000:g} nm"
+        if length < 1
+        else f"{length:g} µm"
+        if length < 1000
+        else f"{length / 1000:g} mm"
+    )
     return {"text": text, "percent": f"{100 * length / width_um:.2f}"}
 
 
@@ -169,8 +175,8 @@ def _score_chart(scores: Sequence[Score]) -> dict[str, str] | None:
     return {"uri": svg_uri(interval_svg(bounded)), "alt": f"Mean of each measure with its interval: {listed}"}
 
 
-def _controls(controls: Controls, side: int) -> dict[str, Any]:
-    columns = []
+def _controls(content: ReportContent, side: int) -> dict[str, Any]:
+    controls, columns = content.controls, []
     for index, measure in enumerate(controls.measures):
         known = [m.values[index] for m in controls.methods if m.values]
         finite = [value for value in known if value is not None]
@@ -190,17 +196,21 @@ def _controls(controls: Controls, side: int) -> dict[str, Any]:
             }
             for method in controls.methods
         ],
-        "verdicts": _verdicts(controls),
+        "verdicts": _verdicts(controls, {score.measure: score for score in content.scores}),
     }
 
 
 def _bar(value: float | None, column: dict[str, Any]) -> dict[str, Any]:
     percent = 0.0 if value is None else 100 * max(0.0, value) / column["top"]
-    return {"value": value, "percent": f"{percent:.1f}", "best": value is not None and value == column["best"]}
+    return {
+        "value": value,
+        "percent": f"{percent:.1f}",
+        "best": value is not None and value == column["best"],
+    }
 
 
-def _verdicts(controls: Controls) -> list[tuple[bool, str]]:
-    """For each measure, whether the result beats every control, and by how much it wins or loses."""
+def _verdicts(controls: Controls, scores: dict[str, Score]) -> list[tuple[str, str]]:
+    """For each measure, whether the result `won`, `lost` or is `even` with the best control, in words."""
     result = next((method for method in controls.methods if method.is_result and method.values), None)
     if result is None:
         return []
@@ -213,18 +223,31 @@ def _verdicts(controls: Controls) -> list[tuple[bool, str]]:
             for method in controls.methods
             if method is not result and method.values and (value := method.values[index]) is not None
         ]
-        if own is None or not rivals:
-            continue
-        _, value, name = max(rivals)
-        margin = sign * (own - value)
-        if margin > 0:
-            text = f"{measure}: ahead of every control; the closest is “{name}” ({_number(own)} against {_number(value)})."
-        elif margin == 0:
-            text = f"{measure}: no better than “{name}” ({_number(value)} each)."
-        else:
-            text = f"{measure}: “{name}” does better ({_number(value)} against {_number(own)}). Consider using it instead."
-        verdicts.append((margin > 0, text))
+        if own is not None and rivals:
+            _, value, name = max(rivals)
+            margin = sign * (own - value)
+            verdicts.append(_verdict(measure, own, value, name, margin, scores.get(measure)))
     return verdicts
+
+
+def _verdict(
+    measure: str, own: float, value: float, name: str, margin: float, score: Score | None
+) -> tuple[str, str]:
+    pair = f"{_number(own)} against {_number(value)}"
+    if margin == 0:
+        return "even", f"{measure}: no better than “{name}” ({pair})."
+    if score is not None and _within(value, score.low, score.high):
+        return (
+            "even",
+            f"{measure}: too close to call; “{name}” lies within the interval of the result ({pair}).",
+        )
+    if margin > 0:
+        return "won", f"{measure}: ahead of every control measured; the closest is “{name}” ({pair})."
+    return "lost", f"{measure}: behind “{name}” ({pair}). Consider using that instead."
+
+
+def _within(value: float, low: float | None, high: float | None) -> bool:
+    return low is not None and high is not None and low <= value <= high
 
 
 def _columns(rows: Sequence[ImageRow]) -> dict[str, bool]:
@@ -248,4 +271,4 @@ def _number(value: str | float | None) -> str:
         return value
     if isinstance(value, int) or abs(value) >= 1000:
         return f"{value:,.0f}"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+    return f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"

@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from morula.core.types import Array
 from morula.report.content import Histogram, Score
@@ -24,14 +25,15 @@ _PIXELS = 72  # matplotlib writes SVG at 72 dots per inch, so a point is a pixel
 _INK, _MUTED, _GRID, _ACCENT = "#010203", "#010204", "#010205", "#010206"  # replaced by CSS variables
 _STYLE = """<style>
 :root { --ink: #1f2a2e; --muted: #566469; --grid: #dfe2dd; --accent: #0d7a70; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e9e6; --muted: #a3b0b2; --grid: #333c40; --accent: #4fc4b4; } }
-@media print { :root { --ink: #1f2a2e; --muted: #566469; --grid: #dfe2dd; --accent: #0d7a70; } }
+@media screen and (prefers-color-scheme: dark) {
+  :root { --ink: #e6e9e6; --muted: #a3b0b2; --grid: #333c40; --accent: #4fc4b4; }
+}
 </style>"""
 
 
 def histogram_svg(histogram: Histogram) -> str:
     """One curve of bars per class and the median of all, as SVG text."""
-    figure, axes = _figure(460, 250)
+    figure, axes = _figure(410, 235)
     low, high = _span(histogram)
     edges = np.linspace(low, high, _bins(histogram.count) + 1)
     series = {name: _finite(values) for name, values in histogram.values.items()}
@@ -49,7 +51,7 @@ def histogram_svg(histogram: Histogram) -> str:
     axes.set_xlabel(f"{histogram.quantity} ({histogram.unit})" if histogram.unit else histogram.quantity)
     axes.set_ylabel("objects")
     axes.grid(axis="y", color=_GRID, linewidth=1)
-    axes.yaxis.get_major_locator().set_params(integer=True, nbins=5)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     axes.margins(y=0.16)
     if colours:
         axes.legend(frameon=False, fontsize=12, labelcolor=_INK, loc="upper right", handlelength=1)
@@ -71,13 +73,15 @@ def histogram_text(histogram: Histogram) -> str:
     )
     low, high = _span(histogram)
     if beyond := int(((values > high) | (values < low)).sum()):
-        text += f" The outermost bars also hold {beyond:,} beyond the axis (up to {_number(values.max())}{unit})."
+        text += (
+            f" The outermost bars also hold {beyond:,} beyond the axis (up to {_number(values.max())}{unit})."
+        )
     return text
 
 
 def interval_svg(scores: Sequence[Score]) -> str:
     """Means as dots and their intervals as lines, on a common axis from 0 to 1, as SVG text."""
-    figure, axes = _figure(460, 54 + 34 * len(scores))
+    figure, axes = _figure(410, 54 + 34 * len(scores))
     for row, score in enumerate(scores):
         y = len(scores) - 1 - row
         axes.plot([0, 1], [y, y], color=_GRID, linewidth=1, zorder=1)
@@ -129,7 +133,9 @@ def _median(axes: Axes, values: Array, unit: str, span: tuple[float, float]) -> 
 def _svg(figure: Figure) -> str:
     stream = StringIO()
     # The context restores every setting; text stays text, and ids depend on the drawing alone.
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "morula", "font.family": "sans-serif"}):
+    with matplotlib.rc_context(
+        {"svg.fonttype": "none", "svg.hashsalt": "morula", "font.family": "sans-serif"}
+    ):
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = stream.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
