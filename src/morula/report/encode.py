@@ -23,7 +23,7 @@ def picture_uri(rgb: Array, long_side: int) -> tuple[str, int, int]:
     because contours are one or two pixels wide.
     """
     longest = max(rgb.shape[:2])
-    flat = len(np.unique(_packed(rgb))) <= _PALETTE
+    flat = all(len(np.unique(_packed(part))) <= _PALETTE for part in (rgb[::9, ::9], rgb))  # cheap look first
     if longest > long_side:
         rgb = _thin(rgb, long_side) if flat else resize(rgb, long_side / longest)
     height, width = rgb.shape[:2]
