@@ -59,9 +59,8 @@ def read_points_hdf5(path: str | PathLike[str]) -> Array:
     with reading(path, "HDF5 file"), h5py.File(path, "r") as file:
         key = next((name for name in _KEYS if name in file), None)
         found = ", ".join(file) or "nothing"
-        stored = (
-            np.asarray(file[key][()]) if key is not None and isinstance(file[key], h5py.Dataset) else None
-        )
+        dataset = file[key] if key is not None else None
+        stored = np.asarray(dataset[()]) if isinstance(dataset, h5py.Dataset) else None
     if stored is None:
         raise DataError(path, f"no data set `coordinates`, only {found}", "store x, y of each cell under it")
     if stored.size == 0:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import gzip
+import lzma
 import os
 import shutil
 import stat
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,10 +23,23 @@ import pooch
 from morula.core.errors import DataError, ResourceError
 from morula.core.files import write_text
 from morula.core.hashing import file_sha256
-from morula.data.reading import reading
 from morula.data.whole import atomic_folder
 
 __all__ = ["Limits", "cache_folder", "extract", "fetch", "first_seen"]
+
+# What damaged archives raise, and members that are both a file and a folder. A full disk is none of these.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    FileExistsError,
+    NotADirectoryError,
+    IsADirectoryError,
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +57,11 @@ class Limits:
     size: int = 40 * 2**30
     ratio: float = 100.0
     free: int = 2**26
+
+    def passed(self, count: int, total: int, packed: int) -> bool:
+        """Whether `count` members that make `total` bytes of `packed` ones are too much."""
+        inflated = total > self.free and total / packed > self.ratio
+        return count > self.files or total > self.size or inflated
 
 
 @dataclass(frozen=True)
@@ -60,8 +81,8 @@ def cache_folder() -> Path:
 def fetch(url: str, sha256: str | None, cache: Path, name: str, *, command: str) -> Path:
     """Downloads `url` to `cache / name`, unless it is there with the right checksum.
 
-    Without a published checksum the first download is trusted and its SHA-256 kept beside it in `name.sha256`, so
-    that a later change is noticed.
+    Without a published checksum the first download is trusted and its SHA-256 kept beside it in
+    `name.sha256`, so that a later change is noticed.
 
     Args:
         url: where the file is.
@@ -76,13 +97,11 @@ def fetch(url: str, sha256: str | None, cache: Path, name: str, *, command: str)
     known = sha256 or first_seen(cache / name)
     try:
         fetched = Path(pooch.retrieve(_direct(url), known_hash=known, fname=name, path=cache))
-    except ValueError as error:
-        found = "the download does not have the published SHA-256"
-        raise ResourceError(
-            url, found, f"try again later with `{command}`, and report it if it stays"
-        ) from error
     except OSError as error:
         raise _unreachable(url, cache, command, error) from error
+    except ValueError as error:
+        fix = f"try again later with `{command}`, and report it if it stays"
+        raise ResourceError(url, f"the download does not have the SHA-256 {known}", fix) from error
     if known is None:
         _refuse_web_page(fetched, url, command)
         write_text(_note(fetched), file_sha256(fetched) + "\n")
@@ -108,40 +127,25 @@ def extract(archive: Path, folder: Path, limits: Limits | None = None) -> None:
         ResourceError: the disk is full.
     """
     limits = limits or Limits()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_folder(folder) as temporary:
-        count = total = 0
-        packed = max(archive.stat().st_size, 1)
-        for member, stream in _members(archive):
+    packed = max(archive.stat().st_size, 1)
+    count = total = 0
+    with atomic_folder(folder) as temporary, _decoding(archive):
+        for member, stream in _zip_members(archive) if zipfile.is_zipfile(archive) else _tar_members(archive):
             count, total = count + 1, total + member.size
             _check_member(archive, member)
-            if (
-                count > limits.files
-                or total > limits.size
-                or (total > limits.free and total / packed > limits.ratio)
-            ):
+            if limits.passed(count, total, packed):
                 found = f"unpacks to more than {count:,} files or {total:,} bytes from {packed:,}"
                 raise DataError(archive, found, "delete it: it is a bomb, or not what it claims to be")
             _unpack(member, stream, temporary / member.name)
 
 
-def _members(archive: Path) -> Iterator[tuple[_Member, IO[bytes] | None]]:
-    with _decoding(archive):
-        if zipfile.is_zipfile(archive):
-            yield from _zip_members(archive)
-        else:
-            yield from _tar_members(archive)
-
-
 @contextmanager
 def _decoding(archive: Path) -> Iterator[None]:
-    """Like `reading`, but lets a full disk through to whoever writes."""
     try:
-        with reading(archive, "zip or tar archive"):
-            yield
-    except (zipfile.BadZipFile, tarfile.TarError) as error:
-        fix = "delete it and download it again"
-        raise DataError(archive, f"damaged or not a zip or tar archive ({error})", fix) from error
+        yield
+    except _DAMAGE as error:
+        found = f"damaged, or not a zip or tar archive ({error})"
+        raise DataError(archive, found, "delete it and download it again") from error
 
 
 def _zip_members(archive: Path) -> Iterator[tuple[_Member, IO[bytes] | None]]:

@@ -38,8 +38,8 @@ SET = PublicSet(
     homepage="https://bbbc.broadinstitute.org/BBBC038",
     splits=("stage1_train", "stage1_test", "stage2_test"),
     notes=(
-        "No published checksums (UNVERIFIED): the first download is trusted, and its SHA-256 kept to notice a "
-        "later change. Images that the stage 2 solution marks as ignored are left out."
+        "No published checksums (UNVERIFIED): the first download is trusted, and its SHA-256 kept to notice "
+        "a later change. Images that the stage 2 solution marks as ignored are left out."
     ),
 )
 
@@ -64,9 +64,12 @@ class _Runs:
 
     def __call__(self) -> Array:
         labels = np.zeros(self.shape, np.int32)
-        for number, code in enumerate(self.codes, start=1):
-            mask = decode_runs(code, self.shape, where=self.where)
-            labels[mask & (labels == 0)] = number
+        number = 0
+        for code in self.codes:
+            free = decode_runs(code, self.shape, where=self.where) & (labels == 0)
+            if free.any():
+                number += 1
+                labels[free] = number
         return labels
 
 
@@ -83,7 +86,7 @@ def records(root: Path, split: str) -> list[Record]:
     """
     chosen(SET, split)
     folder = root / _FOLDERS[split]
-    images = [path for path in inside(folder, "*.png") if path.parent.name == "images"]
+    images = inside(folder, "images/*.png")
     if not images:
         raise not_found(SET, root, f"{folder.name}/*/images/*.png")
     if split == "stage1_train":

@@ -1,4 +1,4 @@
-"""BCData: Ki-67 stained breast tumours, 640 x 640 px, each tumour cell marked by a point, positive or negative."""
+"""BCData: Ki-67 stained breast tumours, 640 x 640 px, a point on each positive and negative tumour cell."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SET = PublicSet(
     splits=("train", "validation", "test"),
     notes=(
         "No published checksum (UNVERIFIED): the first download is trusted, and its SHA-256 kept to notice a "
-        "later change. Labels are points, not masks: records are unlabelled, `bcdata.points` reads the points."
+        "later change. Labels are points, not masks: records are unlabelled, `bcdata.points` reads them."
     ),
 )
 
