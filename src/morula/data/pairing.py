@@ -105,15 +105,19 @@ def read_object_masks(masks: Sequence[Path], shape: tuple[int, int]) -> Array:
         shape: height and width that every mask must have.
 
     Raises:
-        DataError: a mask is unreadable, of another size, or empty.
+        DataError: a mask is unreadable or of another size.
     """
     labels = np.zeros(shape, np.int32)
-    for number, path in enumerate(masks, start=1):
+    number = 0
+    for path in masks:
         mask = read_labels(path) > 0
         if mask.shape != shape:
             found = f"a mask of {_size(mask.shape)} for an image of {_size(shape)}"
             raise DataError(path, found, "export the mask again at the size of the image")
-        labels[mask & (labels == 0)] = number
+        free = mask & (labels == 0)
+        if free.any():
+            number += 1
+            labels[free] = number
     return labels
 
 
