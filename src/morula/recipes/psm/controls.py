@@ -1,0 +1,67 @@
+"""What the recipe has to beat: a threshold with watershed, colour clusters, and its own pseudo labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import scipy.ndimage as ndi
+
+from morula.core.types import Array, Segmentation, Volume
+from morula.data.modality import modality
+from morula.post import drop_small, split
+from morula.recipes.psm.clustering import fit_mixture
+from morula.recipes.psm.decode import classes_of, to_shape
+from morula.recipes.psm.front import SizePrior, density, optical_density, prepare, soft_otsu
+from morula.recipes.psm.pseudo import pseudo_instances
+
+__all__ = ["colour_kmeans", "controls", "otsu_watershed", "pseudo_only"]
+
+
+def controls() -> Mapping[str, Callable[[Volume], Segmentation]]:
+    """The simple methods by name."""
+    return {"otsu-watershed": otsu_watershed, "colour-clusters": colour_kmeans}
+
+
+def otsu_watershed(volume: Volume) -> Segmentation:
+    """Otsu's threshold of one stain or of the brightness, then a watershed of the distance transform."""
+    image = volume.read_yxc()
+    kind = modality(image)
+    coloured = kind in ("H&E", "IHC")
+    dense = optical_density(image)[..., 0] if coloured else density(image, kind)
+    return _from_mask(soft_otsu(dense) > 0.5, image)
+
+
+def colour_kmeans(volume: Volume) -> Segmentation:
+    """Three clusters of the channels of one image, the densest taken: the published step without its map."""
+    image = volume.read_yxc()
+    kind = modality(image)
+    coloured = kind in ("H&E", "IHC")
+    dense = density(image, kind)[..., None]
+    values = np.concatenate([dense, optical_density(image)], axis=-1) if coloured else dense
+    pixels = values.reshape(-1, values.shape[-1])
+    mixture = fit_mixture(pixels[:: max(1, len(pixels) // 20000)], 3, np.random.default_rng(0))
+    return _from_mask(mixture.foreground(values) > 0.5, image)
+
+
+def pseudo_only(volume: Volume, priors: Mapping[str, SizePrior], diameter: float) -> Segmentation:
+    """The recipe's own pseudo labels from one threshold: no activation network, clusters or training."""
+    image = volume.read_yxc()
+    prepared = prepare(image, priors, diameter)
+    inside = soft_otsu(prepared.density)
+    pseudo = pseudo_instances(prepared.density, inside, prepared.modality, diameter)
+    labels = to_shape(pseudo.labels, prepared.shape)
+    kept = np.unique(labels[labels > 0])
+    return Segmentation(
+        drop_small(labels, 1),
+        pseudo.confidence[kept - 1],
+        classes_of(image, drop_small(labels, 1), prepared.modality),
+    )
+
+
+def _from_mask(mask: Array, image: Array) -> Segmentation:
+    inside = ndi.binary_fill_holes(ndi.binary_opening(mask))
+    depth = np.asarray(ndi.distance_transform_edt(inside))
+    labels = split(np.asarray(inside, dtype=np.float32), depth, smoothing=1.5, depth=0.75, smallest=30)
+    count = int(labels.max(initial=0))
+    return Segmentation(drop_small(labels, 1), np.ones(count), classes_of(image, labels, modality(image)))

@@ -1,0 +1,112 @@
+"""From the network's maps to objects at the image's own scale, each with a class and a score."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.ndimage as ndi
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from morula.core.types import Array, Segmentation
+from morula.data.modality import Modality
+from morula.post import drop_small, split
+from morula.recipes.psm.front import Prepared, optical_density
+
+__all__ = ["classes_of", "network_maps", "segmentation", "to_shape"]
+
+_TURNS = ((0, False), (1, False), (2, True), (3, True))
+_BROWN = 0.12  # mean blue minus red density above which an object holds DAB
+_BLACK = 4.2  # mean of the three densities together that haematoxylin alone does not reach
+
+
+@torch.no_grad()
+def network_maps(
+    network: nn.Module, prepared: Prepared, device: torch.device, *, augment: bool
+) -> tuple[Array, Array]:
+    """Foreground probability and centre distance, `(y, x)` each, at the common scale.
+
+    Args:
+        network: in evaluation mode, set up for the wanted precision.
+        prepared: the image.
+        device: where the network is.
+        augment: average over four turned and mirrored copies.
+    """
+    image = torch.from_numpy(prepared.network_input.astype(np.float32))[None].to(device)
+    height, width = image.shape[-2:]
+    image = F.pad(image, (0, -width % 16, 0, -height % 16), mode="replicate")
+    turns = _TURNS if augment else _TURNS[:1]
+    mean = sum((_turned(network, image, *turn) for turn in turns), torch.zeros(1, device=device)) / len(turns)
+    maps = mean[0, :, :height, :width].float().cpu().numpy()
+    return maps[0], maps[1]
+
+
+def segmentation(
+    prepared: Prepared, foreground: Array, distance: Array, diameter: float, image: Array
+) -> Segmentation:
+    """Objects by seeded watershed, brought to the image's own scale, with scores and classes.
+
+    A score is the object's mean foreground probability, times the height of its centre distance.
+
+    Args:
+        prepared: the image at the common scale.
+        foreground: `(y, x)` probability.
+        distance: `(y, x)` centre distance.
+        diameter: of the median object at the common scale, in pixels.
+        image: `(y, x, c)` as it came.
+    """
+    labels = split(
+        foreground, distance, threshold=0.45, smoothing=0.12 * diameter, depth=0.06,
+        smallest=0.08 * np.pi * diameter**2 / 4,
+    )  # fmt: skip
+    large = drop_small(to_shape(labels, prepared.shape), 4)
+    inside, height = to_shape(foreground, prepared.shape), to_shape(distance, prepared.shape)
+    ids = np.arange(1, int(large.max(initial=0)) + 1)
+    if len(ids) == 0:
+        return Segmentation(large, np.zeros(0), (), {"foreground": inside, "centre distance": height})
+    top = np.clip(np.asarray(ndi.maximum(height, large, ids)), 0, 1)
+    scores = np.clip(np.asarray(ndi.mean(inside, large, ids)) * np.sqrt(top), 0, 1)
+    classes = classes_of(image, large, prepared.modality)
+    return Segmentation(large, scores, classes, {"foreground": inside, "centre distance": height})
+
+
+def classes_of(image: Array, labels: Array, kind: Modality) -> tuple[str, ...]:
+    """`positive` or `negative` by DAB in immunohistochemistry; `cell` in phase contrast; else `nucleus`.
+
+    DAB is brown, it absorbs blue more than red, haematoxylin the other way round; where it is so dense that
+    all three channels are black, the sum of the densities tells.
+
+    Args:
+        image: `(y, x, c)`.
+        labels: `(y, x)` 1..N.
+        kind: modality.
+    """
+    ids = np.arange(1, int(labels.max(initial=0)) + 1)
+    if kind != "IHC":
+        return ("cell" if kind == "phase contrast" else "nucleus",) * len(ids)
+    if len(ids) == 0:
+        return ()
+    density = optical_density(image)
+    brown = np.asarray(ndi.mean(density[..., 2] - density[..., 0], labels, ids))
+    total = np.asarray(ndi.mean(density.sum(axis=-1), labels, ids))
+    return tuple("positive" if yes else "negative" for yes in (brown > _BROWN) | (total > _BLACK))
+
+
+def to_shape(image: Array, shape: tuple[int, int]) -> Array:
+    """`(y, x)` in another size: labels by the nearest pixel, maps linearly."""
+    if image.shape == shape:
+        return image
+    if np.issubdtype(image.dtype, np.integer):
+        y, x = (
+            ((np.arange(new) + 0.5) * old / new).astype(np.intp)
+            for new, old in zip(shape, image.shape, strict=True)
+        )
+        return image[y][:, x]
+    tensor = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))[None, None]
+    return F.interpolate(tensor, size=shape, mode="bilinear")[0, 0].numpy()
+
+
+def _turned(network: nn.Module, image: Tensor, turns: int, mirror: bool) -> Tensor:
+    view = torch.rot90(image, turns, (2, 3))
+    maps = torch.sigmoid(network(view.flip(3) if mirror else view))
+    return torch.rot90(maps.flip(3) if mirror else maps, -turns, (2, 3))

@@ -1,0 +1,222 @@
+"""From pixels to a density map in which objects are bright, in any modality; and to one common scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.ndimage as ndi
+from skimage.filters import threshold_otsu
+
+from morula.core.types import Array
+from morula.data.modality import Modality, modality
+from morula.post import candidates, choose
+
+__all__ = [
+    "Prepared",
+    "Size",
+    "SizePrior",
+    "density",
+    "estimate_size",
+    "fit_sizes",
+    "optical_density",
+    "prepare",
+    "soft_otsu",
+]
+
+Size = tuple[float, int]  # median diameter in pixels, and how many objects it comes from
+
+_SCALE = (0.35, 2.5)  # an image is not shrunk or enlarged beyond this
+_RADII = tuple(np.geomspace(3.5, 32.0, 9))
+_SHRINK = 0.6  # objects an image needs, times the spread of sizes, before its own size counts more than half
+
+
+@dataclass(frozen=True)
+class SizePrior:
+    """Diameters of the objects of one modality in a data set.
+
+    Attributes:
+        log_mean: mean of the log of the images' median diameters in pixels.
+        log_variance: their variance.
+    """
+
+    log_mean: float
+    log_variance: float
+
+    def diameter(self, found: Size | None) -> float:
+        """An image's own diameter, drawn to the data set's the more the fewer objects it shows."""
+        if found is None:
+            return float(np.exp(self.log_mean))
+        own, count = found
+        weight = count / (count + _SHRINK / max(self.log_variance, 0.02))
+        return float(np.exp((1 - weight) * self.log_mean + weight * np.log(own)))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One image at the common scale.
+
+    Attributes:
+        modality: how it was made.
+        density: `(y, x)` float32, about 1 from background to object.
+        colour: `(y, x, 3)` float32, optical densities or three times the density.
+        shape: of the image as it came.
+        diameter: of its objects in its own pixels.
+    """
+
+    modality: Modality
+    density: Array
+    colour: Array
+    shape: tuple[int, int]
+    diameter: float
+
+    @property
+    def network_input(self) -> Array:
+        """`(4, y, x)` float16."""
+        return np.concatenate([self.density[None], np.moveaxis(self.colour, -1, 0)]).astype(np.float16)
+
+
+def optical_density(image: Array) -> Array:
+    """Beer-Lambert optical density of an RGB image `(y, x, 3)` of any unsigned type, in [0, 3]."""
+    full = float(np.iinfo(image.dtype).max) if np.issubdtype(image.dtype, np.integer) else 1.0
+    light = image[..., :3].astype(np.float32) / full
+    return np.clip(-np.log(np.clip(light, 1 / 256, 1.0)), 0, 3)
+
+
+def density(image: Array, kind: Modality) -> Array:
+    """Where the objects' substance is: nuclear stain, fluorescence, absorption, or texture in phase contrast.
+
+    Stains are compressed, 1 - exp(-k OD): a pale nucleus and a black one then differ little, and both much
+    from the background. Haematoxylin absorbs red and eosin does not, so part of the green density is taken
+    off where eosin is in the image.
+
+    Args:
+        image: `(y, x, c)`.
+        kind: its modality.
+
+    Returns:
+        `(y, x)` float32; the difference of a low and a high percentile is 1.
+    """
+    if kind == "IHC":
+        raw, high = 1 - np.exp(-3 * optical_density(image)[..., 0]), 97.0
+    elif kind == "H&E":
+        stain = optical_density(image)
+        raw = 1 - np.exp(-2 * (stain[..., 0] - _eosin_share(stain) * stain[..., 1]))
+        high = 97.0
+    else:
+        raw, high = _grey_density(image.astype(np.float32).mean(axis=-1), kind)
+    smooth = ndi.gaussian_filter(raw.astype(np.float32), 0.5)
+    low, top = np.percentile(ndi.gaussian_filter(smooth, 1.0), [3.0, high])
+    return smooth / max(float(top - low), 0.15)
+
+
+def prepare(
+    image: Array, priors: Mapping[str, SizePrior], diameter: float, found: Size | None = None
+) -> Prepared:
+    """Density and colour, rescaled so that the median object has `diameter` pixels across.
+
+    Args:
+        image: `(y, x, c)`.
+        priors: sizes by modality; an unknown modality uses the image's own size.
+        diameter: wanted, in pixels.
+        found: the image's own size, where it is known already.
+    """
+    kind = modality(image)
+    dense = density(image, kind)
+    found = found or estimate_size(dense, kind)
+    prior = priors.get(kind) or SizePrior(float(np.log(found[0] if found else diameter)), 0.1)
+    own = prior.diameter(found)
+    factor = float(np.clip(diameter / own, *_SCALE))
+    if abs(factor - 1) < 0.08:
+        factor = 1.0
+    small = _resize(dense, factor)
+    coloured = kind in ("H&E", "IHC")
+    stain = optical_density(image) if coloured else None
+    colour = (
+        np.stack([small] * 3, axis=-1)
+        if stain is None
+        else np.stack([_resize(stain[..., channel], factor) for channel in range(3)], axis=-1)
+    )
+    return Prepared(kind, small, colour, (image.shape[0], image.shape[1]), own)
+
+
+def fit_sizes(images: Sequence[Array]) -> tuple[dict[str, SizePrior], list[Size | None]]:
+    """The size prior of each modality in a data set, from confident outlines, without labels.
+
+    Args:
+        images: each `(y, x, c)`.
+
+    Returns:
+        The priors, and each image's own size.
+    """
+    kinds = [modality(image) for image in images]
+    found = [estimate_size(density(image, kind), kind) for image, kind in zip(images, kinds, strict=True)]
+    priors: dict[str, SizePrior] = {}
+    for kind in set(kinds):
+        pool = [size for size, other in zip(found, kinds, strict=True) if size is not None and other == kind]
+        if pool:
+            logs, weight = np.log([size for size, _ in pool]), np.sqrt([count for _, count in pool])
+            priors[kind] = SizePrior(float(np.average(logs, weights=weight)), float(np.var(logs)))
+    return priors, found
+
+
+def estimate_size(dense: Array, kind: Modality) -> Size | None:
+    """Median diameter in pixels of the confident objects and their number; None where there are none."""
+    inside = soft_otsu(dense)
+    if kind == "phase contrast":
+        labels = np.asarray(ndi.label(ndi.binary_opening(inside > 0.5, iterations=3))[0])
+        area = np.bincount(labels.ravel())[1:]
+        area = area[area > 100]
+        return (2 * float(np.sqrt(np.median(area) / np.pi)), len(area)) if len(area) else None
+    found = candidates(dense, _RADII, smoothing=1.2)
+    scores = found.edge * found.roundness**4 * np.clip(found.mean_of(inside) - 0.3, 0, None) * found.area**0.3
+    if len(scores) == 0 or scores.max() <= 0:
+        return None
+    _, chosen = choose(
+        found, scores, (dense.shape[0], dense.shape[1]), least=0.25 * scores.max(), overlap=0.2
+    )
+    return 2 * float(np.sqrt(np.median(found.area[chosen]) / np.pi)), len(chosen)
+
+
+def soft_otsu(dense: Array, softness: float = 0.35) -> Array:
+    """Foreground probability from one threshold: a sigmoid around Otsu's, as wide as the image's contrast."""
+    smooth = ndi.gaussian_filter(dense, 1.5)
+    width = float(np.std(smooth)) * softness + 1e-6
+    return 1 / (1 + np.exp(-np.clip((smooth - _otsu(smooth)) / width, -30, 30)))
+
+
+def _otsu(values: Array) -> float:
+    return float(threshold_otsu(values)) if np.ptp(values) > 0 else float(values.max(initial=0)) + 1.0
+
+
+def _eosin_share(stain: Array) -> float:
+    """0.3 where eosin covers the tissue, 0 for a single stain: pixels that absorb green far more than red."""
+    smooth = ndi.gaussian_filter(stain, (2, 2, 0))
+    tissue = smooth.sum(axis=-1) > 0.25
+    if not tissue.any():
+        return 0.0
+    pink = smooth[..., 0][tissue] < 0.45 * (smooth[..., 1][tissue] + 0.05)
+    return 0.3 * float(np.clip(pink.mean() / 0.3, 0, 1))
+
+
+def _grey_density(grey: Array, kind: Modality) -> tuple[Array, float]:
+    if kind == "fluorescence":
+        low, high = np.percentile(grey, [5, 99.8])
+        return np.sqrt(np.clip((grey - low) / max(float(high - low), 1e-6), 0, 1.2)), 99.0
+    if kind == "brightfield":
+        white = float(np.percentile(grey, 99))
+        return -np.log(np.clip((grey + 1) / (white + 1), 0.02, 1)), 97.0
+    flat = grey - ndi.gaussian_filter(grey, 25)
+    flat = flat / max(1.4826 * float(np.median(np.abs(flat))), 1e-6)
+    texture = np.sqrt(ndi.gaussian_filter((flat - ndi.gaussian_filter(flat, 2)) ** 2, 3))
+    return np.log1p(texture), 97.0
+
+
+def _resize(image: Array, factor: float) -> Array:
+    if factor == 1.0:
+        return image.astype(np.float32)
+    target = tuple(max(8, round(size * factor)) for size in image.shape)
+    smooth = ndi.gaussian_filter(image, 0.4 / factor) if factor < 1 else image
+    zoom = tuple(new / old for new, old in zip(target, image.shape, strict=True))
+    return ndi.zoom(smooth, zoom, order=1, grid_mode=True, mode="nearest").astype(np.float32)

@@ -1,0 +1,303 @@
+"""Prior self-activation maps: cells in 2D without any label (recipe psm).
+
+After Zhou et al., "Prior self-activation maps" (MICCAI 2023, arXiv 2308.11144), rebuilt: the published proxy
+collapses and the published cluster rule depends on a sign (see README.md for what each stage adds).
+
+    morula run images/ --recipe psm              seven minutes on two CPU cores for 26 crops of 512 px
+
+Algorithm
+  1  train f on two views a, b of the user's crops:       L = 1 - corr(f(a), f(b))
+  2  P <- Grad-CAM of f at its shallow maps, turned so that it rises with the density
+  3  mixture over [density, P, local contrast, hue] of all images; the densest components are foreground
+  4  pseudo instances: the best closed contours, scored by edge, roundness, size and foreground
+  5  train a U-Net on foreground and centre distance, weighted by the instances' confidence
+  6  repeat: the mean teacher's maps replace the foreground of 4; train on
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from morula.core.files import write_json
+from morula.core.types import Array, Record, Segmentation, Volume
+from morula.engine import (
+    Run,
+    TrainState,
+    Weights,
+    WeightsInfo,
+    cosine,
+    ema_,
+    fit,
+    read_json,
+    seeded,
+    update,
+)
+from morula.losses import soft_dice, weighted_mean
+from morula.nets import UNet2d
+from morula.recipes.psm import controls as simple
+from morula.recipes.psm.activation import ActivationNet, agreement_loss, orient, self_activation
+from morula.recipes.psm.batches import Batch, crops, two_views
+from morula.recipes.psm.clustering import features, fit_mixture
+from morula.recipes.psm.config import PsmConfig, best, fast
+from morula.recipes.psm.decode import network_maps, segmentation
+from morula.recipes.psm.front import Prepared, SizePrior, fit_sizes, prepare, soft_otsu
+from morula.recipes.psm.pseudo import pseudo_instances, targets
+from morula.recipes.psm.story import chapters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from morula.report import Stage as Chapter
+
+__all__ = ["PsmPredictor", "controls", "load", "presets", "story", "train"]
+
+_CLUSTER_SHARE = 0.25  # of the mixture in the first foreground; the rest is one threshold per image
+_SAMPLED = 2000  # pixels an image gives to the mixture
+_TRUST = 0.5  # how much of the edges comes from the teacher's foreground in a self-training round
+
+
+def presets() -> Mapping[str, PsmConfig]:
+    """The named configs, `best` first."""
+    return {"best": best(), "fast": fast()}
+
+
+def train(run: Run, records: Sequence[Record], config: PsmConfig) -> None:
+    """Runs the algorithm; finished stages are skipped, and labels are never read."""
+    images, priors = _prepare(run, records, config)
+    inputs = [image.network_input for image in images]
+    activations = _activation(run, images, inputs, config)  # lines 1, 2
+    foregrounds = _clusters(run, images, activations, config)  # line 3
+    network = _teacher(run, config)
+    goals = _pseudo_labels(images, foregrounds, config, trust=0.0)  # line 4
+    _keep_example(run, "clusters", foregrounds[0], goals[0])
+    for turn in range(config.rounds + 1):  # lines 5, 6
+        if turn > 0:
+            foregrounds = [_maps(network, image, run.fabric, config)[0] for image in images]
+            goals = _pseudo_labels(images, foregrounds, config, trust=_TRUST)
+        network = _learn(run, network, inputs, goals, config, turn, images[0])
+    _save(run, network, priors, config)
+
+
+def load(path: Path, fabric: Fabric) -> PsmPredictor:
+    """What segments new images, from the run's folder alone."""
+    described = read_json(path / "model" / "model.json")
+    config = PsmConfig.model_validate(described["config"])
+    priors = {kind: SizePrior(**prior) for kind, prior in described["sizes"].items()}
+    network = _network(config)
+    Weights.load(path / "model" / "network.safetensors").load_into(network)
+    return PsmPredictor(fabric.setup_module(network).eval(), priors, config, fabric)
+
+
+def controls(records: Sequence[Record], config: PsmConfig) -> Mapping[str, Callable[[Volume], Segmentation]]:
+    """The simple methods that the recipe must beat, and the recipe's own pseudo labels, by name."""
+    priors, _ = fit_sizes([record.image.read_yxc() for record in records])
+
+    def pseudo_only(volume: Volume) -> Segmentation:
+        return simple.pseudo_only(volume, priors, config.diameter)
+
+    return {**simple.controls(), "pseudo-labels": pseudo_only}
+
+
+def story(path: Path) -> Sequence[Chapter]:
+    """The stages of a finished run with their pictures."""
+    return chapters(path)
+
+
+class PsmPredictor:
+    """A trained run, ready for new images."""
+
+    def __init__(
+        self, network: nn.Module, priors: Mapping[str, SizePrior], config: PsmConfig, fabric: Fabric
+    ) -> None:
+        self._network, self._priors, self._config, self._fabric = network, priors, config, fabric
+
+    def __call__(self, volume: Volume) -> Segmentation:
+        """Objects, scores, classes and maps of one 2D image."""
+        image = volume.read_yxc()
+        prepared = prepare(image, self._priors, self._config.diameter)
+        maps = _maps(self._network, prepared, self._fabric, self._config)
+        return segmentation(prepared, *maps, self._config.diameter, image)
+
+
+def _prepare(
+    run: Run, records: Sequence[Record], config: PsmConfig
+) -> tuple[list[Prepared], dict[str, SizePrior]]:
+    stage = run.stage("prepare")
+    order = run.rng("images").at(0).permutation(len(records))[: config.images]
+    arrays = [records[index].image.read_yxc() for index in np.sort(order)]
+    priors, found = fit_sizes(arrays)
+    images = [
+        prepare(array, priors, config.diameter, size) for array, size in zip(arrays, found, strict=True)
+    ]
+    stage.save_array("density", images[0].density.astype(np.float16))
+    stage.finish(sizes={kind: asdict(prior) for kind, prior in priors.items()})
+    return images, priors
+
+
+def _activation(
+    run: Run, images: Sequence[Prepared], inputs: Sequence[Array], config: PsmConfig
+) -> list[Array]:
+    stage = run.stage("activation", steps=config.activation_steps)
+    with seeded(stage.rng("weights")):
+        network = ActivationNet()
+    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    model, optimiser = run.fabric.setup(network, optimiser)
+    model.mark_forward_method("read")
+    model.mark_forward_method("shallow")
+    state = TrainState(network=model, optimiser=optimiser)
+    rng = stage.rng("views")
+
+    def step(views: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        a, b = (view.to(run.fabric.device) for view in views)
+        loss = agreement_loss(model(a), model(b))
+        update(run.fabric, optimiser, loss, clip=1.0)
+        return {"loss": loss}
+
+    path = stage.path / "activation.safetensors"
+    if not stage.done:
+        fit(
+            step,
+            lambda i: two_views(inputs, rng, i, batch=48, size=64),
+            state,
+            config.activation_steps,
+            stage,
+        )
+        Weights.of(network, WeightsInfo("psm.ActivationNet")).save(path)
+    else:
+        Weights.load(path).load_into(network)
+    network.eval()
+    device = run.fabric.device
+    raw = [self_activation(network, torch.from_numpy(x.astype(np.float32)).to(device)) for x in inputs]
+    maps, agreement = orient(raw, [image.density for image in images])
+    stage.save_array("map", maps[0].astype(np.float16))
+    stage.finish(correlation=agreement)
+    return maps
+
+
+def _clusters(
+    run: Run, images: Sequence[Prepared], activations: Sequence[Array], config: PsmConfig
+) -> list[Array]:
+    stage = run.stage("clusters", clusters=config.clusters)
+    values = [
+        features(image.density, image.colour, prior) for image, prior in zip(images, activations, strict=True)
+    ]
+    found: list[Array] = [np.zeros(0)] * len(images)
+    for kind in sorted({image.modality for image in images}):
+        own = [index for index, image in enumerate(images) if image.modality == kind]
+        flat = [values[index].reshape(-1, values[index].shape[-1]) for index in own]
+        rng = stage.rng(kind)
+        draws = [
+            pixels[rng.at(index).integers(len(pixels), size=_SAMPLED)]
+            for index, pixels in zip(own, flat, strict=True)
+        ]
+        mixture = fit_mixture(np.concatenate(draws), config.clusters, rng.at(0))
+        for index in own:
+            threshold = soft_otsu(images[index].density)
+            share = _CLUSTER_SHARE * mixture.foreground(values[index])
+            found[index] = (share + (1 - _CLUSTER_SHARE) * threshold).astype(np.float32)
+    stage.finish(share=_CLUSTER_SHARE)
+    return found
+
+
+def _pseudo_labels(
+    images: Sequence[Prepared], foregrounds: Sequence[Array], config: PsmConfig, *, trust: float
+) -> list[Array]:
+    return [
+        targets(pseudo_instances(image.density, inside, image.modality, config.diameter, trust=trust), inside)
+        for image, inside in zip(images, foregrounds, strict=True)
+    ]
+
+
+def _learn(
+    run: Run, teacher: nn.Module, inputs: Sequence[Array], goals: Sequence[Array],
+    config: PsmConfig, turn: int, example: Prepared,
+) -> nn.Module:  # fmt: skip
+    stage = run.stage("train" if turn == 0 else f"train-again-{turn}")
+    path = stage.path / "teacher.safetensors"
+    if stage.done:
+        Weights.load(path).load_into(teacher)
+        return teacher
+    student = copy.deepcopy(teacher)
+    optimiser = torch.optim.AdamW(student.parameters(), lr=config.lr, weight_decay=1e-3)
+    model, optimiser = run.fabric.setup(student, optimiser)
+    model.train()
+    teacher.to(run.fabric.device)
+    steps, rng = config.steps if turn == 0 else config.round_steps, stage.rng("crops")
+    state = TrainState(student=model, teacher=teacher, optimiser=optimiser)
+
+    def step(batch: Batch) -> dict[str, Tensor]:
+        target = batch.target.to(run.fabric.device)
+        loss = loss_of(model(batch.image.to(run.fabric.device)), target)
+        update(
+            run.fabric, optimiser, loss, lr=cosine(config.lr, state.step, steps, warmup=steps // 10), clip=1.0
+        )
+        ema_(teacher, student, min(config.momentum, (state.step + 1) / (state.step + 10)))
+        return {"loss": loss}
+
+    fit(
+        step,
+        lambda i: crops(inputs, goals, rng, i, batch=config.batch, size=config.crop),
+        state,
+        steps,
+        stage,
+    )
+    Weights.of(teacher, WeightsInfo("unet2d")).save(path)
+    stage.save_array("foreground", _maps(teacher, example, run.fabric, config)[0].astype(np.float16))
+    stage.finish(steps=steps)
+    return teacher
+
+
+def loss_of(logits: Tensor, target: Tensor) -> Tensor:
+    """Foreground: cross-entropy and half a Dice; centre distance: smooth L1; all by the weight map.
+
+    Args:
+        logits: `(b, 2, y, x)`.
+        target: `(b, 3, y, x)` foreground, centre distance, weight.
+    """
+    inside, distance, weight = target.unbind(dim=1)
+    entropy = F.binary_cross_entropy_with_logits(logits[:, 0], inside, reduction="none")
+    far = F.smooth_l1_loss(torch.sigmoid(logits[:, 1]), distance, reduction="none", beta=0.1)
+    overlap = soft_dice(torch.sigmoid(logits[:, 0]), inside, weight)
+    return weighted_mean(entropy, weight) + 0.5 * overlap + 2 * weighted_mean(far * (0.2 + inside), weight)
+
+
+def _maps(network: nn.Module, image: Prepared, fabric: Fabric, config: PsmConfig) -> tuple[Array, Array]:
+    network.eval()
+    with fabric.autocast():
+        return network_maps(network, image, fabric.device, augment=config.augment_test)
+
+
+def _network(config: PsmConfig) -> UNet2d:
+    return UNet2d(4, 2, config.widths)
+
+
+def _teacher(run: Run, config: PsmConfig) -> nn.Module:
+    with seeded(run.rng("network")):
+        return _network(config)
+
+
+def _keep_example(run: Run, stage: str, foreground: Array, goal: Array) -> None:
+    folder = next(run.path.glob(f"*-{stage}"))
+    np.save(folder / "foreground.npy", foreground.astype(np.float16), allow_pickle=False)
+    from scipy.ndimage import label
+
+    np.save(folder / "labels.npy", np.asarray(label(goal[1] > 0.15)[0]), allow_pickle=False)
+
+
+def _save(run: Run, network: nn.Module, priors: Mapping[str, SizePrior], config: PsmConfig) -> None:
+    folder = run.path / "model"
+    Weights.of(network, WeightsInfo("unet2d", {"channels_in": 4, "channels_out": 2})).save(
+        folder / "network.safetensors"
+    )
+    sizes = {kind: asdict(prior) for kind, prior in priors.items()}
+    write_json(folder / "model.json", {"config": config.model_dump(mode="json"), "sizes": sizes})
