@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.ndimage as ndi
-from skimage.draw import polygon
 
 from morula.core.types import Array
+from morula.post.untyped import draw, ndi
 
 __all__ = ["Candidates", "blob_seeds", "candidates", "choose", "closed_contours"]
 
@@ -62,8 +61,8 @@ def blob_seeds(density: Array, radii: Sequence[float], *, weakest: float = 0.03)
     found: list[Array] = []
     for radius in radii:
         sigma = radius / 1.6
-        response = -ndi.gaussian_laplace(density, sigma) * sigma**2
-        peak = ndi.maximum_filter(response, size=max(3, int(radius * 0.6)) | 1) == response
+        response: Array = -ndi.gaussian_laplace(density, sigma) * sigma**2
+        peak: Array = ndi.maximum_filter(response, size=max(3, int(radius * 0.6)) | 1) == response
         y, x = np.nonzero(peak & (response > weakest))
         found.append(np.stack([y, x, np.full(len(y), radius)], axis=1))
     return np.concatenate(found).astype(np.float64)
@@ -82,7 +81,8 @@ def closed_contours(density: Array, seeds: Array, *, smoothing: float = 1.3) -> 
     """
     radii = seeds[:, 2, None] * np.linspace(*_REACH, _STEPS)
     fall = _outward_fall(density, seeds, radii, smoothing)
-    total, back = fall[:, 0], []
+    total: Array = fall[:, 0]
+    back: list[Array] = []
     for turn in range(1, 2 * _RAYS + 1):  # twice around, so that the middle turn closes
         padded = np.pad(total, ((0, 0), (_BEND, _BEND)), constant_values=-np.inf)
         options = np.stack([padded[:, k : k + _STEPS] for k in range(2 * _BEND + 1)], axis=-1)
@@ -148,8 +148,9 @@ def choose(
     for index in np.argsort(-scores, kind="stable"):
         if scores[index] < least:
             break
-        view, mask = labels[found.boxes[index]], found.masks[index]
-        free = mask & (view == 0)
+        view: Array = labels[found.boxes[index]]
+        mask: Array = found.masks[index]
+        free: Array = mask & (view == 0)
         if free.sum() < max(1.0, (1 - overlap) * mask.sum()):
             continue
         chosen.append(int(index))
@@ -165,10 +166,10 @@ def _outward_fall(density: Array, seeds: Array, radii: Array, smoothing: float) 
     y = seeds[:, 0, None, None] + radii[:, None] * sine
     x = seeds[:, 1, None, None] + radii[:, None] * cosine
     places = np.stack([y.ravel(), x.ravel()])
-    down = ndi.map_coordinates(
+    down: Array = ndi.map_coordinates(
         ndi.gaussian_filter(density, smoothing, order=(1, 0)), places, order=1, mode="nearest"
     )
-    right = ndi.map_coordinates(
+    right: Array = ndi.map_coordinates(
         ndi.gaussian_filter(density, smoothing, order=(0, 1)), places, order=1, mode="nearest"
     )
     fall = -(down.reshape(y.shape) * sine + right.reshape(y.shape) * cosine)
@@ -183,5 +184,5 @@ def _fill(y: Array, x: Array, shape: tuple[int, ...]) -> tuple[tuple[slice, slic
     bottom = max(min(int(y.max()) + 2, shape[0]), top + 1)
     right = max(min(int(x.max()) + 2, shape[1]), left + 1)
     mask = np.zeros((bottom - top, right - left), dtype=np.bool_)
-    mask[polygon(y - top, x - left, mask.shape)] = True
+    mask[draw.polygon(y - top, x - left, mask.shape)] = True
     return (slice(top, bottom), slice(left, right)), mask
