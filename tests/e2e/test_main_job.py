@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from tests.synthetic import save_folder
 
 import morula
 from morula.cli.main import main
+from synthetic import save_folder
 
 COLUMNS = ("id class score area centroid_y centroid_x bbox_y0 bbox_x0 bbox_y1 bbox_x1 touches_border").split()  # noqa: SIM905  the names as the manual lists them
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from tests.bad_input import BAD_INPUTS
 
+from bad_input import BAD_INPUTS
 from morula.core.errors import DataError, MorulaError, ResourceError
 from morula.core.types import Segmentation
 from morula.data import load_records, open_volume, write_prediction
