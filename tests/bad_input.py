@@ -14,7 +14,7 @@ from PIL import Image
 __all__ = ["BAD_INPUTS"]
 
 Maker = Callable[[Path], tuple[Path, Path | None]]
-"""Makes a folder (it may exist, empty), fills it, and returns the images and, where they matter, the labels."""
+"""Makes and fills a folder (it may exist, empty); returns the images and, where they matter, the labels."""
 
 
 def _picture(height: int = 32, width: int = 40) -> np.ndarray:
