@@ -14,7 +14,7 @@ from PIL import Image
 __all__ = ["BAD_INPUTS"]
 
 Maker = Callable[[Path], tuple[Path, Path | None]]
-"""Fills an empty folder and returns the images and, where they matter, the labels."""
+"""Makes and fills a folder (it may exist, empty); returns the images and, where they matter, the labels."""
 
 
 def _picture(height: int = 32, width: int = 40) -> np.ndarray:
@@ -125,7 +125,15 @@ def _evil_xml(folder: Path) -> tuple[Path, Path]:
     return images, labels
 
 
-BAD_INPUTS: dict[str, Maker] = {
+def _in_its_folder(make: Maker) -> Maker:
+    def ready(folder: Path) -> tuple[Path, Path | None]:
+        folder.mkdir(parents=True, exist_ok=True)
+        return make(folder)
+
+    return ready
+
+
+_MAKERS: dict[str, Maker] = {
     "empty folder": _empty_folder,
     "missing path": _missing_path,
     "truncated PNG": _truncated_png,
@@ -154,3 +162,5 @@ BAD_INPUTS: dict[str, Maker] = {
     "label without image": _orphan_label,
     "malicious XML": _evil_xml,
 }
+
+BAD_INPUTS: dict[str, Maker] = {name: _in_its_folder(make) for name, make in _MAKERS.items()}

@@ -24,13 +24,18 @@ MAX_EXPANSION = 2_000
 
 FREE_BYTES = 2**28
 
-# What decoders raise for damaged bytes: imagecodecs RuntimeError, Pillow SyntaxError for a broken PNG.
+# What decoders raise for damaged bytes: imagecodecs RuntimeError, Pillow SyntaxError for a broken PNG,
+# tifffile whatever its arithmetic on damaged tags runs into.
 _DAMAGE = (
     OSError,
     EOFError,
     SyntaxError,
     ValueError,
     LookupError,
+    ArithmeticError,
+    TypeError,
+    AttributeError,
+    AssertionError,
     RuntimeError,
     struct.error,
     zlib.error,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ RGB = ("red", "green", "blue")
 
 _PLAIN_STACK = "IQ"  # tifffile's letters for pages whose meaning the file does not say: sections
 _ALPHA = (1, 2)
+_DESCRIPTION = 270
 _COLOUR = {PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR}
 _GREY = {PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE}
 _ENDIAN: dict[str, Literal["little", "big"]] = {"<": "little", ">": "big"}
@@ -184,6 +186,19 @@ def _check_whole(path: Path, tif: TiffFile, series: TiffPageSeries) -> None:
     if needed > size:
         found = f"cut short: {size:,} bytes of at least {needed:,}"
         raise DataError(path, found, "copy it again from where it came")
+    if _DESCRIPTION in _declared_tags(tif) and _DESCRIPTION not in tif.pages.first.tags:
+        found = "cut short: the description that names its axes is missing"
+        raise DataError(path, found, "copy it again from where it came")
+
+
+def _declared_tags(tif: TiffFile) -> set[int]:
+    """The tag codes that the first page lists, whether their values can be read or not."""
+    file, form = tif.filehandle, tif.tiff
+    file.seek(tif.pages.first.offset)
+    (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+    entries = file.read(count * form.tagsize)
+    code = struct.Struct(tif.byteorder + "H")
+    return {code.unpack_from(entries, start)[0] for start in range(0, len(entries), form.tagsize)}
 
 
 def _expand(array: Array, colormap: Array, indices: bool) -> Array:

@@ -144,7 +144,8 @@ def _decoding(archive: Path) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        found = f"damaged, or not a zip or tar archive ({error})"
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        found = f"damaged, or not a zip or tar archive ({reason})"
         raise DataError(archive, found, "delete it and download it again") from error
 
 
