@@ -1,7 +1,7 @@
 """Stages 1 and 2: a self-supervised network with a scalar output, and its activation map.
 
 The published proxy, |f(x) - f(rot180(x))|, is least for a constant f. Here the scalar has to agree between
-two views of a crop *relative to its spread over crops*: L = 1 - corr(f(a), f(b)), which a constant cannot win.
+two views of a crop relative to its spread over crops, L = 1 - corr(f(a), f(b)), which no constant can win.
 """
 
 from __future__ import annotations

@@ -29,6 +29,9 @@ Size = tuple[float, int]  # median diameter in pixels, and how many objects it c
 
 _SCALE = (0.35, 2.5)  # an image is not shrunk or enlarged beyond this
 _RADII = tuple(np.geomspace(3.5, 32.0, 9))
+_DAB_RED = 0.35  # red over blue optical density of DAB (Ruifrok and Johnston, 2001)
+_BROWN = 0.12  # blue minus red optical density of what DAB colours
+_NUCLEUS = 20.0  # pixels; no nucleus is as wide as twice this
 _SHRINK = 0.6  # objects an image needs, times the spread of sizes, before its own size counts more than half
 
 
@@ -89,7 +92,8 @@ def density(image: Array, kind: Modality) -> Array:
 
     Stains are compressed, 1 - exp(-k OD): a pale nucleus and a black one then differ little, and both much
     from the background. Haematoxylin absorbs red and eosin does not, so part of the green density is taken
-    off where eosin is in the image.
+    off where eosin is in the image. DAB belongs to the nuclei where it is nuclear, and is taken off where it
+    fills cytoplasm or membranes.
 
     Args:
         image: `(y, x, c)`.
@@ -99,7 +103,9 @@ def density(image: Array, kind: Modality) -> Array:
         `(y, x)` float32; the difference of a low and a high percentile is 1.
     """
     if kind == "IHC":
-        raw, high = 1 - np.exp(-3 * optical_density(image)[..., 0]), 97.0
+        stain = optical_density(image)
+        brown = _DAB_RED * stain[..., 2] if _is_broad(stain) else 0.0
+        raw, high = 1 - np.exp(-3 * np.clip(stain[..., 0] - brown, 0, None)), 97.0
     elif kind == "H&E":
         stain = optical_density(image)
         raw = 1 - np.exp(-2 * (stain[..., 0] - _eosin_share(stain) * stain[..., 1]))
@@ -198,6 +204,15 @@ def _eosin_share(stain: Array) -> float:
         return 0.0
     pink = smooth[..., 0][tissue] < 0.45 * (smooth[..., 1][tissue] + 0.05)
     return 0.3 * float(np.clip(pink.mean() / 0.3, 0, 1))
+
+
+def _is_broad(stain: Array) -> bool:
+    """Whether most DAB lies in patches wider than nuclei, so that it marks cytoplasm or membranes."""
+    smooth = ndi.gaussian_filter(stain, (1, 1, 0))
+    brown = smooth[..., 2] - smooth[..., 0] > _BROWN
+    wide = np.asarray(ndi.distance_transform_edt(brown)) > _NUCLEUS
+    patches = np.asarray(ndi.distance_transform_edt(~wide)) <= _NUCLEUS
+    return bool(wide.any() and (patches & brown).sum() > 0.6 * brown.sum())
 
 
 def _grey_density(grey: Array, kind: Modality) -> tuple[Array, float]:

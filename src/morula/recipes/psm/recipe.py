@@ -152,8 +152,6 @@ def _activation(
         network = ActivationNet()
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3)
     model, optimiser = run.fabric.setup(network, optimiser)
-    model.mark_forward_method("read")
-    model.mark_forward_method("shallow")
     state = TrainState(network=model, optimiser=optimiser)
     rng = stage.rng("views")
 
@@ -161,7 +159,7 @@ def _activation(
         a, b = (view.to(run.fabric.device) for view in views)
         loss = agreement_loss(model(a), model(b))
         update(run.fabric, optimiser, loss, clip=1.0)
-        return {"loss": loss}
+        return {"loss": loss.detach()}
 
     path = stage.path / "activation.safetensors"
     if not stage.done:
@@ -242,7 +240,7 @@ def _learn(
             run.fabric, optimiser, loss, lr=cosine(config.lr, state.step, steps, warmup=steps // 10), clip=1.0
         )
         ema_(teacher, student, min(config.momentum, (state.step + 1) / (state.step + 10)))
-        return {"loss": loss}
+        return {"loss": loss.detach()}
 
     fit(
         step,

@@ -35,7 +35,7 @@ def chapters(path: Path) -> list[Chapter]:
         ),
         Stage(
             "Self-activation",
-            f"What a network that learned without labels responds to; correlation with the density {agreement:.2f}.",
+            f"What a network trained without labels responds to; correlation with density {agreement:.2f}.",
             (Picture(colourise(array("activation", "map").astype(np.float32)), "Prior self-activation map"),),
         ),
         Stage(

@@ -1,0 +1,16 @@
+import pytest
+import torch
+
+from morula.nets import UNet2d
+
+
+@pytest.mark.parametrize("shape", [(32, 48), (33, 50)])
+def test_maps_have_the_size_of_the_image(shape):
+    network = UNet2d(4, 2, (8, 12, 16))
+    assert network(torch.zeros(2, 4, *shape)).shape == (2, 2, *shape)
+
+
+def test_every_parameter_gets_a_gradient():
+    network = UNet2d(3, 1, (8, 12))
+    network(torch.randn(2, 3, 32, 32)).square().mean().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())

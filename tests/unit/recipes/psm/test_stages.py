@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+import torch
+
+from morula.core.rng import Rng
+from morula.recipes.psm.activation import ActivationNet, agreement_loss, orient, self_activation
+from morula.recipes.psm.batches import crops, two_views
+from morula.recipes.psm.clustering import fit_mixture
+from morula.recipes.psm.decode import classes_of, to_shape
+from morula.recipes.psm.front import SizePrior, density, fit_sizes, prepare, soft_otsu
+from morula.recipes.psm.pseudo import pseudo_instances, targets
+
+
+@pytest.fixture
+def nuclei():
+    """Thirty bright discs of 12 px on a dark ground, as `(y, x, 1)` uint8."""
+    image = np.full((160, 192), 12.0)
+    y, x = np.mgrid[:160, :192]
+    for row in range(5):
+        for column in range(6):
+            image[np.hypot(y - 16 - 32 * row, x - 16 - 32 * column) <= 6] = 150
+    return (image + Rng(0).at(0).normal(0, 3, image.shape)).clip(0, 255).astype(np.uint8)[..., None]
+
+
+def tinted(colour):
+    return np.broadcast_to(np.array(colour, dtype=np.uint8), (12, 12, 3))
+
+
+def test_size_prior_finds_the_diameter(nuclei):
+    priors, found = fit_sizes([nuclei])
+    assert found[0] is not None
+    assert found[0][0] == pytest.approx(12.5, abs=1.5)
+    assert priors["fluorescence"].diameter(None) == pytest.approx(found[0][0])
+
+
+def test_an_image_with_few_objects_takes_the_size_of_the_set():
+    prior = SizePrior(float(np.log(20)), 0.05)
+    assert prior.diameter((40.0, 1)) < prior.diameter((40.0, 200)) < 40
+    assert prior.diameter((40.0, 1)) < 22
+
+
+def test_pseudo_labels_are_the_objects(nuclei):
+    priors, found = fit_sizes([nuclei])
+    image = prepare(nuclei, priors, 22.0, found[0])
+    inside = soft_otsu(image.density)
+    pseudo = pseudo_instances(image.density, inside, image.modality, 22.0)
+    assert len(pseudo.confidence) == pseudo.labels.max() == 30
+    goal = targets(pseudo, inside)
+    assert goal.shape == (3, *image.density.shape)
+    assert goal[2].max() <= 1 and goal[2].min() > 0
+
+
+def test_an_image_without_objects_has_no_pseudo_labels():
+    empty = np.zeros((64, 64), dtype=np.float32)
+    assert pseudo_instances(empty, soft_otsu(empty), "fluorescence", 22.0).labels.max() == 0
+
+
+def test_density_of_a_pale_and_a_black_nucleus_differ_little():
+    image = np.full((60, 60, 3), 240, dtype=np.uint8)
+    image[10:30, 10:30] = (110, 120, 170)
+    image[35:55, 35:55] = (10, 8, 8)
+    dense = density(image, "IHC")
+    assert dense[20, 20] > 0.6 * dense[45, 45] > 0.3
+
+
+def test_classes_follow_the_stain():
+    labels = np.ones((12, 12), dtype=np.int32)
+    assert classes_of(tinted((120, 70, 30)), labels, "IHC") == ("positive",)
+    assert classes_of(tinted((15, 12, 10)), labels, "IHC") == ("positive",)
+    assert classes_of(tinted((120, 130, 180)), labels, "IHC") == ("negative",)
+    assert classes_of(tinted((120, 130, 180)), labels, "phase contrast") == ("cell",)
+
+
+def test_a_constant_scalar_does_not_win_the_proxy():
+    constant, varied = torch.zeros(8), torch.arange(8.0)
+    assert float(agreement_loss(constant, constant)) == pytest.approx(1)
+    assert float(agreement_loss(varied, varied)) == pytest.approx(0, abs=1e-5)
+
+
+def test_activation_map_has_the_size_of_the_image_and_a_resolved_sign():
+    network = ActivationNet(4, 8).eval()
+    found = self_activation(network, torch.rand(4, 40, 48))
+    assert found.shape == (40, 48) and 0 <= found.min() <= found.max() <= 1
+    ramp = np.linspace(0, 1, 64).reshape(8, 8)
+    (turned,), agreement = orient([1 - ramp], [ramp])
+    assert np.allclose(turned, ramp) and agreement == pytest.approx(1)
+
+
+def test_mixture_separates_two_densities():
+    draw = Rng(1).at(0)
+    dark, bright = draw.normal(0, 0.1, (400, 2)), draw.normal(2, 0.1, (100, 2))
+    mixture = fit_mixture(np.concatenate([dark, bright]), 2, draw)
+    assert mixture.foreground(bright).mean() > 0.99
+    assert mixture.foreground(dark).mean() < 0.01
+    assert mixture.weights.sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_batches_depend_on_their_index_alone():
+    images = [Rng(2).at(0).random((4, 80, 90)).astype(np.float16)]
+    goals = [np.ones((3, 80, 90), dtype=np.float16)]
+    rng = Rng(3, "crops")
+    first, again = (crops(images, goals, rng, 5, batch=2, size=64) for _ in range(2))
+    assert torch.equal(first.image, again.image)
+    assert first.image.shape == (2, 4, 64, 64) and first.target.shape == (2, 3, 64, 64)
+    a, b = two_views(images, rng, 0, batch=2, size=32)
+    assert a.shape == b.shape == (2, 4, 32, 32) and not torch.equal(a, b)
+
+
+def test_an_image_smaller_than_the_crop_is_enlarged():
+    images = [np.zeros((4, 30, 50), dtype=np.float16)]
+    batch = crops(images, [np.zeros((3, 30, 50), dtype=np.float16)], Rng(0), 0, batch=1, size=64)
+    assert batch.image.shape == (1, 4, 64, 64)
+
+
+def test_labels_keep_their_ids_in_another_size():
+    labels = np.array([[1, 2], [0, 3]], dtype=np.int32)
+    assert np.array_equal(to_shape(labels, (4, 4))[::2, ::2], labels)
