@@ -145,15 +145,16 @@ def choose(
     """
     labels = np.zeros(shape, dtype=np.int32)
     chosen: list[int] = []
-    for index in np.argsort(-scores, kind="stable"):
+    ranking: list[int] = np.argsort(-scores, kind="stable").tolist()
+    for index in ranking:
         if scores[index] < least:
             break
         view: Array = labels[found.boxes[index]]
-        mask: Array = found.masks[index]
+        mask = found.masks[index]
         free: Array = mask & (view == 0)
         if free.sum() < max(1.0, (1 - overlap) * mask.sum()):
             continue
-        chosen.append(int(index))
+        chosen.append(index)
         view[free] = len(chosen)
     return labels, np.array(chosen, dtype=np.intp)
 

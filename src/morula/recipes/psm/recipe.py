@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from skimage.measure import label
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -287,9 +288,7 @@ def _teacher(run: Run, config: PsmConfig) -> nn.Module:
 def _keep_example(run: Run, stage: str, foreground: Array, goal: Array) -> None:
     folder = next(run.path.glob(f"*-{stage}"))
     np.save(folder / "foreground.npy", foreground.astype(np.float16), allow_pickle=False)
-    from scipy.ndimage import label
-
-    np.save(folder / "labels.npy", np.asarray(label(goal[1] > 0.15)[0]), allow_pickle=False)
+    np.save(folder / "labels.npy", label(goal[1] > 0.15, connectivity=1), allow_pickle=False)
 
 
 def _save(run: Run, network: nn.Module, priors: Mapping[str, SizePrior], config: PsmConfig) -> None:
