@@ -35,9 +35,7 @@ def demo(
     image = path.with_name(f"{path.name}-images") / "immunohistochemistry.png"
     if not image.exists():
         _save_section(image)
-    return run(
-        image.parent, out=path, preset="fast" if fast else "demo", device=device, seed=seed, console=console
-    )
+    return run(image.parent, out=path, preset="fast", device=device, seed=seed, console=console)
 
 
 def _save_section(path: Path) -> None:

@@ -172,7 +172,7 @@ def estimate_size(dense: Array, kind: Modality) -> Size | None:
     """Median diameter in pixels of the confident objects and their number; None where there are none."""
     inside = soft_otsu(dense)
     if kind == "phase contrast":
-        labels = label(ndi.binary_opening(inside > 0.5, iterations=3), connectivity=1)
+        labels = np.asarray(label(ndi.binary_opening(inside > 0.5, iterations=3), connectivity=1))
         area = np.bincount(labels.ravel())[1:]
         area = area[area > 100]
         return (2 * float(np.sqrt(np.median(area) / np.pi)), len(area)) if len(area) else None

@@ -288,7 +288,7 @@ def _teacher(run: Run, config: PsmConfig) -> nn.Module:
 def _keep_example(run: Run, stage: str, foreground: Array, goal: Array) -> None:
     folder = next(run.path.glob(f"*-{stage}"))
     np.save(folder / "foreground.npy", foreground.astype(np.float16), allow_pickle=False)
-    np.save(folder / "labels.npy", label(goal[1] > 0.15, connectivity=1), allow_pickle=False)
+    np.save(folder / "labels.npy", np.asarray(label(goal[1] > 0.15, connectivity=1)), allow_pickle=False)
 
 
 def _save(run: Run, network: nn.Module, priors: Mapping[str, SizePrior], config: PsmConfig) -> None:
