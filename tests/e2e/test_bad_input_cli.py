@@ -36,12 +36,12 @@ def test_rubbish_stops_before_anything_starts(
 def test_one_bad_image_is_skipped_only_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     images, _ = save_folder(tmp_path, 2, size=96, count=6)
     (images / "broken.png").write_bytes(b"\x89PNG")
-    code, message = run(capsys, images, "--out", tmp_path / "run", "--preset", "fast")
+    code, message = run(capsys, images, "--out", tmp_path / "run", "--preset", "smoke")
     assert code == 3
     assert "broken.png" in message
     assert "--skip-bad" in message
     assert not (tmp_path / "run").exists()
-    code, _ = run(capsys, images, "--out", tmp_path / "run", "--preset", "fast", "--skip-bad", "-q")
+    code, _ = run(capsys, images, "--out", tmp_path / "run", "--preset", "smoke", "--skip-bad", "-q")
     assert code == 0
     assert sorted(path.name for path in (tmp_path / "run" / "predictions").iterdir()) == ["cells0", "cells1"]
     assert "broken.png" in (tmp_path / "run" / "report" / "index.html").read_text()
@@ -60,7 +60,7 @@ def test_every_common_pixel_format_works(tmp_path: Path, capsys: pytest.CaptureF
     Image.fromarray(grey.astype(np.uint16) * 200).save(images / "grey16.png")
     tifffile.imwrite(images / "float.tif", grey.astype(np.float32) / 255)
     tifffile.imwrite(images / "rgb16.tif", colour.astype(np.uint16) * 200, photometric="rgb")
-    code, message = run(capsys, images, "--out", tmp_path / "run", "--preset", "fast", "-q")
+    code, message = run(capsys, images, "--out", tmp_path / "run", "--preset", "smoke", "-q")
     assert code == 0, message
     for path in images.iterdir():
         labels = tifffile.imread(tmp_path / "run" / "predictions" / path.stem / "labels.tif")
@@ -77,7 +77,7 @@ def test_a_full_disk_is_exit_code_4(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
-    code, message = run(capsys, images, "--out", tmp_path / "run", "--preset", "fast", "-q")
+    code, message = run(capsys, images, "--out", tmp_path / "run", "--preset", "smoke", "-q")
     assert code == 4
     assert "disk is full" in message
     assert not list((tmp_path / "run").rglob("*.part*"))

@@ -35,7 +35,9 @@ def demo(
     image = path.with_name(f"{path.name}-images") / "immunohistochemistry.png"
     if not image.exists():
         _save_section(image)
-    return run(image.parent, out=path, preset="fast", device=device, seed=seed, console=console)
+    return run(
+        image.parent, out=path, preset="smoke" if fast else "fast", device=device, seed=seed, console=console
+    )
 
 
 def _save_section(path: Path) -> None:

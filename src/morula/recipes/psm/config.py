@@ -8,7 +8,7 @@ from pydantic import Field
 
 from morula.core.config import Config
 
-__all__ = ["PsmConfig", "best", "fast"]
+__all__ = ["PsmConfig", "best", "fast", "smoke"]
 
 
 class PsmConfig(Config):
@@ -44,4 +44,19 @@ def fast() -> PsmConfig:
     """A first look: under two minutes on two cores for one image of 512 px."""
     return PsmConfig(
         preset="fast", activation_steps=20, steps=100, round_steps=50, rounds=1, batch=4, augment_test=False
+    )
+
+
+def smoke() -> PsmConfig:
+    """The shortest way through all stages, in seconds; good for a test of the plumbing, not for science."""
+    return PsmConfig(
+        preset="smoke",
+        activation_steps=4,
+        steps=60,
+        round_steps=10,
+        rounds=1,
+        batch=4,
+        crop=96,
+        widths=(16, 32, 48),
+        augment_test=False,
     )

@@ -49,7 +49,7 @@ from morula.recipes.psm import controls as simple
 from morula.recipes.psm.activation import ActivationNet, agreement_loss, orient, self_activation
 from morula.recipes.psm.batches import Batch, crops, two_views
 from morula.recipes.psm.clustering import features, fit_mixture
-from morula.recipes.psm.config import PsmConfig, best, fast
+from morula.recipes.psm.config import PsmConfig, best, fast, smoke
 from morula.recipes.psm.decode import network_maps, segmentation
 from morula.recipes.psm.front import Prepared, SizePrior, fit_sizes, prepare, soft_otsu
 from morula.recipes.psm.pseudo import pseudo_instances, targets
@@ -69,7 +69,7 @@ _TRUST = 0.5  # how much of the edges comes from the teacher's foreground in a s
 
 def presets() -> Mapping[str, PsmConfig]:
     """The named configs, `best` first."""
-    return {"best": best(), "fast": fast()}
+    return {"best": best(), "fast": fast(), "smoke": smoke()}
 
 
 def train(run: Run, records: Sequence[Record], config: PsmConfig) -> None:
