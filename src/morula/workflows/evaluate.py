@@ -74,7 +74,7 @@ def evaluate(
         `{"images": {stem: scores}, "mean": scores}`, all numbers floats, never NaN, ready for JSON. The
         scores of `instances` and `semantic` are those of `morula.metrics.instance_scores` and
         `semantic_scores`, and their mean is over the images. Those of `points` are `{class: {precision,
-        recall, f1, tp, fp, fn}}`, and their mean is `macro` (`{class: ...}`, mean over the images), `micro`
+        recall, f1, tp, fp, fn}}`; their mean is the same over the images, and `macro` (`{class: ...}`, mean over the images), `micro`
         (`{class: ...}`, cells pooled), `class_mean` (`macro` and `micro` averaged over the classes),
         `count_error` (`{class: ...}`, mean absolute error per image) and `count_error_total` (of all
         classes together).
@@ -118,6 +118,7 @@ def _evaluate_points(pairs: Mapping[str, tuple[Path, Path]], radius: float) -> d
             for stem, image in zip(scored, images, strict=True)
         },
         "mean": {
+            **{name: _mean([_as_floats(counts[name]) for counts in images]) for name in classes},
             "macro": by_image,
             "micro": pooled,
             "class_mean": {
@@ -128,6 +129,10 @@ def _evaluate_points(pairs: Mapping[str, tuple[Path, Path]], radius: float) -> d
             "count_error_total": errors.total,
         },
     }
+
+
+def _mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
 
 
 def _as_floats(counts: Counts) -> dict[str, float]:

@@ -115,6 +115,8 @@ def test_points_by_class_macro_micro_and_counts(write: Write, tmp_path: Path) ->
     }
     mean = result["mean"]
     assert mean["macro"]["positive"]["recall"] == pytest.approx((1 / 2 + 1) / 2)
+    assert mean["positive"].items() >= mean["macro"]["positive"].items()
+    assert mean["positive"].keys() == {"precision", "recall", "f1", "tp", "fp", "fn"}
     assert mean["micro"]["positive"]["recall"] == pytest.approx(2 / 3)
     assert mean["macro"]["negative"]["precision"] == pytest.approx((1 / 2 + 1) / 2)
     assert mean["class_mean"]["micro"]["recall"] == pytest.approx((2 / 3 + 1) / 2)
