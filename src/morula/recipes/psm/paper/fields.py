@@ -31,8 +31,9 @@ def rgb(image: Array) -> Array:
     """
     channels = image.shape[-1]
     if channels == 3 and image.dtype != np.uint8:
+        image = image.astype(np.float32)
         low, high = np.percentile(image, [0.5, 99.5])
-        image = _levels((image.astype(np.float32) - low) / max(float(high - low), 1e-6))
+        image = _levels((image - low) / max(float(high - low), 1e-6))
     elif channels != 3 and (channels > 1 or image.dtype != np.uint8):
         image = _levels(unit_grey(image))[..., None]
     return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
@@ -99,7 +100,14 @@ def random_window(shape: tuple[int, ...], size: int, rng: np.random.Generator) -
 
 
 def draws(
-    count: int, batch: int, rng: Rng, *, epochs: int, steps: int | None, folds: bool = False
+    count: int,
+    batch: int,
+    rng: Rng,
+    *,
+    epochs: int,
+    steps: int | None,
+    folds: bool = False,
+    fill: bool = False,
 ) -> list[tuple[int, Sequence[int]]]:
     """Epoch and images of every step: each epoch is a shuffled pass over the images.
 
@@ -111,6 +119,7 @@ def draws(
         steps: how many steps.
         folds: leave out fold e mod 10 in epoch e as the authors' code does, its folds having n // 10 + 1
             images (so that the last folds are small or empty).
+        fill: fill an epoch's last step up with the epoch's first images.
 
     >>> len(draws(30, 1, Rng(0), epochs=100, steps=None, folds=True))
     2700
@@ -121,6 +130,7 @@ def draws(
         order = rng.at(epoch).permutation(count)
         if folds and count > count // 10 + 1:
             order = order[order // (count // 10 + 1) != epoch % 10]
+        order = np.resize(order, ceil(len(order) / batch) * batch) if fill else order
         found += [(epoch, order[i : i + batch].tolist()) for i in range(0, len(order), batch)]
         epoch += 1
     return found[:steps]

@@ -118,8 +118,15 @@ def learn_activation(stage: Stage, records: Sequence[Record], config: PaperConfi
     if stage.done:
         _load_weights(path, network)
         return network.to(fabric.device)
-    order = stage.rng("order")
-    plan = draws(len(records), how.batch, order, epochs=how.epochs, steps=how.steps, folds=True)
+    plan = draws(
+        len(records),
+        how.batch,
+        stage.rng("order"),
+        epochs=how.epochs,
+        steps=how.steps,
+        folds=True,
+        fill=how.proxy == "contrastive",
+    )
     module, optimiser = fabric.setup(network, torch.optim.Adam(network.parameters(), lr=how.lr))
     module.train()
 
