@@ -12,13 +12,13 @@
 5. voronoi:    its peaks become points, their Voronoi borders separate nuclei.
 6. final:      a new ResUNet34 learns pseudo-background, borders and points; argmax, connected components.
 
-Time: `paper_small` takes about half an hour on two busy cores with 8 images (extrapolated from its steps); the
-full size is made for a GPU and was not timed.
+Time: `paper_small` takes about half an hour on two busy cores with 8 images (extrapolated from its steps);
+the full size is made for a GPU and was not timed.
 
-Score: over 8 crops (256 px) of MoNuSeg training images, the pseudo-masks of `paper_small` after 100 steps had a
-pixel IoU of 0.10 and 0.29 (two seeds), those of untrained networks 0.27 to 0.44 (three), those of colour alone
-0.50. With input scale, size filter, colour rule and sign mended: 0.39 and 0.41, 0.28 to 0.43, and 0.51. The
-proxy loss was near zero by then, as it is for a constant f.
+Score: over 8 crops (256 px) of MoNuSeg training images, the pseudo-masks of `paper_small` after 100 steps
+had a pixel IoU of 0.10 and 0.29 (two seeds), those of untrained networks 0.27 to 0.44 (three), those of
+colour alone 0.50. With input scale, size filter, colour rule and sign mended: 0.39 and 0.41, 0.28 to 0.43,
+and 0.51. The proxy loss was near zero by then, as it is for a constant f.
 
 What differs from the publication:
 - The hyper-parameters are those of the code; beta and others of the paper's text could not be verified. The
