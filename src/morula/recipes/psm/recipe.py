@@ -54,6 +54,8 @@ from morula.recipes.psm.clustering import features, fit_mixture
 from morula.recipes.psm.config import PsmConfig, best, fast, smoke
 from morula.recipes.psm.decode import network_maps, segmentation
 from morula.recipes.psm.front import Prepared, SizePrior, fit_sizes, prepare, soft_otsu
+from morula.recipes.psm.paper import stages as published
+from morula.recipes.psm.paper.config import PaperConfig, paper, paper_small
 from morula.recipes.psm.pseudo import pseudo_instances, targets
 from morula.recipes.psm.story import chapters
 
@@ -70,13 +72,17 @@ _SAMPLED = 2000  # pixels an image gives to the mixture
 _TRUST = 0.5  # how much of the edges comes from the teacher's foreground in a self-training round
 
 
-def presets() -> Mapping[str, PsmConfig]:
-    """The named configs, `best` first."""
-    return {"best": best(), "fast": fast(), "smoke": smoke()}
+def presets() -> Mapping[str, PsmConfig | PaperConfig]:
+    """The named configs, `best` first; `paper` follows the publication, its defects behind switches."""
+    ours = {"best": best(), "fast": fast(), "smoke": smoke()}
+    return {**ours, "paper": paper(), "paper-small": paper_small()}
 
 
-def train(run: Run, records: Sequence[Record], config: PsmConfig) -> None:
+def train(run: Run, records: Sequence[Record], config: PsmConfig | PaperConfig) -> None:
     """Runs the algorithm; finished stages are skipped, and labels are never read."""
+    if isinstance(config, PaperConfig):
+        published.train(run, records, config)
+        return
     images, priors = _prepare(run, records, config)
     inputs = [image.network_input for image in images]
     activations = _activation(run, images, inputs, config)  # lines 1, 2
@@ -92,8 +98,10 @@ def train(run: Run, records: Sequence[Record], config: PsmConfig) -> None:
     _save(run, network, priors, config)
 
 
-def load(path: Path, fabric: Fabric) -> PsmPredictor:
+def load(path: Path, fabric: Fabric) -> Callable[[Volume], Segmentation]:
     """What segments new images, from the run's folder alone."""
+    if _follows_the_paper(path):
+        return published.load(path, fabric)
     described = read_json(path / "model" / "model.json")
     config = PsmConfig.model_validate(described["config"])
     priors = {kind: SizePrior(**prior) for kind, prior in described["sizes"].items()}
@@ -102,8 +110,12 @@ def load(path: Path, fabric: Fabric) -> PsmPredictor:
     return PsmPredictor(fabric.setup_module(network).eval(), priors, config, fabric)
 
 
-def controls(records: Sequence[Record], config: PsmConfig) -> Mapping[str, Callable[[Volume], Segmentation]]:
+def controls(
+    records: Sequence[Record], config: PsmConfig | PaperConfig
+) -> Mapping[str, Callable[[Volume], Segmentation]]:
     """The simple methods that the recipe must beat, and the recipe's own pseudo labels, by name."""
+    if isinstance(config, PaperConfig):
+        return {**simple.controls(), **published.controls(records, config)}
     rng = Rng(0, "windows")
     priors, _ = fit_sizes(
         [_window(record.image, rng, i) for i, record in enumerate(records[: config.images])]
@@ -117,7 +129,11 @@ def controls(records: Sequence[Record], config: PsmConfig) -> Mapping[str, Calla
 
 def story(path: Path) -> Sequence[Chapter]:
     """The stages of a finished run with their pictures."""
-    return chapters(path)
+    return published.story(path) if _follows_the_paper(path) else chapters(path)
+
+
+def _follows_the_paper(path: Path) -> bool:
+    return read_json(path / "config.json")["preset"].startswith("paper")
 
 
 class PsmPredictor:
