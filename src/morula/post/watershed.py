@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.ndimage as ndi
-from skimage.morphology import reconstruction
-from skimage.segmentation import find_boundaries, relabel_sequential, watershed
 
 from morula.core.types import Array
+from morula.post.border import (
+    components,
+    depth_inside,
+    fill_holes,
+    flooded,
+    gaussian,
+    inner_edges,
+    largest_around,
+    maximum_of_each,
+    rebuilt,
+    renumbered,
+    slope,
+    smallest_around,
+)
 
 __all__ = ["centre_distance", "drop_small", "regrow", "split"]
 
@@ -34,14 +45,13 @@ def split(
     Returns:
         `(y, x)` int32 labels 1..N.
     """
-    inside = ndi.binary_fill_holes(foreground > threshold)
-    if inside is None or not inside.any():
+    inside = fill_holes(foreground > threshold)
+    if not inside.any():
         return np.zeros(foreground.shape, dtype=np.int32)
-    height = ndi.gaussian_filter(distance.astype(np.float64), smoothing) * inside
-    dome = height - reconstruction(np.clip(height - depth, 0, None), height)
+    height = gaussian(distance.astype(np.float64), smoothing) * inside
+    dome = height - rebuilt(np.clip(height - depth, 0, None), height)
     tops = (dome > 0.99 * np.minimum(depth, height)) & inside & (height > 0)
-    seeds = np.asarray(ndi.label(tops)[0], dtype=np.int32)
-    return drop_small(watershed(-height, seeds, mask=inside), smallest)
+    return drop_small(flooded(-height, components(tops), inside), smallest)
 
 
 def drop_small(labels: Array, smallest: float) -> Array:
@@ -49,7 +59,7 @@ def drop_small(labels: Array, smallest: float) -> Array:
     area = np.bincount(labels.ravel())
     small = area < smallest
     kept = np.where(small[labels], 0, labels).astype(np.int32)
-    return relabel_sequential(kept)[0].astype(np.int32)
+    return renumbered(kept)
 
 
 def regrow(labels: Array, density: Array, *, reach: int = 3, smoothing: float = 1.0) -> Array:
@@ -61,12 +71,11 @@ def regrow(labels: Array, density: Array, *, reach: int = 3, smoothing: float = 
         reach: how far an outline may move outwards, in pixels.
         smoothing: of the gradient, in pixels.
     """
-    core = np.where(ndi.minimum_filter(labels, 5) == ndi.maximum_filter(labels, 5), labels, 0)
+    core = np.where(smallest_around(labels, 5) == largest_around(labels, 5), labels, 0)
     count = int(labels.max(initial=0))
-    away = ndi.distance_transform_edt(labels == 0) > reach
+    away = depth_inside(labels == 0) > reach
     markers = np.where(away, count + 1, core)
-    slope = ndi.gaussian_gradient_magnitude(density.astype(np.float64), smoothing)
-    grown = np.asarray(watershed(slope, markers))
+    grown = flooded(slope(density.astype(np.float64), smoothing), markers)
     grown[grown == count + 1] = 0
     lost = np.setdiff1d(np.arange(1, count + 1), np.unique(grown))
     return np.where(np.isin(labels, lost) & (grown == 0), labels, grown).astype(np.int32)
@@ -74,10 +83,8 @@ def regrow(labels: Array, density: Array, *, reach: int = 3, smoothing: float = 
 
 def centre_distance(labels: Array) -> Array:
     """Distance to the edge of the own object over its largest value there: `(y, x)` float32 in [0, 1]."""
-    edges = find_boundaries(labels, mode="inner")
-    depth = np.asarray(ndi.distance_transform_edt((labels > 0) & ~edges)) + (labels > 0)
-    count = int(labels.max(initial=0))
-    if count == 0:
+    depth = depth_inside((labels > 0) & ~inner_edges(labels)) + (labels > 0)
+    if not labels.any():
         return np.zeros(labels.shape, dtype=np.float32)
-    deepest = np.concatenate([[1.0], ndi.maximum(depth, labels, np.arange(1, count + 1))])
+    deepest = np.concatenate([[1.0], maximum_of_each(depth, labels)])
     return (depth / np.maximum(deepest[labels], 1.0)).astype(np.float32)

@@ -50,11 +50,11 @@ def two_views(
     draw = rng.at(index)
     first, second = [], []
     for _ in range(batch):
-        image = images[draw.integers(len(images))]
+        image = images[int(draw.integers(len(images)))]
         y, x = (draw.integers(max(1, length - size + 1)) for length in image.shape[1:])
         part = image[:, y : y + size, x : x + size].astype(np.float32)
         for views in (first, second):
-            turned = np.rot90(part, draw.integers(4), axes=(1, 2))
+            turned = np.rot90(part, int(draw.integers(4)), axes=(1, 2))
             views.append(_resample(_vary(turned, draw), size))
     return torch.cat(first), torch.cat(second)
 
@@ -62,11 +62,11 @@ def two_views(
 def _crop(
     images: Sequence[Array], targets: Sequence[Array], draw: np.random.Generator, size: int
 ) -> tuple[Tensor, Tensor]:
-    which = draw.integers(len(images))
+    which = int(draw.integers(len(images)))
     image, target = images[which], targets[which]
     edge = min(round(size * np.exp(draw.uniform(-0.3, 0.3))), *image.shape[1:])
     y, x = (draw.integers(length - edge + 1) for length in image.shape[1:])
-    turns, mirror = draw.integers(4), draw.random() < 0.5
+    turns, mirror = int(draw.integers(4)), draw.random() < 0.5
     parts = []
     for whole in (image, target):
         part = np.rot90(whole[:, y : y + edge, x : x + edge].astype(np.float32), turns, axes=(1, 2))

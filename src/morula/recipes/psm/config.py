@@ -14,23 +14,23 @@ __all__ = ["PsmConfig", "best", "fast"]
 class PsmConfig(Config):
     """Recipe psm: label-free cells in 2D images."""
 
-    preset: str = Field("best", description="name of the preset this started from")
+    preset: str = Field(default="best", description="name of the preset this started from")
     diameter: float = Field(
-        22.0, gt=4, description="pixels to which the median object is brought by rescaling"
+        default=22.0, gt=4, description="pixels to which the median object is brought by rescaling"
     )
-    activation_steps: int = Field(60, ge=0, description="steps of the self-supervised activation network")
-    clusters: int = Field(4, ge=2, le=8, description="components of the mixture over the data set")
-    steps: int = Field(280, ge=1, description="steps of the first training on pseudo labels")
-    round_steps: int = Field(140, ge=1, description="steps of each self-training round")
-    rounds: int = Field(2, ge=0, description="self-training rounds")
-    batch: int = Field(8, ge=1, description="crops in one step")
-    crop: int = Field(192, ge=32, multiple_of=16, description="edge of a crop, in rescaled pixels")
-    lr: float = Field(3e-3, gt=0, description="largest learning rate")
-    momentum: float = Field(0.98, ge=0, lt=1, description="of the moving average that is the teacher")
-    images: int = Field(160, ge=1, description="images to train on at most, drawn at random")
-    widths: tuple[int, ...] = Field((32, 64, 96, 128), description="channels of the U-Net per level")
-    augment_test: bool = Field(True, description="average four turned and mirrored predictions")
-    precision: Literal["bf16-mixed", "32-true"] = Field("bf16-mixed", description="of the networks")
+    activation_steps: int = Field(default=60, ge=0, description="steps of the activation network")
+    clusters: int = Field(default=4, ge=2, le=8, description="components of the mixture over the data set")
+    steps: int = Field(default=280, ge=1, description="steps of the first training on pseudo labels")
+    round_steps: int = Field(default=140, ge=1, description="steps of each self-training round")
+    rounds: int = Field(default=2, ge=0, description="self-training rounds")
+    batch: int = Field(default=8, ge=1, description="crops in one step")
+    crop: int = Field(default=192, ge=32, multiple_of=16, description="edge of a crop, in rescaled pixels")
+    lr: float = Field(default=3e-3, gt=0, description="largest learning rate")
+    momentum: float = Field(default=0.98, ge=0, lt=1, description="of the moving average that is the teacher")
+    images: int = Field(default=160, ge=1, description="images to train on at most, drawn at random")
+    widths: tuple[int, ...] = Field(default=(32, 64, 96, 128), description="channels of the U-Net per level")
+    augment_test: bool = Field(default=True, description="average four turned and mirrored predictions")
+    precision: Literal["bf16-mixed", "32-true"] = Field(default="bf16-mixed", description="of the networks")
 
 
 def best() -> PsmConfig:

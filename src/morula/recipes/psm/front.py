@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import scipy.ndimage as ndi
@@ -156,7 +157,7 @@ def fit_sizes(images: Sequence[Array]) -> tuple[dict[str, SizePrior], list[Size 
     Returns:
         The priors, and each image's own size.
     """
-    kinds = [modality(image) for image in images]
+    kinds: list[Modality] = [modality(image) for image in images]
     found = [estimate_size(density(image, kind), kind) for image, kind in zip(images, kinds, strict=True)]
     priors: dict[str, SizePrior] = {}
     for kind in set(kinds):
@@ -171,7 +172,7 @@ def estimate_size(dense: Array, kind: Modality) -> Size | None:
     """Median diameter in pixels of the confident objects and their number; None where there are none."""
     inside = soft_otsu(dense)
     if kind == "phase contrast":
-        labels = np.asarray(ndi.label(ndi.binary_opening(inside > 0.5, iterations=3))[0])
+        labels = _components(ndi.binary_opening(inside > 0.5, iterations=3))
         area = np.bincount(labels.ravel())[1:]
         area = area[area > 100]
         return (2 * float(np.sqrt(np.median(area) / np.pi)), len(area)) if len(area) else None
@@ -206,6 +207,11 @@ def _eosin_share(stain: Array) -> float:
     return 0.3 * float(np.clip(pink.mean() / 0.3, 0, 1))
 
 
+def _components(mask: Array) -> Array:
+    labels, _ = cast("tuple[Array, int]", ndi.label(mask))
+    return labels
+
+
 def _is_broad(stain: Array) -> bool:
     """Whether most DAB lies in patches wider than nuclei, so that it marks cytoplasm or membranes."""
     smooth = ndi.gaussian_filter(stain, (1, 1, 0))
@@ -234,4 +240,4 @@ def _resize(image: Array, factor: float) -> Array:
     target = tuple(max(8, round(size * factor)) for size in image.shape)
     smooth = ndi.gaussian_filter(image, 0.4 / factor) if factor < 1 else image
     zoom = tuple(new / old for new, old in zip(target, image.shape, strict=True))
-    return ndi.zoom(smooth, zoom, order=1, grid_mode=True, mode="nearest").astype(np.float32)
+    return np.asarray(ndi.zoom(smooth, zoom, order=1, grid_mode=True, mode="nearest"), dtype=np.float32)
