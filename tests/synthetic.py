@@ -38,12 +38,12 @@ def field(seed: int, *, look: str = "fluorescence", size: int = 160, count: int 
     return np.clip(image, 0, 255).astype(np.uint8), labels
 
 
-def save_folder(folder: Path, count: int, **options: object) -> tuple[Path, Path]:
-    """Writes `count` fields as PNG; returns the folders of images and labels."""
+def save_folder(folder: Path, fields: int, **options: object) -> tuple[Path, Path]:
+    """Writes that many fields as PNG; returns the folders of images and labels."""
     images, masks = folder / "images", folder / "masks"
     images.mkdir(parents=True)
     masks.mkdir()
-    for seed in range(count):
+    for seed in range(fields):
         image, labels = field(seed, **options)  # type: ignore[arg-type]
         Image.fromarray(image).save(images / f"cells{seed}.png")
         Image.fromarray(labels).save(masks / f"cells{seed}.png")

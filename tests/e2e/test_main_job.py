@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from tests.synthetic import save_folder
 
 import morula
 from morula.cli.main import main
+from synthetic import save_folder
 
 COLUMNS = ("id class score area centroid_y centroid_x bbox_y0 bbox_x0 bbox_y1 bbox_x1 touches_border").split()  # noqa: SIM905  the names as the manual lists them
 
@@ -34,7 +34,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path
     """A finished run on synthetic fluorescence: images, masks, run."""
     root = tmp_path_factory.mktemp("job")
     images, masks = save_folder(root, 3)
-    morula.run(images, labels=masks, out=root / "run", preset="fast", device="cpu")
+    morula.run(images, labels=masks, out=root / "run", preset="smoke", device="cpu")
     return images, masks, root / "run"
 
 
@@ -85,7 +85,7 @@ def test_the_same_command_again_changes_nothing(
         "--out",
         run,
         "--preset",
-        "fast",
+        "smoke",
         "--device",
         "cpu",
         "--json",
@@ -123,7 +123,7 @@ def test_a_run_killed_while_it_trains_goes_on_to_the_same_result(
     images, masks, whole = finished
     run = tmp_path / "killed"
     command = [sys.executable, "-m", "morula.cli.main", "run", str(images), "--labels", str(masks)]
-    command += ["--out", str(run), "--preset", "fast", "--device", "cpu", "-q"]
+    command += ["--out", str(run), "--preset", "smoke", "--device", "cpu", "-q"]
     process = subprocess.Popen(command)
     deadline = time.monotonic() + 300
     while not list(run.glob("*/metrics.jsonl")) and process.poll() is None and time.monotonic() < deadline:
@@ -141,12 +141,12 @@ def test_a_plan_says_why_and_can_be_edited(
     finished: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     images = finished[0]
-    code, out, _ = morula_cli(capsys, "plan", images, "--preset", "fast", "--out", tmp_path / "plan.toml")
+    code, out, _ = morula_cli(capsys, "plan", images, "--preset", "smoke", "--out", tmp_path / "plan.toml")
     assert code == 0
     assert "fluorescence (3)" in out
     again = morula.plan(images, config=tmp_path / "plan.toml")
-    assert again.preset == "fast"
-    assert again.config == morula.plan(images, preset="fast").config
+    assert again.preset == "smoke"
+    assert again.config == morula.plan(images, preset="smoke").config
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_another_config_in_the_same_folder_is_refused(
     finished: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, _, err = morula_cli(
-        capsys, "run", finished[0], "--out", finished[2], "--preset", "fast", "--seed", 7
+        capsys, "run", finished[0], "--out", finished[2], "--preset", "smoke", "--seed", 7
     )
     assert code == 2
     assert "--overwrite" in err

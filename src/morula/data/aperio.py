@@ -1,59 +1,73 @@
-"""Aperio ImageScope XML: one polygon per object, as MoNuSeg is annotated."""
+"""Aperio ImageScope XML: outlines of regions, as MoNuSeg publishes its nuclei."""
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
+from xml.etree.ElementTree import Element
 
 import numpy as np
-from defusedxml import DefusedXmlException, ElementTree
+from defusedxml import ElementTree
+from defusedxml.common import DefusedXmlException
 from skimage.draw import polygon
 
 from morula.core.errors import DataError
 from morula.core.types import Array
+from morula.data.reading import check_file, reading
 
 __all__ = ["read_aperio"]
 
 
-def read_aperio(path: Path, shape: tuple[int, ...]) -> Array:
-    """Fills the polygons of `Annotations/Annotation/Regions/Region/Vertices/Vertex[@X, @Y]`.
-
-    Where polygons overlap the first wins, as in the official MoNuSeg script. Regions with fewer than three
-    vertices are passed over.
+def read_aperio(path: str | PathLike[str], shape: tuple[int, int]) -> Array:
+    """Fills the outlines of an Aperio XML file; where two overlap, the first in the file wins.
 
     Args:
-        path: the XML file.
-        shape: of the image, `(y, x)`.
+        path: the XML file; `Vertex` has `X` (column) and `Y` (row) in pixels of the full image.
+        shape: height and width of the image; outlines are clipped to it.
 
     Returns:
-        `(y, x)` int32, numbered in the order of the regions.
+        `(y, x)` int32, 0 = background, regions 1..N in file order without gaps.
 
     Raises:
-        DataError: it is not XML, tries to expand entities, or has a vertex without numbers.
+        DataError: not XML, XML with entities or a DTD (an attack), or vertices without finite coordinates.
     """
-    try:
-        root = ElementTree.parse(path).getroot()
-    except DefusedXmlException as error:
-        raise DataError(
-            path, "the XML defines entities, which may be an attack", "export it again"
-        ) from error
-    except (ElementTree.ParseError, UnicodeDecodeError) as error:
-        raise DataError(path, f"this is not valid XML ({error})", "export the annotations again") from error
-    labels = np.zeros(shape, dtype=np.int32)
-    number = 0
-    for region in root.iter("Region"):
-        corners = [_corner(path, vertex.attrib) for vertex in region.iter("Vertex")]
-        if len(corners) < 3:
-            continue
-        rows, columns = polygon([y for y, _ in corners], [x for _, x in corners], shape)
+    path = Path(path)
+    check_file(path, "Aperio XML")
+    labels = np.zeros(shape, np.int32)
+    count = 0
+    for region in _root(path).iter("Region"):
+        vertices = _vertices(path, region)
+        rows, columns = polygon(vertices[:, 1], vertices[:, 0], shape)
         free = labels[rows, columns] == 0
         if free.any():
-            number += 1
-            labels[rows[free], columns[free]] = number
+            count += 1
+            labels[rows[free], columns[free]] = count
     return labels
 
 
-def _corner(path: Path, attributes: dict[str, str]) -> tuple[float, float]:
+def _root(path: Path) -> Element:
     try:
-        return float(attributes["Y"]), float(attributes["X"])
+        with path.open("rb") as stream, reading(path, "Aperio XML file"):
+            return ElementTree.fromstring(stream.read(), forbid_dtd=True)
+    except DataError as error:
+        if isinstance(error.__cause__, DefusedXmlException):
+            found = "XML with a DTD or entities, which can attack the program that reads it"
+            raise DataError(path, found, "export the annotations again from ImageScope") from error
+        raise
+
+
+def _vertices(path: Path, region: Element) -> Array:
+    """Corners `(n, 2)` as x, y."""
+    try:
+        corners = [(float(v.attrib["X"]), float(v.attrib["Y"])) for v in region.iter("Vertex")]
     except (KeyError, ValueError) as error:
-        raise DataError(path, f"a vertex has no numbers X and Y: {attributes}", "export it again") from error
+        raise _bad_vertex(path, region) from error
+    vertices = np.array(corners, np.float64).reshape(-1, 2)
+    if not np.isfinite(vertices).all():
+        raise _bad_vertex(path, region)
+    return vertices
+
+
+def _bad_vertex(path: Path, region: Element) -> DataError:
+    found = f"region {region.get('Id', '?')} has a vertex without numbers for X and Y"
+    return DataError(path, found, "export the annotations again from ImageScope")

@@ -1,116 +1,197 @@
-"""COCO JSON: masks as polygons or run lengths, in and out."""
+"""COCO JSON instance annotations: polygons and run lengths, read into labels and written from labels."""
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Callable, Sequence
-from functools import partial
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from faster_coco_eval.core import mask as coco_mask
 
 from morula.core.errors import DataError
-from morula.core.types import Array
+from morula.core.types import Array, Segmentation
+from morula.data.objects import ObjectTable
+from morula.data.reading import MAX_PIXELS, reading
 
-__all__ = ["encode_rle", "load_coco", "rasterise", "read_coco"]
+__all__ = ["CocoImage", "coco_document", "encode_rle", "read_coco"]
 
 
-def load_coco(path: Path) -> dict[str, Any]:
-    """A COCO file with `annotations` as a list (some files hold a dictionary keyed by id).
+@dataclass(frozen=True)
+class CocoImage:
+    """The objects that a COCO file holds for one image.
+
+    Attributes:
+        path: the COCO file.
+        file_name: the image file it names.
+        height: in pixels.
+        width: in pixels.
+        segmentations: polygons or run lengths of each object, as in the file.
+    """
+
+    path: Path
+    file_name: str
+    height: int
+    width: int
+    segmentations: tuple[Any, ...]
+
+    def labels(self) -> Array:
+        """Draws the objects into `(y, x)` int32; where two overlap the first in the file wins.
+
+        Raises:
+            DataError: a polygon or run-length code that cannot be drawn.
+        """
+        labels = np.zeros((self.height, self.width), np.int32)
+        count = 0
+        for segmentation in self.segmentations:
+            free = self._mask(segmentation) & (labels == 0)
+            if free.any():
+                count += 1
+                labels[free] = count
+        return labels
+
+    def _mask(self, segmentation: Any) -> Array:
+        from faster_coco_eval.core import mask
+
+        where = Path(f"{self.path} ({self.file_name})")
+        size = [self.height, self.width]
+        with reading(where, "COCO segmentation"):
+            code: Any = segmentation
+            if not isinstance(segmentation, Mapping):
+                parts: Any = mask.frPyObjects([_polygon(part) for part in segmentation], *size)
+                code = mask.merge(parts)
+            elif list(segmentation["size"]) != size:
+                raise ValueError(f"a mask of {segmentation['size']} for an image of {size}")
+            elif not isinstance(segmentation["counts"], str | bytes):
+                code = mask.frPyObjects(
+                    {"size": size, "counts": _counts(segmentation["counts"], size)}, *size
+                )
+            return np.asarray(mask.decode(code)).astype(bool)
+
+
+def read_coco(path: str | PathLike[str]) -> dict[str, CocoImage]:
+    """Reads COCO instance annotations, by the stem of each image's file name.
+
+    Crowd regions are left out, for they are not objects. `annotations` may be a list or a dictionary by id.
+    An image that is listed twice keeps the first entry that has annotations.
 
     Raises:
-        DataError: it is not JSON, or lacks images or annotations.
+        DataError: not JSON, no `images` and `annotations`, or an entry without the keys it needs.
     """
+    path = Path(path)
+    with reading(path, "COCO JSON file"):
+        document = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(document, Mapping) or not {"images", "annotations"} <= set(document):
+        found = "no `images` and `annotations`"
+        raise DataError(path, found, "give COCO instance annotations, in one JSON object")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(path, f"this is not valid JSON ({error})", "export it again") from error
-    if not isinstance(found, dict) or not {"images", "annotations"} <= found.keys():
-        raise DataError(path, "there are no keys images and annotations", "give a COCO instances file")
-    annotations = found["annotations"]
-    found["annotations"] = list(annotations.values()) if isinstance(annotations, dict) else annotations
+        segmentations = _by_image(_values(document["annotations"]))
+        images = [_image(path, entry, segmentations) for entry in _values(document["images"])]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        found = f"an entry that is not COCO ({type(error).__name__}: {error})"
+        raise DataError(path, found, "export the annotations again as COCO JSON") from error
+    entries: dict[str, CocoImage] = {}
+    for image in images:
+        name = Path(image.file_name).stem.removesuffix(".ome")
+        if name not in entries or not entries[name].segmentations:
+            entries[name] = image
+    return entries
+
+
+def encode_rle(labels: Array) -> list[dict[str, Any]]:
+    """Run-length codes of objects 1..N of a label image `(y, x)`, each as `{"size": [h, w], "counts": text}`.
+
+    All objects are coded in one pass over the image, so that the cost does not grow with their number.
+    """
+    from faster_coco_eval.core import mask
+
+    height, width = labels.shape
+    flat = labels.ravel(order="F")
+    starts = np.flatnonzero(np.diff(flat, prepend=flat[:1] - 1)) if flat.size else np.zeros(0, np.intp)
+    lengths = np.diff(starts, append=flat.size)
+    values = flat[starts]
+    order = np.argsort(values, kind="stable")
+    bounds = np.searchsorted(values[order], np.arange(1, int(flat.max(initial=0)) + 2))
+    codes: list[dict[str, Any]] = []
+    for first, last in pairwise(bounds):
+        runs = order[first:last]
+        begin, end = starts[runs], starts[runs] + lengths[runs]
+        edges = np.concatenate([[0], np.stack([begin, end], axis=1).ravel(), [flat.size]])
+        counts = np.diff(edges).tolist()
+        code: Any = mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
+        codes.append({"size": [height, width], "counts": code["counts"].decode("ascii")})
+    return codes
+
+
+def coco_document(file_name: str, segmentation: Segmentation, table: ObjectTable) -> dict[str, Any]:
+    """One image's objects as a COCO document with run lengths and a score for each object.
+
+    Areas and boxes are in pixels, boxes as x, y, width, height.
+    """
+    height, width = segmentation.labels.shape
+    categories = {name: number for number, name in enumerate(sorted(set(segmentation.classes)), start=1)}
+    sizes = table.stop - table.start
+    annotations = [
+        {
+            "id": number,
+            "image_id": 1,
+            "category_id": categories[name],
+            "segmentation": code,
+            "bbox": [int(start[1]), int(start[0]), int(size[1]), int(size[0])],
+            "area": int(area),
+            "iscrowd": 0,
+            "score": round(float(score), 6),
+        }
+        for number, (name, code, start, size, area, score) in enumerate(
+            zip(
+                segmentation.classes,
+                encode_rle(segmentation.labels),
+                table.start,
+                sizes,
+                table.area,
+                segmentation.scores,
+                strict=True,
+            ),
+            start=1,
+        )
+    ]
+    return {
+        "images": [{"id": 1, "file_name": file_name, "height": height, "width": width}],
+        "categories": [{"id": number, "name": name} for name, number in categories.items()],
+        "annotations": annotations,
+    }
+
+
+def _values(entries: Any) -> Iterable[Mapping[str, Any]]:
+    return entries.values() if isinstance(entries, Mapping) else entries
+
+
+def _by_image(annotations: Iterable[Mapping[str, Any]]) -> dict[Any, list[Any]]:
+    found: dict[Any, list[Any]] = {}
+    for annotation in annotations:
+        if not annotation.get("iscrowd") and annotation.get("segmentation"):
+            found.setdefault(annotation["image_id"], []).append(annotation["segmentation"])
     return found
 
 
-def read_coco(path: Path, stems: Sequence[str]) -> dict[str, Callable[[tuple[int, ...]], Array]]:
-    """Stem -> what draws its labels, for the images of these stems; crowds are left out.
-
-    An image that is listed twice under different ids has the annotations of both, each once.
-
-    Raises:
-        DataError: the file is no COCO file, or names none of the images.
-    """
-    found = load_coco(path)
-    names = {image["id"]: _stem(image["file_name"]) for image in found["images"]}
-    shapes: dict[str, dict[str, Any]] = defaultdict(dict)
-    for annotation in found["annotations"]:
-        name = names.get(annotation["image_id"])
-        if name in stems and not annotation.get("iscrowd", 0):
-            shapes[name].setdefault(json.dumps(annotation["segmentation"], sort_keys=True), annotation)
-    known = set(names.values()) & set(stems)
-    if not known:
-        raise DataError(path, "it names none of the images", "check that file_name fits the images' names")
-    return {name: partial(_draw, path, list(shapes[name].values())) for name in known}
+def _image(path: Path, entry: Mapping[str, Any], segmentations: Mapping[Any, list[Any]]) -> CocoImage:
+    height, width = int(entry["height"]), int(entry["width"])
+    if not 0 < height * width <= MAX_PIXELS:
+        raise ValueError(f"an image of {height} x {width} pixels")
+    return CocoImage(path, str(entry["file_name"]), height, width, tuple(segmentations.get(entry["id"], ())))
 
 
-def rasterise(path: Path, segmentation: Any, shape: tuple[int, ...]) -> Array:
-    """One mask `(y, x)` bool from polygons, or from run lengths (compressed or not).
-
-    Raises:
-        DataError: it is neither.
-    """
-    height, width = shape
-    try:
-        if isinstance(segmentation, list):
-            runs = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
-        elif isinstance(segmentation["counts"], list):
-            runs = coco_mask.frPyObjects(segmentation, *segmentation["size"])
-        else:
-            runs = segmentation
-        return coco_mask.decode(runs).astype(bool)
-    except (KeyError, TypeError, ValueError) as error:
-        found = f"a segmentation is neither polygons nor run lengths ({error})"
-        raise DataError(path, found, "export it again") from error
+def _polygon(corners: Sequence[float]) -> list[float]:
+    points = [float(value) for value in corners]
+    if len(points) < 6 or len(points) % 2 or not np.isfinite(points).all():
+        raise ValueError(f"a polygon of {len(points)} numbers")
+    return points
 
 
-def encode_rle(mask: Array, top: int, left: int, shape: tuple[int, int]) -> dict[str, Any]:
-    """COCO's compressed run lengths of a small mask placed in a large image.
-
-    Args:
-        mask: `(h, w)` bool.
-        top: row of its first pixel in the image.
-        left: column of its first pixel in the image.
-        shape: of the image, `(y, x)`.
-    """
-    # Column-major runs of the crop, shifted to their place in the image.
-    columns, rows = np.nonzero(mask.T)
-    flat = (columns + left) * shape[0] + rows + top
-    breaks = np.flatnonzero(np.diff(flat) > 1)
-    starts, stops = flat[np.r_[0, breaks + 1]], flat[np.r_[breaks, len(flat) - 1]] + 1
-    edges = np.column_stack([starts, stops]).ravel()
-    counts = np.diff(np.r_[0, edges, shape[0] * shape[1]])
-    runs = coco_mask.frPyObjects({"size": list(shape), "counts": counts.tolist()}, *shape)
-    text = runs["counts"]
-    return {"size": list(shape), "counts": text.decode("ascii") if isinstance(text, bytes) else text}
-
-
-def _draw(path: Path, annotations: Sequence[dict[str, Any]], shape: tuple[int, ...]) -> Array:
-    labels = np.zeros(shape, dtype=np.int32)
-    number = 0
-    for annotation in annotations:
-        mask = rasterise(path, annotation["segmentation"], shape)
-        if mask.shape != labels.shape:
-            found = f"a mask is {mask.shape} pixels and the image {labels.shape}"
-            raise DataError(path, found, "give the annotations of these very images")
-        free = mask & (labels == 0)
-        if free.any():
-            number += 1
-            labels[free] = number
-    return labels
-
-
-def _stem(file_name: str) -> str:
-    return PurePosixPath(file_name.replace("\\", "/")).stem.removesuffix(".ome")
+def _counts(counts: Sequence[int], size: Sequence[int]) -> list[int]:
+    if min(counts, default=0) < 0 or sum(counts) != size[0] * size[1]:
+        raise ValueError(f"run lengths that add up to {sum(counts)} of {size[0] * size[1]} pixels")
+    return list(counts)

@@ -1,144 +1,137 @@
-"""What a prediction leaves behind: labels, a table, COCO JSON, QuPath GeoJSON; all of it or nothing."""
+"""Predictions as files that other programs open: label TIFF, table, COCO JSON, QuPath GeoJSON."""
 
 from __future__ import annotations
 
 import csv
 import json
-import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+
+import numpy as np
 
 from morula.core.errors import DataError
-from morula.core.files import atomic_path, write_text
-from morula.core.types import Array, Segmentation, Volume, Voxel
-from morula.data.coco import encode_rle
+from morula.core.types import Array, Segmentation, Volume
+from morula.data.coco import coco_document
 from morula.data.labels import write_labels
-from morula.data.objects import ObjectTable, crops, measure, outline
+from morula.data.objects import ObjectTable, measure
+from morula.data.outlines import outlines
+from morula.data.whole import atomic_folder
 
-__all__ = ["COLUMNS", "write_prediction"]
+__all__ = ["COLUMNS", "VOLUME_COLUMNS", "write_prediction"]
 
 COLUMNS = (
-    *("id", "class", "score", "area", "centroid_y", "centroid_x"),
-    *("bbox_y0", "bbox_x0", "bbox_y1", "bbox_x1", "touches_border"),
-)
-_COLUMNS_3D = (
-    *("id", "class", "score", "area", "centroid_z", "centroid_y", "centroid_x"),
-    *("bbox_z0", "bbox_y0", "bbox_x0", "bbox_z1", "bbox_y1", "bbox_x1", "touches_border"),
-)
-_QUPATH_COLOURS = ((213, 94, 0), (0, 114, 178), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233))
+    "id", "class", "score", "area", "centroid_y", "centroid_x",
+    "bbox_y0", "bbox_x0", "bbox_y1", "bbox_x1", "touches_border",
+)  # fmt: skip
+VOLUME_COLUMNS = (*COLUMNS, "centroid_z", "bbox_z0", "bbox_z1")
+
+_REQUIRED = {"labels.tif", "objects.csv"}
+_WRITTEN = _REQUIRED | {"coco.json", "objects.geojson"}
+_COLOURS = ((0, 158, 115), (213, 94, 0), (0, 114, 178), (204, 121, 167), (230, 159, 0), (86, 180, 233))
 
 
-def write_prediction(folder: Path, found: Segmentation, image: Volume) -> None:
-    """Writes `labels.tif`, `objects.csv`, and for 2D images `coco.json` and `objects.geojson`.
+def write_prediction(folder: Path, segmentation: Segmentation, image: Volume) -> None:
+    """Writes the objects of one image into `folder`, all files or none.
 
-    `area` is in µm² (µm³) where the voxel size is known, else in pixels (voxels); centroids and boxes are in
-    pixels. The folder appears whole or not at all, and only an earlier prediction is ever replaced.
+    `labels.tif` holds the labels (uint16, uint32 beyond 65,535 objects). `objects.csv` has one row an object,
+    with the columns `COLUMNS`, for volumes `VOLUME_COLUMNS`: centroids and boxes in pixels, boxes half-open,
+    `touches_border` 0 or 1, and `area` in um^2 (um^3) where the image has a pixel size, else in pixels
+    (voxels). For 2D images `coco.json` holds run lengths and scores, areas in pixels, and `objects.geojson`
+    the outlines for QuPath, the unit of the area in its name.
 
     Args:
-        folder: one image's results.
-        found: the objects.
-        image: what they were found in.
+        folder: where to write; an earlier prediction there is replaced, anything else is not touched.
+        segmentation: the objects.
+        image: the image they were found in.
 
     Raises:
-        DataError: the folder holds something else, or may not be written to.
+        DataError: the folder holds files that are not a prediction of ours, or may not be written to.
         ResourceError: the disk is full.
+        ValueError: the labels do not fit the image, or are not 1..N without gaps.
     """
-    if folder.exists() and not (folder / "objects.csv").exists() and any(folder.iterdir()):
-        raise DataError(folder, "the folder holds files that are no prediction", "choose another --out")
-    table = measure(found.labels)
-    unfinished = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}.part")
-    try:
-        write_labels(unfinished / "labels.tif", found.labels, voxel=image.voxel)
-        _write_table(unfinished / "objects.csv", found, table, _unit(image.voxel, found.labels.ndim))
-        if found.labels.ndim == 2:
-            write_text(unfinished / "coco.json", json.dumps(_coco(found, table, image)))
-            write_text(unfinished / "objects.geojson", json.dumps(_geojson(found, table)))
-        if folder.exists():
-            shutil.rmtree(folder)
-        unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    table = measure(segmentation.labels)
+    _check(segmentation, image, table)
+    _check_replaceable(folder)
+    areas, unit = _physical(table, image)
+    with atomic_folder(folder) as temporary:
+        write_labels(temporary / "labels.tif", segmentation.labels, voxel=image.voxel)
+        _write_table(temporary / "objects.csv", segmentation, table, areas)
+        if segmentation.labels.ndim == 2:
+            _write_json(temporary / "coco.json", coco_document(Path(image.uri).name, segmentation, table))
+            _write_json(temporary / "objects.geojson", _geojson(segmentation, areas, unit))
 
 
-def _unit(voxel: Voxel | None, dimensions: int) -> float:
-    """µm² of a pixel or µm³ of a voxel; 1 where the size is not known."""
-    if voxel is None:
-        return 1.0
-    if dimensions == 2:
-        return voxel.area * 1e-6
-    return 1.0 if voxel.z is None else voxel.area * voxel.z * 1e-9
+def _check(segmentation: Segmentation, image: Volume, table: ObjectTable) -> None:
+    if segmentation.labels.shape != image.spatial_shape:
+        raise ValueError(f"labels {segmentation.labels.shape} for an image {image.spatial_shape}")
+    if len(table) != len(segmentation.scores) or (table.id < 0).any():
+        raise ValueError(f"{len(table)} objects numbered up to {len(segmentation.scores)}: 1..N without gaps")
 
 
-def _write_table(path: Path, found: Segmentation, table: ObjectTable, unit: float) -> None:
-    columns = COLUMNS if found.labels.ndim == 2 else _COLUMNS_3D
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(columns)
-        for row, number in enumerate(table.ids):
-            writer.writerow(
-                [
-                    int(number),
-                    found.classes[number - 1],
-                    f"{found.scores[number - 1]:.4f}",
-                    f"{table.area[row] * unit:.6g}",
-                    *(f"{place:.2f}" for place in table.centroid[row]),
-                    *(int(edge) for edge in (*table.low[row], *table.high[row])),
-                    int(table.touches_border[row]),
-                ]
-            )
+def _check_replaceable(folder: Path) -> None:
+    if not folder.exists():
+        return
+    fix = "choose another folder with --out, or move it away"
+    if not folder.is_dir():
+        raise DataError(folder, "a file where the prediction's folder should be", fix)
+    names = {item.name for item in folder.iterdir()}
+    if names and not (_REQUIRED <= names <= _WRITTEN):
+        others = sorted(names - _WRITTEN) or sorted(names)
+        raise DataError(folder, f"it holds files that are not a prediction ({', '.join(others[:3])})", fix)
 
 
-def _coco(found: Segmentation, table: ObjectTable, image: Volume) -> dict[str, Any]:
-    height, width = found.labels.shape
-    names = _names(found.classes)
-    annotations: list[dict[str, Any]] = []
-    for row, (number, mask) in enumerate(crops(found.labels, table)):
-        (top, left), (bottom, right) = table.low[row].tolist(), table.high[row].tolist()
-        annotations.append(
-            {
-                "id": number,
-                "image_id": 1,
-                "category_id": names.index(found.classes[number - 1]) + 1,
-                "bbox": [left, top, right - left, bottom - top],
-                "area": int(table.area[row]),
-                "segmentation": encode_rle(mask, top, left, (height, width)),
-                "iscrowd": 0,
-                "score": round(float(found.scores[number - 1]), 4),
-            }
-        )
-    return {
-        "images": [{"id": 1, "file_name": Path(image.uri).name, "height": height, "width": width}],
-        "categories": [{"id": index, "name": name} for index, name in enumerate(names, start=1)],
-        "annotations": annotations,
-    }
+def _physical(table: ObjectTable, image: Volume) -> tuple[Array, str]:
+    """Areas and their unit: um^2 or um^3 with a pixel size, else pixels or voxels."""
+    voxel = image.voxel
+    if len(image.spatial_shape) == 3:
+        if voxel is None or voxel.z is None:
+            return table.area, "voxels"
+        return table.area * (voxel.area * voxel.z / 1e9), "um^3"
+    return (table.area, "px^2") if voxel is None else (table.area * (voxel.area / 1e6), "um^2")
 
 
-def _geojson(found: Segmentation, table: ObjectTable) -> dict[str, Any]:
-    names = _names(found.classes)
-    features: list[dict[str, Any]] = []
-    for row, (number, mask) in enumerate(crops(found.labels, table)):
-        name = found.classes[number - 1]
-        colour = list(_QUPATH_COLOURS[names.index(name) % len(_QUPATH_COLOURS)])
-        ring = outline(mask, *_corner(table.low[row]))
-        features.append(
-            {
-                "type": "Feature",
-                "geometry": {"type": "Polygon", "coordinates": [ring]},
-                "properties": {
-                    "objectType": "detection",
-                    "classification": {"name": name, "color": colour},
-                    "measurements": {"id": number, "score": round(float(found.scores[number - 1]), 4)},
-                },
-            }
-        )
+def _write_table(path: Path, segmentation: Segmentation, table: ObjectTable, areas: Array) -> None:
+    volume = segmentation.labels.ndim == 3
+    plane = slice(1, None) if volume else slice(None)
+    columns: list[Array] = [
+        table.id,
+        np.array(segmentation.classes, dtype=object),
+        np.round(segmentation.scores.astype(np.float64), 6),
+        areas if areas.dtype.kind == "i" else np.round(areas, 6),
+        *np.round(table.centroid[:, plane], 3).T,
+        *table.start[:, plane].T,
+        *table.stop[:, plane].T,
+        table.touches_border.astype(int),
+    ]
+    if volume:
+        columns += [np.round(table.centroid[:, 0], 3), table.start[:, 0], table.stop[:, 0]]
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(VOLUME_COLUMNS if volume else COLUMNS)
+        writer.writerows(zip(*(column.tolist() for column in columns), strict=True))
+
+
+def _geojson(segmentation: Segmentation, areas: Array, unit: str) -> dict[str, Any]:
+    names = sorted(set(segmentation.classes))
+    colours = {name: list(_COLOURS[number % len(_COLOURS)]) for number, name in enumerate(names)}
+    features = []
+    for label, polygons in outlines(segmentation.labels).items():
+        name = segmentation.classes[label - 1]
+        single = len(polygons) == 1
+        score, area = float(segmentation.scores[label - 1]), float(areas[label - 1])
+        geometry = {
+            "type": "Polygon" if single else "MultiPolygon",
+            "coordinates": polygons[0] if single else polygons,
+        }
+        properties = {
+            "objectType": "detection",
+            "name": str(label),
+            "classification": {"name": name, "color": colours[name]},
+            "measurements": {"score": round(score, 6), f"area {unit}": round(area, 6)},
+        }
+        features.append({"type": "Feature", "geometry": geometry, "properties": properties})
     return {"type": "FeatureCollection", "features": features}
 
 
-def _names(classes: Sequence[str]) -> list[str]:
-    return sorted(set(classes)) or ["cell"]
-
-
-def _corner(low: Array) -> tuple[int, int]:
-    return int(low[0]), int(low[1])
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    path.write_text(json.dumps(document, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")

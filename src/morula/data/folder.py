@@ -1,124 +1,134 @@
-"""From folders to records: every image is checked before anything starts."""
+"""A folder of images, with or without labels, as checked records."""
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 
 from morula.core.errors import DataError
 from morula.core.types import Array, Record, Volume, Voxel
-from morula.data.label_sources import find_labels
-from morula.data.open import IMAGE_SUFFIXES, check_pixels, open_volume
+from morula.data.open import IMAGE_SUFFIXES, open_volume
+from morula.data.pairing import find_labels, image_id
+from morula.data.reading import check_file
 
-__all__ = ["list_images", "load_records", "stem"]
+__all__ = ["list_images", "load_records"]
 
 
-def list_images(path: Path) -> list[Path]:
-    """The image itself, or all images of a folder in natural order (2 before 10); hidden files are left out.
+def list_images(path: str | PathLike[str]) -> list[Path]:
+    """The image files of a folder in natural order (`cell2` before `cell10`), or the one file that `path` is.
+
+    Hidden files, subfolders and files of other kinds are left out.
 
     Raises:
-        DataError: there is no such path, or no image in it.
+        DataError: no such path, no image in the folder, a file of an unknown kind, or no permission.
     """
-    if not path.exists():
-        raise DataError(path, "there is no such file or folder", "check the path")
-    if path.is_file():
+    path = Path(path)
+    if not path.is_dir():
+        check_file(path)
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            found = f"the extension {path.suffix or '(none)'} is not supported"
+            raise DataError(path, found, f"save it as one of {', '.join(IMAGE_SUFFIXES)}")
         return [path]
     try:
-        files = [
-            file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.name[0] != "."
-        ]
+        inside = [item for item in path.iterdir() if not item.name.startswith((".", "__MACOSX"))]
     except PermissionError as error:
-        raise DataError(path, "no permission to list the folder", f"allow it: chmod u+rx {path}") from error
-    if not files:
-        found = f"the folder holds no image (looked for {' '.join(sorted(IMAGE_SUFFIXES))})"
-        raise DataError(path, found, "name the folder that the image files are in")
-    return sorted(files, key=_natural)
+        raise DataError(path, "no permission to list this folder", "change its permissions") from error
+    images = [item for item in inside if item.suffix.lower() in IMAGE_SUFFIXES and item.is_file()]
+    if not images:
+        raise DataError(path, _what_else(inside), f"put {', '.join(IMAGE_SUFFIXES)} images in it")
+    return sorted(images, key=_natural)
 
 
 def load_records(
-    images: Path, labels: Path | None = None, *, skip_bad: bool = False, voxel: Voxel | None = None
+    images: str | PathLike[str],
+    labels: str | PathLike[str] | None = None,
+    *,
+    skip_bad: bool = False,
+    voxel: Voxel | None = None,
 ) -> tuple[list[Record], list[DataError]]:
-    """Opens and decodes every image, pairs them with their labels, and gives one record each.
+    """Opens all images and labels and reads each once to the last pixel: no later step meets a bad one.
 
     Args:
-        images: an image or a folder of images.
-        labels: label images with the stems of the images; Aperio XML likewise; a folder per image with one
-            PNG per object; or one COCO JSON file. Images without labels are allowed.
-        skip_bad: leave bad images out instead of refusing all.
-        voxel: size of a pixel in nm, where the files do not say.
+        images: an image file or a folder of them.
+        labels: None; one label file for one image; a folder of label images or Aperio XML files named like
+            the images; a folder with one subfolder of object masks an image; or a COCO JSON file. Images
+            without labels stay in as unlabelled records, labels without an image are an error.
+        skip_bad: leave bad images out, in place of refusing all.
+        voxel: size of a pixel or voxel in nm, where a file does not say.
 
     Returns:
-        The records in natural order, and what was wrong with the images that were left out.
+        The records in natural order of their files, and the errors of those left out.
 
     Raises:
-        DataError: an image or label is bad (see `skip_bad`), two images have one stem, a label has no image,
-            or nothing is left.
+        DataError: a bad image (without `skip_bad`), no good one, two of one name, labels that do not fit.
     """
-    files = list_images(images)
-    _refuse_twins(files)
-    sources = {} if labels is None else find_labels(labels, [stem(file) for file in files])
+    paths = list_images(images)
+    _check_unique(paths)
+    openers = find_labels(Path(labels), paths) if labels is not None else {}
     records: list[Record] = []
-    bad: list[DataError] = []
-    for file in files:
+    errors: list[DataError] = []
+    for path in paths:
         try:
-            records.append(_record(file, sources.get(stem(file)), voxel))
+            records.append(_record(path, openers, voxel))
         except DataError as error:
-            bad.append(error)
-    if bad and not (skip_bad and records):
-        raise _summary(bad, len(files))
-    return records, bad
+            errors.append(error)
+    if errors and not (skip_bad and records):
+        raise _first_of(errors, len(paths)) from errors[0]
+    return records, errors
 
 
-def stem(path: Path) -> str:
-    """The name that pairs an image with its labels: the file's, without suffix and without `.ome`.
-
-    >>> stem(Path("a/cells.ome.tif"))
-    'cells'
-    """
-    return path.name[: -len(path.suffix)].removesuffix(".ome")
-
-
-def _record(file: Path, labels: Callable[[tuple[int, ...]], Array] | None, voxel: Voxel | None) -> Record:
-    image = open_volume(file, voxel=voxel)
-    check_pixels(image)
-    if labels is None:
-        return Record(stem(file), image)
-    _check_pair(image, labels(image.spatial_shape))
-    return Record(stem(file), image, lambda: labels(image.spatial_shape))
+def _record(path: Path, openers: Mapping[str, Callable[[Volume], Array]], voxel: Voxel | None) -> Record:
+    image = open_volume(path, voxel=voxel)
+    image.read()
+    name = image_id(path)
+    opener = openers.get(name)
+    if opener is None:
+        return Record(name, image, group=name)
+    labels = _Labels(opener, image)
+    labels()
+    return Record(name, image, labels, group=name)
 
 
-def _check_pair(image: Volume, labels: Array) -> None:
-    if labels.shape != image.spatial_shape:
-        found = f"the image is {_size(image.spatial_shape)} and its labels are {_size(labels.shape)} pixels"
-        raise DataError(image.uri, found, "give labels that were drawn on this very image")
+class _Labels:
+    """Reads the labels of one image; picklable, so that records travel to worker processes."""
+
+    def __init__(self, opener: Callable[[Volume], Array], image: Volume) -> None:
+        self._opener, self._image = opener, image
+
+    def __call__(self) -> Array:
+        return self._opener(self._image)
 
 
-def _refuse_twins(files: Sequence[Path]) -> None:
-    by_stem: dict[str, list[Path]] = defaultdict(list)
-    for file in files:
-        by_stem[stem(file)].append(file)
-    for twins in by_stem.values():
-        if len(twins) > 1:
-            found = f"it has the same stem as {twins[1].name}, so their results would overwrite each other"
-            raise DataError(twins[0], found, "rename one of them")
+def _check_unique(paths: Sequence[Path]) -> None:
+    seen: dict[str, Path] = {}
+    for path in paths:
+        other = seen.setdefault(image_id(path), path)
+        if other != path:
+            raise DataError(path, f"the same name as {other.name}", "rename or remove one of the two")
 
 
-def _summary(bad: Sequence[DataError], count: int) -> DataError:
-    if len(bad) == 1 and count > 1:
-        return DataError(bad[0].where, bad[0].found, f"{bad[0].fix}; or leave it out with --skip-bad")
-    if len(bad) == 1:
-        return bad[0]
-    others = f"{bad[0].found}; {len(bad) - 1} more of {count} images are bad too, the next is {bad[1].where}"
-    fix = bad[0].fix if len(bad) == count else f"{bad[0].fix}; or leave them out with --skip-bad"
-    return DataError(bad[0].where, others, fix)
+def _first_of(errors: Sequence[DataError], total: int) -> DataError:
+    """The first error, with how many there are and how to go on without the bad images."""
+    first = errors[0]
+    if len(errors) == total:
+        others = f"; none of the {total} images can be used" if total > 1 else ""
+        return DataError(first.where, first.found + others, first.fix)
+    more = f" (and {len(errors) - 1} more bad of {total})" if len(errors) > 1 else ""
+    return DataError(first.where, first.found + more, f"{first.fix}; or leave bad images out with --skip-bad")
 
 
-def _natural(path: Path) -> list[tuple[int, int, str]]:
+def _natural(path: Path) -> list[tuple[int, int | str]]:
     parts = re.split(r"(\d+)", path.name.lower())
-    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
 
 
-def _size(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
+def _what_else(inside: Sequence[Path]) -> str:
+    if not inside:
+        return "the folder is empty"
+    folders = sorted(item.name for item in inside if item.is_dir())
+    if folders:
+        return f"no images here, only the subfolders {', '.join(folders[:5])}"
+    kinds = sorted({item.suffix or item.name for item in inside})
+    return f"no images here, only {', '.join(kinds[:5])} files"

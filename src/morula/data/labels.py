@@ -1,8 +1,10 @@
-"""Label images: 0 is background, 1..N are objects."""
+"""Label images: whole numbers, 0 = background."""
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -10,59 +12,76 @@ import tifffile
 from morula.core.errors import DataError
 from morula.core.files import atomic_path
 from morula.core.types import Array, Voxel
-from morula.data.open import open_volume
+from morula.data.open import decode_image, read_header
+from morula.data.reading import Header
 
-__all__ = ["check_labels", "read_labels", "write_labels"]
+__all__ = ["read_labels", "write_labels"]
 
 _UINT16 = 65_535
+_LARGEST = np.iinfo(np.int32).max
 
 
-def read_labels(path: Path) -> Array:
-    """A label image, `(y, x)` or `(z, y, x)` int32.
+def read_labels(path: str | PathLike[str]) -> Array:
+    """Reads a label image or stack.
 
-    Raises:
-        DataError: it cannot be read, is in colour, has negative or fractional values.
-    """
-    volume = open_volume(path)
-    pixels = volume.read()
-    if volume.is_rgb:
-        if not (pixels == pixels[:1]).all():
-            raise DataError(
-                path, "the label image is in colour", "save the object numbers as a grey 16-bit image"
-            )
-        pixels = pixels[0]
-    return check_labels(path, pixels)
+    Three equal colour channels count as one. The indices of a coloured palette are the labels; a grey
+    palette gives its grey values. Labels stored as floats are refused even where they are whole, because
+    what wrote them may have interpolated.
 
+    Args:
+        path: a PNG, BMP or TIFF file.
 
-def check_labels(path: Path, pixels: Array) -> Array:
-    """The same labels as int32.
+    Returns:
+        `(y, x)` or `(z, y, x)` int32, 0 = background.
 
     Raises:
-        DataError: there are negative values, or they are no integers.
+        DataError: unreadable, JPEG, float, negative or too large values, or different colour channels.
     """
-    if pixels.dtype.kind not in "bui":
-        fix = "save the object numbers as 16-bit integers"
-        raise DataError(path, f"the labels are {pixels.dtype}, not integers", fix)
-    low, high = int(pixels.min(initial=0)), int(pixels.max(initial=0))
+    path = Path(path)
+    header = read_header(path)
+    if path.suffix.lower() in {".jpg", ".jpeg"}:
+        raise DataError(path, "labels as JPEG, which blurs them", "save them as PNG or TIFF")
+    if header.dtype.kind == "f":
+        raise DataError(path, f"labels of type {header.dtype}", "save them as whole numbers (uint16)")
+    labels = _single_channel(path, decode_image(path, indices=True), header)
+    low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
     if low < 0:
-        raise DataError(path, f"the labels go down to {low}", "use 0 for background and 1..N for objects")
-    if high > np.iinfo(np.int32).max:
-        raise DataError(path, f"the labels go up to {high}", "number the objects 1..N")
-    return pixels.astype(np.int32)
+        raise DataError(
+            path, f"negative labels (lowest {low})", "use 0 for background and 1, 2, ... for objects"
+        )
+    if high > _LARGEST:
+        raise DataError(path, f"the label {high}", f"number the objects 1, 2, ... up to {_LARGEST}")
+    return labels.astype(np.int32)
 
 
 def write_labels(path: Path, labels: Array, *, voxel: Voxel | None = None) -> None:
-    """Writes labels as a compressed TIFF, uint16, or uint32 past 65,535 objects; whole or not at all.
+    """Writes labels as a compressed TIFF, uint16, or uint32 beyond 65,535; whole or not at all.
 
     Args:
         path: the file; its folder is made.
-        labels: `(y, x)` or `(z, y, x)` integers.
-        voxel: pixel size in nm, kept in the file.
+        labels: `(y, x)` or `(z, y, x)` integers, 0 = background.
+        voxel: size of a pixel or voxel in nm, kept in the file.
+
+    Raises:
+        DataError: the folder may not be written to.
+        ResourceError: the disk is full.
     """
-    dtype = np.uint16 if int(labels.max(initial=0)) <= _UINT16 else np.uint32
-    extra = {}
+    dtype = np.uint16 if labels.max(initial=0) <= _UINT16 else np.uint32
+    metadata: dict[str, Any] = {"axes": "ZYX" if labels.ndim == 3 else "YX"}
+    resolution: dict[str, Any] = {}
     if voxel is not None:
-        extra = {"resolution": (1e7 / voxel.x, 1e7 / voxel.y), "resolutionunit": "CENTIMETER"}
+        resolution = {"resolution": (1e7 / voxel.x, 1e7 / voxel.y), "resolutionunit": "CENTIMETER"}
+        if voxel.z is not None and labels.ndim == 3:
+            metadata |= {"spacing": voxel.z / 1e3, "unit": "um"}
+    options: dict[str, Any] = {"photometric": "minisblack", "compression": "zlib", "metadata": metadata}
     with atomic_path(path) as temporary:
-        axes = {"axes": "ZYX" if labels.ndim == 3 else "YX"}
-        tifffile.imwrite(temporary, labels.astype(dtype), compression="zlib", metadata=axes, **extra)
+        tifffile.imwrite(temporary, labels.astype(dtype), **options, **resolution)
+
+
+def _single_channel(path: Path, array: Array, header: Header) -> Array:
+    if array.ndim == len(header.axes.spatial):
+        return array
+    if header.channels == ("red", "green", "blue") and (array == array[:1]).all():
+        return array[0]
+    found = f"{len(header.channels)} different channels ({', '.join(header.channels)})"
+    raise DataError(path, found, "save one channel that holds 0 for background and a number for each object")

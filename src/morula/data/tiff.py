@@ -1,185 +1,210 @@
-"""TIFF and OME-TIFF: axes, pixel size, and pixels."""
+"""TIFF, OME-TIFF and ImageJ TIFF: images and stacks, with the pixel size where the file declares one."""
 
 from __future__ import annotations
 
-import re
+import logging
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
-import tifffile
-from defusedxml import DefusedXmlException, ElementTree
+from tifffile import PHOTOMETRIC, TiffFile, TiffPage, TiffPageSeries
 
 from morula.core.errors import DataError
-from morula.core.types import Array, Voxel
+from morula.core.types import Array, Axes
+from morula.data.pixel_size import channel_names, pixel_size
+from morula.data.reading import Header, reading
 
-__all__ = ["TiffHeader", "read_header", "read_tiff"]
+__all__ = ["SUFFIXES", "decode", "header"]
 
-_NM = {
-    "nm": 1.0,
-    "µm": 1e3,
-    "um": 1e3,
-    "micron": 1e3,
-    "mm": 1e6,
-    "cm": 1e7,
-    "m": 1e9,
-    "pm": 1e-3,
-    "å": 0.1,
-    "inch": 2.54e7,
-}
-_BROKEN = (tifffile.TiffFileError, OSError, ValueError, IndexError, KeyError, TypeError, ZeroDivisionError)
+SUFFIXES = (".tif", ".tiff")
+RGB = ("red", "green", "blue")
+
+_PLAIN_STACK = "IQ"  # tifffile's letters for pages whose meaning the file does not say: sections
+_ALPHA = (1, 2)
+_DESCRIPTION = 270
+_COLOUR = {PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR}
+_GREY = {PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE}
+_ENDIAN: dict[str, Literal["little", "big"]] = {"<": "little", ">": "big"}
 
 
 @dataclass(frozen=True)
-class TiffHeader:
-    """What an image file says of itself before its pixels are decoded.
+class _Layout:
+    """How the stored array becomes `(c) z y x`.
 
     Attributes:
-        shape: of the array that decoding gives, alpha not counted.
-        dtype: of the pixels.
-        spatial: `yx` or `zyx`.
-        channels_last: whether the last axis is red, green, blue.
-        has_channel_axis: whether the first axis is a channel axis.
-        voxel: size in nm, None where the file does not say.
+        stored: the array's shape without axes of size one.
+        axes: its axes, one letter each out of C, S, Z, Y, X.
+        page: the page that stands for all others.
+        keep: how many samples are left once alpha is dropped; 3 for an expanded palette.
     """
 
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    spatial: str
-    channels_last: bool = False
-    has_channel_axis: bool = False
-    voxel: Voxel | None = None
+    stored: tuple[int, ...]
+    axes: str
+    page: TiffPage
+    keep: int
+
+    @property
+    def is_palette(self) -> bool:
+        return self.page.photometric == PHOTOMETRIC.PALETTE
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """Where each axis of the result, channels first, lies in the stored array."""
+        return tuple(self.axes.index(letter) for letter in "SCZYX" if letter in self.axes)
 
 
-def read_header(path: Path) -> TiffHeader:
-    """Reads what a TIFF says of itself.
+def header(path: Path) -> Header:
+    """Size, type, channels and pixel size of a TIFF file.
 
     Raises:
-        DataError: it is no TIFF, damaged, or has axes that Morula does not read.
+        DataError: not a TIFF, several series, a time axis, or a pixel format that is not supported.
     """
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            series = _series(path, tiff)
-            order, shape = _squeezed(series)
-            _check_axes(path, series, order)
-            _check_type(path, series.dtype)
-            rgb = order.endswith("S")
-            kept = (*shape[:-1], 3) if rgb else shape
-            spatial = "zyx" if set(order) & {"Z", "Q", "I"} else "yx"
-            return TiffHeader(
-                kept, np.dtype(series.dtype), spatial, rgb, order.startswith("C"), _voxel(tiff, spatial)
-            )
-    except DataError:
-        raise
-    except _BROKEN as error:
-        found = f"this is no readable TIFF ({_first_line(error)})"
-        raise DataError(
-            path, found, "the file is cut short, damaged, or not a TIFF; copy it again"
-        ) from error
+    with _opened(path) as tif:
+        series = _series(path, tif)
+        layout = _layout(path, series)
+        channels = _channels(path, tif, layout)
+        stack = "Z" in layout.axes
+        sizes = tuple(layout.stored[layout.axes.index(letter)] for letter in "ZYX" if letter in layout.axes)
+        shape = (len(channels), *sizes) if len(channels) > 1 else sizes
+        axes = Axes(("c" if len(channels) > 1 else "") + ("zyx" if stack else "yx"))
+        dtype = np.dtype("uint8" if layout.is_palette or series.dtype == bool else series.dtype)
+        return Header(shape, dtype, axes, channels, pixel_size(tif, layout.page, stack=stack))
 
 
-def read_tiff(path: Path) -> Array:
-    """The pixels of the first series, axes of length 1 dropped, alpha dropped.
+def decode(path: Path, *, indices: bool = False) -> Array:
+    """The pixels, axes as in the header, values as stored (where zero means white they are not inverted).
+
+    Args:
+        path: the file.
+        indices: keep the indices of a coloured palette, as label images have them, instead of its colours.
 
     Raises:
-        DataError: they cannot be decoded.
+        DataError: the file is damaged or cut short.
     """
+    with _opened(path) as tif:
+        series = _series(path, tif)
+        layout = _layout(path, series)
+        _check_whole(path, tif, series)
+        array = series.asarray().reshape(layout.stored).transpose(layout.order)
+        if layout.is_palette:
+            return _expand(array, np.asarray(layout.page.colormap), indices)
+        if "S" in layout.axes:
+            array = array[: layout.keep] if layout.keep > 1 else array[0]
+        return np.ascontiguousarray(array.view(np.uint8) if array.dtype == bool else array)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[TiffFile]:
+    # tifffile reports damage to its logger and reads on; `_check_whole` and the decoders raise instead.
+    logger = logging.getLogger("tifffile")
+    logger.addFilter(_quiet)
     try:
-        with tifffile.TiffFile(path) as tiff:
-            series = _series(path, tiff)
-            order, shape = _squeezed(series)
-            pixels = np.asarray(series.asarray()).reshape(shape)
-    except DataError:
-        raise
-    except (*_BROKEN, RuntimeError) as error:
-        found = f"the image data cannot be decoded ({_first_line(error)})"
-        raise DataError(path, found, "the file is probably cut short; copy it again") from error
-    return pixels[..., :3] if order.endswith("S") else pixels
+        with reading(path, "TIFF file"), TiffFile(path) as tif:
+            yield tif
+    finally:
+        logger.removeFilter(_quiet)
 
 
-def _series(path: Path, tiff: tifffile.TiffFile) -> tifffile.TiffPageSeries:
-    if not tiff.series:
-        raise DataError(path, "the TIFF holds no image", "export it again")
-    return tiff.series[0]
+def _quiet(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.CRITICAL
 
 
-def _squeezed(series: tifffile.TiffPageSeries) -> tuple[str, tuple[int, ...]]:
-    kept = [
-        (axis, size) for axis, size in zip(series.axes, series.shape, strict=True) if size > 1 or axis in "YX"
-    ]
-    return "".join(axis for axis, _ in kept), tuple(size for _, size in kept)
+def _series(path: Path, tif: TiffFile) -> TiffPageSeries:
+    if len(tif.series) == 1:
+        return tif.series[0]
+    shapes = ", ".join(f"{series.axes} {series.shape}" for series in tif.series[:4])
+    found = f"{len(tif.series)} image series ({shapes})"
+    raise DataError(path, found, "save the series to segment as a file of its own")
 
 
-def _check_axes(path: Path, series: tifffile.TiffPageSeries, order: str) -> None:
-    rgb = order.endswith("S") and series.shape[-1] in {3, 4}
-    grey_alpha = order.endswith("S") and series.shape[-1] == 2
-    known = {"YX", "CYX", "ZYX", "QYX", "IYX", "CZYX"}
-    if (order in known) or (rgb and order[:-1] in {"YX", "ZYX", "QYX", "IYX"}):
-        return
-    found = f"its axes are {series.axes} with sizes {'x'.join(map(str, series.shape))}"
-    fix = (
-        "save the luminance alone"
-        if grey_alpha
-        else "save one time point and position per file, axes (C)ZYX or YX"
+def _layout(path: Path, series: TiffPageSeries) -> _Layout:
+    axes, shape = series.get_axes(squeeze=False), series.get_shape(squeeze=False)
+    sized = [(axis, size) for axis, size in zip(axes, shape, strict=True) if size > 1 or axis in "YX"]
+    names = "".join(axis for axis, _ in sized)
+    if "Z" not in names:
+        for letter in _PLAIN_STACK:
+            names = names.replace(letter, "Z", 1) if "Z" not in names else names
+    if not _is_supported(names):
+        raise _refused_axes(path, axes, shape)
+    page = series.keyframe
+    if page.photometric not in _COLOUR | _GREY | {PHOTOMETRIC.PALETTE}:
+        found = f"colours stored as {PHOTOMETRIC(page.photometric).name}"
+        raise DataError(path, found, "save it as grey or RGB")
+    return _Layout(tuple(size for _, size in sized), names, page, _samples(names, sized, page))
+
+
+def _is_supported(names: str) -> bool:
+    letters = set(names)
+    return len(letters) == len(names) and {"Y", "X"} <= letters <= set("CSZYX") and not {"C", "S"} <= letters
+
+
+def _refused_axes(path: Path, axes: str, shape: tuple[int, ...]) -> DataError:
+    found = f"axes {axes} with shape {' x '.join(map(str, shape))}"
+    times = dict(zip(axes, shape, strict=True)).get("T", 1)
+    if times > 1:
+        found += f": the t axis has {times} time points"
+        return DataError(path, found, "save each time point as a file of its own, with axes z, c, y, x only")
+    return DataError(path, found, "save an image or a stack with axes c, z, y, x only")
+
+
+def _samples(names: str, sized: list[tuple[str, int]], page: TiffPage) -> int:
+    if page.photometric in _COLOUR | {PHOTOMETRIC.PALETTE}:
+        return 3
+    stored = dict(zip(names, (size for _, size in sized), strict=True)).get("S", 1)
+    return stored - sum(int(extra) in _ALPHA for extra in page.extrasamples)
+
+
+def _channels(path: Path, tif: TiffFile, layout: _Layout) -> tuple[str, ...]:
+    if layout.is_palette or ("S" in layout.axes and layout.page.photometric in _COLOUR):
+        if layout.is_palette and "C" in layout.axes:
+            raise DataError(path, "several channels with a colour palette", "save the channels without one")
+        return RGB
+    if "C" in layout.axes:
+        return channel_names(tif, layout.stored[layout.axes.index("C")])
+    if layout.keep > 1:
+        return tuple(f"channel {number + 1}" for number in range(layout.keep))
+    return ("grey",)
+
+
+def _check_whole(path: Path, tif: TiffFile, series: TiffPageSeries) -> None:
+    """Refuses a file that ends before its last page or its last strip; tifffile would fill in zeros."""
+    size = tif.filehandle.size
+    len(tif.pages)
+    tif.filehandle.seek(tif.pages.next_page_offset or 0)
+    chained = int.from_bytes(tif.filehandle.read(tif.tiff.offsetsize), _ENDIAN[tif.byteorder])
+    ends = (
+        offset + count
+        for page in series.pages
+        if page is not None
+        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)
     )
-    raise DataError(path, found, fix)
+    needed = max(chained, max(ends, default=0))
+    if needed > size:
+        found = f"cut short: {size:,} bytes of at least {needed:,}"
+        raise DataError(path, found, "copy it again from where it came")
+    if _DESCRIPTION in _declared_tags(tif) and _DESCRIPTION not in tif.pages.first.tags:
+        found = "cut short: the description that names its axes is missing"
+        raise DataError(path, found, "copy it again from where it came")
 
 
-def _check_type(path: Path, dtype: np.dtype[Any] | None) -> None:
-    if dtype is None or dtype.kind not in "buif":
-        raise DataError(path, f"the pixel type is {dtype}", "save it as 8-bit, 16-bit or float")
+def _declared_tags(tif: TiffFile) -> set[int]:
+    """The tag codes that the first page lists, whether their values can be read or not."""
+    file, form = tif.filehandle, tif.tiff
+    file.seek(tif.pages.first.offset)
+    (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+    entries = file.read(count * form.tagsize)
+    code = struct.Struct(tif.byteorder + "H")
+    return {code.unpack_from(entries, start)[0] for start in range(0, len(entries), form.tagsize)}
 
 
-def _voxel(tiff: tifffile.TiffFile, spatial: str) -> Voxel | None:
-    found = _ome_size(tiff.ome_metadata) if tiff.is_ome and tiff.ome_metadata else _tag_size(tiff)
-    if found is None or "y" not in found or "x" not in found:
-        return None
-    z = found.get("z") if spatial == "zyx" else None
-    return Voxel(y=found["y"], x=found["x"], z=z)
-
-
-def _ome_size(xml: str) -> dict[str, float] | None:
-    try:
-        root = ElementTree.fromstring(xml)
-    except (ElementTree.ParseError, DefusedXmlException):
-        return None
-    pixels = next(
-        (node for node in root.iter() if node.tag.endswith("}Pixels") or node.tag == "Pixels"), None
-    )
-    if pixels is None:
-        return None
-    sizes: dict[str, float] = {}
-    for axis in "ZYX":
-        length = pixels.get(f"PhysicalSize{axis}")
-        unit = _NM.get(pixels.get(f"PhysicalSize{axis}Unit", "µm").lower())
-        if length and unit and float(length) > 0:
-            sizes[axis.lower()] = float(length) * unit
-    return sizes
-
-
-def _tag_size(tiff: tifffile.TiffFile) -> dict[str, float] | None:
-    page = tiff.pages.first
-    imagej = tiff.imagej_metadata or {}
-    unit = _NM.get(_plain(str(imagej.get("unit", ""))))
-    if unit is None and not imagej:
-        unit = {3: 1e7}.get(int(page.tags["ResolutionUnit"].value)) if "ResolutionUnit" in page.tags else None
-    if unit is None or "XResolution" not in page.tags or "YResolution" not in page.tags:
-        return None
-    sizes = {axis: _edge(page.tags[f"{axis.upper()}Resolution"].value) for axis in "yx"}
-    if "spacing" in imagej:
-        sizes["z"] = float(imagej["spacing"])
-    return {axis: size * unit for axis, size in sizes.items() if size > 0}
-
-
-def _edge(resolution: tuple[int, int]) -> float:
-    pixels, units = resolution
-    return units / pixels if pixels else 0.0
-
-
-def _plain(unit: str) -> str:
-    return re.sub(r"\\u00b5", "µ", unit).replace("μ", "µ").lower()
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+def _expand(array: Array, colormap: Array, indices: bool) -> Array:
+    """A palette image `(z, y, x)` or `(y, x)` as colours `(3, ...)`, or as label indices."""
+    colours = (colormap >> 8).astype(np.uint8)
+    if not indices:
+        return np.ascontiguousarray(colours[:, array])
+    used = colours[:, np.unique(array)]
+    return colours[0][array] if (used == used[0]).all() else np.ascontiguousarray(array)

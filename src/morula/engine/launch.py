@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -46,6 +47,7 @@ def launch(device: str = "auto", precision: Precision = "bf16-mixed") -> Fabric:
     torch.set_num_threads(
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric = Fabric(accelerator=_ACCELERATORS[device], devices=1, precision=precision)
     fabric.launch()
     return fabric

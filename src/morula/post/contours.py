@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from morula.core.types import Array
-from morula.post.border import blob_response, gaussian, largest_around, polygon_pixels, sampled
+from morula.post.untyped import draw, ndi
 
 __all__ = ["Candidates", "blob_seeds", "candidates", "choose", "closed_contours"]
 
@@ -60,8 +60,9 @@ def blob_seeds(density: Array, radii: Sequence[float], *, weakest: float = 0.03)
     """
     found: list[Array] = []
     for radius in radii:
-        response = blob_response(density, radius / 1.6)
-        peak = largest_around(response, max(3, int(radius * 0.6)) | 1) == response
+        sigma = radius / 1.6
+        response: Array = -ndi.gaussian_laplace(density, sigma) * sigma**2
+        peak: Array = ndi.maximum_filter(response, size=max(3, int(radius * 0.6)) | 1) == response
         y, x = np.nonzero(peak & (response > weakest))
         found.append(np.stack([y, x, np.full(len(y), radius)], axis=1))
     return np.concatenate(found).astype(np.float64)
@@ -88,7 +89,7 @@ def closed_contours(density: Array, seeds: Array, *, smoothing: float = 1.3) -> 
         best = options.argmax(axis=-1)
         back.append(np.clip(best + np.arange(_STEPS) - _BEND, 0, _STEPS - 1))
         total = options.max(axis=-1) + fall[:, turn % _RAYS]
-    at = np.asarray(total.argmax(axis=1))
+    at = total.argmax(axis=1)
     path = np.zeros((len(seeds), _RAYS), dtype=np.intp)
     for turn in range(2 * _RAYS, 0, -1):
         at = np.take_along_axis(back[turn - 1], at[:, None], axis=1)[:, 0]
@@ -144,12 +145,13 @@ def choose(
     """
     labels = np.zeros(shape, dtype=np.int32)
     chosen: list[int] = []
-    for index in map(int, np.argsort(-scores, kind="stable")):
+    ranking: list[int] = np.argsort(-scores, kind="stable").tolist()
+    for index in ranking:
         if scores[index] < least:
             break
         view: Array = labels[found.boxes[index]]
         mask = found.masks[index]
-        free = mask & (view == 0)
+        free: Array = mask & (view == 0)
         if free.sum() < max(1.0, (1 - overlap) * mask.sum()):
             continue
         chosen.append(index)
@@ -164,9 +166,14 @@ def _outward_fall(density: Array, seeds: Array, radii: Array, smoothing: float) 
     sine, cosine = np.sin(angle)[None, :, None], np.cos(angle)[None, :, None]
     y = seeds[:, 0, None, None] + radii[:, None] * sine
     x = seeds[:, 1, None, None] + radii[:, None] * cosine
-    down = sampled(gaussian(density, smoothing, (1, 0)), y, x)
-    right = sampled(gaussian(density, smoothing, (0, 1)), y, x)
-    fall = -(down * sine + right * cosine)
+    places = np.stack([y.ravel(), x.ravel()])
+    down: Array = ndi.map_coordinates(
+        ndi.gaussian_filter(density, smoothing, order=(1, 0)), places, order=1, mode="nearest"
+    )
+    right: Array = ndi.map_coordinates(
+        ndi.gaussian_filter(density, smoothing, order=(0, 1)), places, order=1, mode="nearest"
+    )
+    fall = -(down.reshape(y.shape) * sine + right.reshape(y.shape) * cosine)
     inside = (y >= 0) & (x >= 0) & (y <= density.shape[0] - 1) & (x <= density.shape[1] - 1)
     count = np.maximum(inside.sum(axis=(1, 2), keepdims=True), 1)
     usual = (np.clip(fall, 0, None) * inside).sum(axis=(1, 2), keepdims=True) / count
@@ -178,5 +185,5 @@ def _fill(y: Array, x: Array, shape: tuple[int, ...]) -> tuple[tuple[slice, slic
     bottom = max(min(int(y.max()) + 2, shape[0]), top + 1)
     right = max(min(int(x.max()) + 2, shape[1]), left + 1)
     mask = np.zeros((bottom - top, right - left), dtype=np.bool_)
-    mask[polygon_pixels(y - top, x - left, (bottom - top, right - left))] = True
+    mask[draw.polygon(y - top, x - left, mask.shape)] = True
     return (slice(top, bottom), slice(left, right)), mask

@@ -5,20 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from morula.core.types import Array
-from morula.post.border import (
-    components,
-    depth_inside,
-    fill_holes,
-    flooded,
-    gaussian,
-    inner_edges,
-    largest_around,
-    maximum_of_each,
-    rebuilt,
-    renumbered,
-    slope,
-    smallest_around,
-)
+from morula.post.untyped import morphology, ndi, segmentation
 
 __all__ = ["centre_distance", "drop_small", "regrow", "split"]
 
@@ -45,13 +32,14 @@ def split(
     Returns:
         `(y, x)` int32 labels 1..N.
     """
-    inside = fill_holes(foreground > threshold)
+    inside: Array = ndi.binary_fill_holes(foreground > threshold)
     if not inside.any():
         return np.zeros(foreground.shape, dtype=np.int32)
-    height = gaussian(distance.astype(np.float64), smoothing) * inside
-    dome = height - rebuilt(np.clip(height - depth, 0, None), height)
+    height: Array = ndi.gaussian_filter(distance.astype(np.float64), smoothing) * inside
+    dome: Array = height - morphology.reconstruction(np.clip(height - depth, 0, None), height)
     tops = (dome > 0.99 * np.minimum(depth, height)) & inside & (height > 0)
-    return drop_small(flooded(-height, components(tops), inside), smallest)
+    seeds = np.asarray(ndi.label(tops)[0], dtype=np.int32)
+    return drop_small(segmentation.watershed(-height, seeds, mask=inside), smallest)
 
 
 def drop_small(labels: Array, smallest: float) -> Array:
@@ -59,7 +47,8 @@ def drop_small(labels: Array, smallest: float) -> Array:
     area = np.bincount(labels.ravel())
     small = area < smallest
     kept = np.where(small[labels], 0, labels).astype(np.int32)
-    return renumbered(kept)
+    relabelled: Array = segmentation.relabel_sequential(kept)[0]
+    return relabelled.astype(np.int32)
 
 
 def regrow(labels: Array, density: Array, *, reach: int = 3, smoothing: float = 1.0) -> Array:
@@ -71,11 +60,12 @@ def regrow(labels: Array, density: Array, *, reach: int = 3, smoothing: float = 
         reach: how far an outline may move outwards, in pixels.
         smoothing: of the gradient, in pixels.
     """
-    core = np.where(smallest_around(labels, 5) == largest_around(labels, 5), labels, 0)
+    core: Array = np.where(ndi.minimum_filter(labels, 5) == ndi.maximum_filter(labels, 5), labels, 0)
     count = int(labels.max(initial=0))
-    away = depth_inside(labels == 0) > reach
+    away: Array = ndi.distance_transform_edt(labels == 0) > reach
     markers = np.where(away, count + 1, core)
-    grown = flooded(slope(density.astype(np.float64), smoothing), markers)
+    slope: Array = ndi.gaussian_gradient_magnitude(density.astype(np.float64), smoothing)
+    grown: Array = np.asarray(segmentation.watershed(slope, markers))
     grown[grown == count + 1] = 0
     lost = np.setdiff1d(np.arange(1, count + 1), np.unique(grown))
     return np.where(np.isin(labels, lost) & (grown == 0), labels, grown).astype(np.int32)
@@ -83,8 +73,11 @@ def regrow(labels: Array, density: Array, *, reach: int = 3, smoothing: float = 
 
 def centre_distance(labels: Array) -> Array:
     """Distance to the edge of the own object over its largest value there: `(y, x)` float32 in [0, 1]."""
-    depth = depth_inside((labels > 0) & ~inner_edges(labels)) + (labels > 0)
-    if not labels.any():
+    edges: Array = segmentation.find_boundaries(labels, mode="inner")
+    depth: Array = np.asarray(ndi.distance_transform_edt((labels > 0) & ~edges)) + (labels > 0)
+    count = int(labels.max(initial=0))
+    if count == 0:
         return np.zeros(labels.shape, dtype=np.float32)
-    deepest = np.concatenate([[1.0], maximum_of_each(depth, labels)])
+    tops: Array = np.asarray(ndi.maximum(depth, labels, np.arange(1, count + 1)))
+    deepest = np.concatenate([[1.0], tops])
     return (depth / np.maximum(deepest[labels], 1.0)).astype(np.float32)

@@ -1,1 +1,42 @@
-"""report."""
+"""One static HTML page: what was done and why, how good it is, how far to trust it, what next."""
+
+from morula.report.content import (
+    ColourScale,
+    Control,
+    Controls,
+    Fact,
+    Histogram,
+    ImageRow,
+    Overlay,
+    Picture,
+    Plan,
+    ReportContent,
+    Score,
+    Stage,
+    Table,
+)
+from morula.report.draw import class_colours, colourise, label_colours, overlay, to_rgb8
+from morula.report.page import render_report, write_report
+
+__all__ = [
+    "ColourScale",
+    "Control",
+    "Controls",
+    "Fact",
+    "Histogram",
+    "ImageRow",
+    "Overlay",
+    "Picture",
+    "Plan",
+    "ReportContent",
+    "Score",
+    "Stage",
+    "Table",
+    "class_colours",
+    "colourise",
+    "label_colours",
+    "overlay",
+    "render_report",
+    "to_rgb8",
+    "write_report",
+]

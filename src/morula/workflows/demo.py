@@ -36,7 +36,7 @@ def demo(
     if not image.exists():
         _save_section(image)
     return run(
-        image.parent, out=path, preset="fast" if fast else "demo", device=device, seed=seed, console=console
+        image.parent, out=path, preset="smoke" if fast else "fast", device=device, seed=seed, console=console
     )
 
 

@@ -7,14 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
-import tifffile
-from PIL import Image
 
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Array
+from morula.data import read_labels
 from morula.metrics import (
     Counts,
     class_mean,
@@ -31,8 +30,6 @@ __all__ = ["Kind", "evaluate"]
 Kind = Literal["instances", "semantic", "points"]
 
 _TIFF = frozenset({".tif", ".tiff"})
-_UNREADABLE = (OSError, ValueError, IndexError, SyntaxError, RuntimeError, Image.DecompressionBombError)
-_LABEL_MODES = frozenset({"1", "L", "P", "I", "I;16", "I;16B", "I;16L"})
 
 
 class _Layout(NamedTuple):
@@ -77,7 +74,7 @@ def evaluate(
         `{"images": {stem: scores}, "mean": scores}`, all numbers floats, never NaN, ready for JSON. The
         scores of `instances` and `semantic` are those of `morula.metrics.instance_scores` and
         `semantic_scores`, and their mean is over the images. Those of `points` are `{class: {precision,
-        recall, f1, tp, fp, fn}}`, and their mean is `macro` (`{class: ...}`, mean over the images), `micro`
+        recall, f1, tp, fp, fn}}`; their mean is the same over the images, and `macro` (`{class: ...}`, mean over the images), `micro`
         (`{class: ...}`, cells pooled), `class_mean` (`macro` and `micro` averaged over the classes),
         `count_error` (`{class: ...}`, mean absolute error per image) and `count_error_total` (of all
         classes together).
@@ -121,6 +118,7 @@ def _evaluate_points(pairs: Mapping[str, tuple[Path, Path]], radius: float) -> d
             for stem, image in zip(scored, images, strict=True)
         },
         "mean": {
+            **{name: _mean([_as_floats(counts[name]) for counts in images]) for name in classes},
             "macro": by_image,
             "micro": pooled,
             "class_mean": {
@@ -131,6 +129,10 @@ def _evaluate_points(pairs: Mapping[str, tuple[Path, Path]], radius: float) -> d
             "count_error_total": errors.total,
         },
     }
+
+
+def _mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
 
 
 def _as_floats(counts: Counts) -> dict[str, float]:
@@ -188,50 +190,11 @@ def _refuse_unpaired(where: Path, role: str, missing: list[str], count: int) -> 
 
 
 def _read_label_pair(pred_path: Path, truth_path: Path) -> tuple[Array, Array]:
-    pred, truth = _read_labels(pred_path), _read_labels(truth_path)
+    pred, truth = read_labels(pred_path), read_labels(truth_path)
     if pred.shape != truth.shape:
         found = f"shape {pred.shape}, but the truth {truth_path} has {truth.shape}"
         raise DataError(pred_path, found, "predict the image that was annotated, at its full size")
     return pred, truth
-
-
-def _read_labels(path: Path) -> Array:
-    """Integer labels `(y, x)` or `(z, y, x)`, none below 0."""
-    if path.suffix.lower() not in _LABELS.suffixes:
-        raise DataError(path, f"a {path.suffix or 'nameless'} file, not a label image", "use TIFF or PNG")
-    try:
-        labels = _read_tiff(path) if path.suffix.lower() in _TIFF else _read_png(path)
-    except _UNREADABLE as error:
-        raise DataError(path, f"cannot be read ({error})", "save it again as TIFF or PNG") from error
-    if labels.ndim not in (2, 3):
-        raise DataError(path, f"shape {labels.shape}", "save one image (y, x) or stack (z, y, x) a file")
-    if labels.dtype == bool:
-        return labels.astype(np.uint8)
-    if labels.dtype.kind not in "iu":
-        raise DataError(path, f"labels are {labels.dtype}, not integers", "save them as unsigned integers")
-    if labels.min(initial=0) < 0:
-        fix = "give background the label 0 and objects labels above"
-        raise DataError(path, f"a negative label, {labels.min()}", fix)
-    return labels
-
-
-def _read_tiff(path: Path) -> Array:
-    with tifffile.TiffFile(path) as tiff:
-        series = tiff.series[0]
-        if "S" in series.axes or "C" in series.axes:
-            raise _colour(path, f"axes {series.axes}")
-        return cast("Array", series.asarray())
-
-
-def _read_png(path: Path) -> Array:
-    with Image.open(path) as image:
-        if image.mode not in _LABEL_MODES:
-            raise _colour(path, f"mode {image.mode}")
-        return np.asarray(image)
-
-
-def _colour(path: Path, found: str) -> DataError:
-    return DataError(path, f"an image with channels ({found})", "save labels as one channel of integers")
 
 
 def _read_points(path: Path) -> dict[str, Array]:

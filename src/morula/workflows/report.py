@@ -188,7 +188,7 @@ def _drawn(finding: _Finding, labels: Array, classes: tuple[str, ...]) -> tuple[
     pixels = to_rgb8(finding.image.read_yxc())
     named = tuple(row["class"] for row in finding.rows) if len(classes) > 1 else None
     same = named is not None and len(named) == int(labels.max(initial=0))
-    return pixels, overlay(pixels, labels, named if same else None)
+    return pixels, overlay(pixels, labels, named if same else None, class_names=classes if same else None)
 
 
 def _width_um(image: Volume | None) -> float | None:

@@ -115,6 +115,8 @@ def test_points_by_class_macro_micro_and_counts(write: Write, tmp_path: Path) ->
     }
     mean = result["mean"]
     assert mean["macro"]["positive"]["recall"] == pytest.approx((1 / 2 + 1) / 2)
+    assert mean["positive"].items() >= mean["macro"]["positive"].items()
+    assert mean["positive"].keys() == {"precision", "recall", "f1", "tp", "fp", "fn"}
     assert mean["micro"]["positive"]["recall"] == pytest.approx(2 / 3)
     assert mean["macro"]["negative"]["precision"] == pytest.approx((1 / 2 + 1) / 2)
     assert mean["class_mean"]["micro"]["recall"] == pytest.approx((2 / 3 + 1) / 2)
@@ -197,17 +199,20 @@ def test_refuses_different_shapes(write: Write) -> None:
     assert "(2, 5)" in message
 
 
+COLOUR = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "found"),
     [
-        ("p.tif", PRED.astype(np.float32), "labels are float32, not integers"),
-        ("p.tif", -PRED.astype(np.int32), "a negative label, -7"),
-        ("p.tif", np.zeros((8, 8, 3), np.uint8), "an image with channels (axes YXS)"),
-        ("p.png", np.zeros((8, 8, 3), np.uint8), "an image with channels (mode RGB)"),
-        ("p.tif", np.zeros((2, 2, 5, 7), np.uint8), "shape (2, 2, 5, 7)"),
-        ("p.tif", "not a TIFF", "cannot be read"),
-        ("p.png", "not a PNG", "cannot be read"),
-        ("p.csv", HEADER, "a .csv file, not a label image"),
+        ("p.tif", PRED.astype(np.float32), "labels of type float32"),
+        ("p.tif", -PRED.astype(np.int32), "negative labels (lowest -7)"),
+        ("p.tif", COLOUR, "3 different channels"),
+        ("p.png", COLOUR, "3 different channels"),
+        ("p.tif", np.zeros((2, 2, 5, 7), np.uint8), "axes QQYX with shape 2 x 2 x 5 x 7"),
+        ("p.tif", "not a TIFF", "damaged, cut short, or not a TIFF"),
+        ("p.png", "not a PNG", "damaged, cut short, or not a PNG"),
+        ("p.csv", HEADER, "the extension .csv is not supported"),
     ],
 )
 def test_refuses_what_is_no_label_image(write: Write, name: str, content: Any, found: str) -> None:
@@ -221,7 +226,9 @@ def test_refuses_a_truncated_image(write: Write, suffix: str) -> None:
     noise = np.random.default_rng(0).integers(0, 60_000, (64, 64)).astype(np.uint16)
     path = write(f"p{suffix}", noise)
     path.write_bytes(path.read_bytes()[:3000])
-    assert f"p{suffix}: cannot be read" in refusal(path, write("t.tif", TRUTH))
+    message = refusal(path, write("t.tif", TRUTH))
+    assert f"p{suffix}: " in message
+    assert "cut short" in message
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from morula.core.config import Config
 
-__all__ = ["PsmConfig", "best", "fast"]
+__all__ = ["PsmConfig", "best", "fast", "smoke"]
 
 
 class PsmConfig(Config):
@@ -18,7 +18,9 @@ class PsmConfig(Config):
     diameter: float = Field(
         default=22.0, gt=4, description="pixels to which the median object is brought by rescaling"
     )
-    activation_steps: int = Field(default=60, ge=0, description="steps of the activation network")
+    activation_steps: int = Field(
+        default=60, ge=0, description="steps of the self-supervised activation network"
+    )
     clusters: int = Field(default=4, ge=2, le=8, description="components of the mixture over the data set")
     steps: int = Field(default=280, ge=1, description="steps of the first training on pseudo labels")
     round_steps: int = Field(default=140, ge=1, description="steps of each self-training round")
@@ -42,4 +44,19 @@ def fast() -> PsmConfig:
     """A first look: under two minutes on two cores for one image of 512 px."""
     return PsmConfig(
         preset="fast", activation_steps=20, steps=100, round_steps=50, rounds=1, batch=4, augment_test=False
+    )
+
+
+def smoke() -> PsmConfig:
+    """The shortest way through all stages, in seconds; good for a test of the plumbing, not for science."""
+    return PsmConfig(
+        preset="smoke",
+        activation_steps=4,
+        steps=60,
+        round_steps=10,
+        rounds=1,
+        batch=4,
+        crop=96,
+        widths=(16, 32, 48),
+        augment_test=False,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import scipy.ndimage as ndi
 import torch
@@ -16,6 +18,7 @@ from morula.recipes.psm.front import Prepared, optical_density
 __all__ = ["classes_of", "network_maps", "segmentation", "to_shape"]
 
 _TURNS = ((0, False), (1, False), (2, True), (3, True))
+_TILE, _HALO = 1024, 96  # pixels; the halo covers what the network sees around a pixel
 _BROWN = 0.12  # mean blue minus red density above which an object holds DAB
 _BLACK = 4.2  # mean of the three densities together that haematoxylin alone does not reach
 
@@ -24,7 +27,7 @@ _BLACK = 4.2  # mean of the three densities together that haematoxylin alone doe
 def network_maps(
     network: nn.Module, prepared: Prepared, device: torch.device, *, augment: bool
 ) -> tuple[Array, Array]:
-    """Foreground probability and centre distance, `(y, x)` each, at the common scale.
+    """Foreground probability and centre distance, `(y, x)` each, at the common scale; in tiles that overlap.
 
     Args:
         network: in evaluation mode, set up for the wanted precision.
@@ -32,12 +35,15 @@ def network_maps(
         device: where the network is.
         augment: average over four turned and mirrored copies.
     """
-    image = torch.from_numpy(prepared.network_input.astype(np.float32))[None].to(device)
-    height, width = image.shape[-2:]
-    image = F.pad(image, (0, -width % 16, 0, -height % 16), mode="replicate")
-    turns = _TURNS if augment else _TURNS[:1]
-    mean = sum((_turned(network, image, *turn) for turn in turns), torch.zeros(1, device=device)) / len(turns)
-    maps = mean[0, :, :height, :width].float().cpu().numpy()
+    image = torch.from_numpy(prepared.network_input)
+    height, width = prepared.density.shape
+    maps = np.empty((2, height, width), dtype=np.float32)
+    for top, left in itertools.product(range(0, height, _TILE), range(0, width, _TILE)):
+        bottom, right = min(top + _TILE, height), min(left + _TILE, width)
+        y0, x0 = max(top - _HALO, 0), max(left - _HALO, 0)
+        part = image[:, y0 : bottom + _HALO, x0 : right + _HALO].float()[None].to(device)
+        found = _averaged(network, part, augment)
+        maps[:, top:bottom, left:right] = found[:, top - y0 :, left - x0 :][:, : bottom - top, : right - left]
     return maps[0], maps[1]
 
 
@@ -104,6 +110,14 @@ def to_shape(image: Array, shape: tuple[int, int]) -> Array:
         return image[y][:, x]
     tensor = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))[None, None]
     return F.interpolate(tensor, size=shape, mode="bilinear")[0, 0].numpy()
+
+
+def _averaged(network: nn.Module, image: Tensor, augment: bool) -> Array:
+    height, width = image.shape[-2:]
+    padded = F.pad(image, (0, -width % 16, 0, -height % 16), mode="replicate")
+    turns = _TURNS if augment else _TURNS[:1]
+    total = sum((_turned(network, padded, *turn) for turn in turns), torch.zeros(1, device=image.device))
+    return (total / len(turns))[0, :, :height, :width].float().cpu().numpy()
 
 
 def _turned(network: nn.Module, image: Tensor, turns: int, mirror: bool) -> Tensor:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import scipy.ndimage as ndi
 from skimage.filters import threshold_otsu
+from skimage.measure import label
 
 from morula.core.types import Array
 from morula.data.modality import Modality, modality
@@ -172,7 +172,7 @@ def estimate_size(dense: Array, kind: Modality) -> Size | None:
     """Median diameter in pixels of the confident objects and their number; None where there are none."""
     inside = soft_otsu(dense)
     if kind == "phase contrast":
-        labels = _components(ndi.binary_opening(inside > 0.5, iterations=3))
+        labels = np.asarray(label(ndi.binary_opening(inside > 0.5, iterations=3), connectivity=1))
         area = np.bincount(labels.ravel())[1:]
         area = area[area > 100]
         return (2 * float(np.sqrt(np.median(area) / np.pi)), len(area)) if len(area) else None
@@ -205,11 +205,6 @@ def _eosin_share(stain: Array) -> float:
         return 0.0
     pink = smooth[..., 0][tissue] < 0.45 * (smooth[..., 1][tissue] + 0.05)
     return 0.3 * float(np.clip(pink.mean() / 0.3, 0, 1))
-
-
-def _components(mask: Array) -> Array:
-    labels, _ = cast("tuple[Array, int]", ndi.label(mask))
-    return labels
 
 
 def _is_broad(stain: Array) -> bool:

@@ -1,7 +1,8 @@
 """Prior self-activation maps: cells in 2D without any label (recipe psm).
 
-After Zhou et al., "Prior self-activation maps" (MICCAI 2023, arXiv 2308.11144), rebuilt: the published proxy
-collapses and the published cluster rule depends on a sign (see README.md for what each stage adds).
+After Chen et al., "Exploring unsupervised cell recognition with prior self-activation maps" (MICCAI 2023,
+arXiv 2308.11144), rebuilt: the published proxy can collapse, and the published cluster rule depends on a
+sign. README.md says what each stage adds.
 
     morula run images/ --recipe psm              seven minutes on two CPU cores for 26 crops of 512 px
 
@@ -17,7 +18,7 @@ Algorithm
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,10 +30,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from morula.core.files import write_json
+from morula.core.rng import Rng
 from morula.core.types import Array, Record, Segmentation, Volume
 from morula.engine import (
     Run,
-    Stage,
     TrainState,
     Weights,
     WeightsInfo,
@@ -49,25 +50,28 @@ from morula.recipes.psm import controls as simple
 from morula.recipes.psm.activation import ActivationNet, agreement_loss, orient, self_activation
 from morula.recipes.psm.batches import Batch, crops, two_views
 from morula.recipes.psm.clustering import features, fit_mixture
-from morula.recipes.psm.config import PsmConfig, best, fast
+from morula.recipes.psm.config import PsmConfig, best, fast, smoke
 from morula.recipes.psm.decode import network_maps, segmentation
 from morula.recipes.psm.front import Prepared, SizePrior, fit_sizes, prepare, soft_otsu
 from morula.recipes.psm.pseudo import pseudo_instances, targets
 from morula.recipes.psm.story import chapters
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from morula.report import Stage as Chapter
 
 __all__ = ["PsmPredictor", "controls", "load", "presets", "story", "train"]
 
 _CLUSTER_SHARE = 0.25  # of the mixture in the first foreground; the rest is one threshold per image
+_WINDOW = 1024  # pixels; the edge of the part of an image that is trained on
 _SAMPLED = 2000  # pixels an image gives to the mixture
 _TRUST = 0.5  # how much of the edges comes from the teacher's foreground in a self-training round
 
 
 def presets() -> Mapping[str, PsmConfig]:
     """The named configs, `best` first."""
-    return {"best": best(), "fast": fast()}
+    return {"best": best(), "fast": fast(), "smoke": smoke()}
 
 
 def train(run: Run, records: Sequence[Record], config: PsmConfig) -> None:
@@ -95,7 +99,10 @@ def load(path: Path, fabric: Fabric) -> PsmPredictor:
 
 def controls(records: Sequence[Record], config: PsmConfig) -> Mapping[str, Callable[[Volume], Segmentation]]:
     """The simple methods that the recipe must beat, and the recipe's own pseudo labels, by name."""
-    priors, _ = fit_sizes([record.image.read_yxc() for record in records])
+    rng = Rng(0, "windows")
+    priors, _ = fit_sizes(
+        [_window(record.image, rng, i) for i, record in enumerate(records[: config.images])]
+    )
 
     def pseudo_only(volume: Volume) -> Segmentation:
         return simple.pseudo_only(volume, priors, config.diameter)
@@ -129,7 +136,7 @@ def _prepare(
 ) -> tuple[list[Prepared], dict[str, SizePrior]]:
     stage = run.stage("prepare")
     order = run.rng("images").at(0).permutation(len(records))[: config.images]
-    arrays = [records[index].image.read_yxc() for index in np.sort(order)]
+    arrays = [_window(records[index].image, run.rng("windows"), index) for index in np.sort(order).tolist()]
     priors, found = fit_sizes(arrays)
     images = [
         prepare(array, priors, config.diameter, size) for array, size in zip(arrays, found, strict=True)
@@ -137,6 +144,13 @@ def _prepare(
     stage.save_array("density", images[0].density.astype(np.float16))
     stage.finish(sizes={kind: asdict(prior) for kind, prior in priors.items()})
     return images, priors
+
+
+def _window(image: Volume, rng: Rng, index: int) -> Array:
+    """The image, or a random part of a large one, so that the memory holds all that is trained on."""
+    pixels = image.read_yxc()
+    y, x = (int(rng.at(index).integers(max(1, length - _WINDOW + 1))) for length in pixels.shape[:2])
+    return pixels[y : y + _WINDOW, x : x + _WINDOW]
 
 
 def _activation(

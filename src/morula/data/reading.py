@@ -1,0 +1,124 @@
+"""What a file says about itself, and how what goes wrong in reading it becomes an error a user can act on."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from morula.core.errors import DataError, ResourceError
+from morula.core.types import Axes, Voxel
+
+__all__ = ["MAX_PIXELS", "Header", "check_file", "check_header", "reading"]
+
+MAX_PIXELS = 2**28
+"""Most pixels in one plane (16,384 x 16,384); a header that claims more is refused before decoding."""
+
+MAX_EXPANSION = 2_000
+"""Most decoded bytes per byte on disk once an image passes `FREE_BYTES`; zlib itself stops near 1,000."""
+
+FREE_BYTES = 2**28
+
+# What decoders raise for damaged bytes: imagecodecs RuntimeError, Pillow SyntaxError for a broken PNG,
+# tifffile whatever its arithmetic on damaged tags runs into.
+_DAMAGE = (
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an image file declares, read without decoding the pixels.
+
+    Attributes:
+        shape: size along each of `axes` after decoding (alpha dropped, palette expanded).
+        dtype: element type after decoding.
+        axes: meaning of each axis.
+        channels: what each channel shows.
+        voxel: pixel size in nm, None where the file does not say.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    axes: Axes
+    channels: tuple[str, ...] = ("grey",)
+    voxel: Voxel | None = None
+
+
+@contextmanager
+def reading(path: Path, kind: str) -> Iterator[None]:
+    """Turns every failure of a decoder inside the block into an error that names `path`.
+
+    Args:
+        path: the file that is being read.
+        kind: what it should be, as in "TIFF file".
+
+    Raises:
+        DataError: the file is damaged, is not a `kind`, or may not be read.
+        ResourceError: it does not fit in memory.
+    """
+    try:
+        yield
+    except PermissionError as error:
+        raise DataError(path, "no permission to read it", "change its permissions or copy it") from error
+    except MemoryError as error:
+        raise ResourceError(path, "too large for the free memory", "cut it into smaller tiles") from error
+    except _DAMAGE as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].strip(" .")
+        found = f"damaged, cut short, or not a {kind} ({reason[:160]})"
+        raise DataError(path, found, "copy it again from where it came, or leave it out") from error
+
+
+def check_file(path: Path, kind: str = "image") -> None:
+    """Refuses what cannot be a `kind` before any decoder sees it.
+
+    Raises:
+        DataError: the path is missing, a folder, empty, or may not be read.
+    """
+    if path.is_dir():
+        raise DataError(path, f"a folder, not an {kind} file", f"name an {kind} file inside it")
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(1)
+    except FileNotFoundError as error:
+        raise DataError(path, "no such file", "check the path") from error
+    except PermissionError as error:
+        raise DataError(path, "no permission to read it", "change its permissions or copy it") from error
+    if not start:
+        raise DataError(path, "the file is empty (0 bytes)", "copy it again from where it came")
+
+
+def check_header(path: Path, header: Header) -> None:
+    """Refuses a header that no sound image has, before its pixels are decoded.
+
+    Raises:
+        DataError: complex numbers, or a size that the file cannot hold (a decompression bomb).
+    """
+    if header.dtype.kind not in "buif":
+        raise DataError(path, f"pixels of type {header.dtype}", "save real numbers (8 or 16 bit, or float)")
+    height, width = header.shape[-2:]
+    claimed = int(np.prod(header.shape, dtype=np.float64) * header.dtype.itemsize)
+    expansion = claimed / max(path.stat().st_size, 1)
+    if height * width > MAX_PIXELS or (claimed > FREE_BYTES and expansion > MAX_EXPANSION):
+        found = f"claims {_times(header.shape)} pixels, {claimed / 1e9:.1f} GB once decoded"
+        raise DataError(path, found, f"cut it into tiles of at most {MAX_PIXELS:,} pixels")
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(f"{size:,}" for size in shape)

@@ -1,0 +1,166 @@
+"""Inputs that must be refused with an error naming the file and the fix, each made in an empty folder."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from PIL import Image
+
+__all__ = ["BAD_INPUTS"]
+
+Maker = Callable[[Path], tuple[Path, Path | None]]
+"""Makes and fills a folder (it may exist, empty); returns the images and, where they matter, the labels."""
+
+
+def _picture(height: int = 32, width: int = 40) -> np.ndarray:
+    return np.random.default_rng(0).integers(1, 255, (height, width), dtype=np.uint8)
+
+
+def _image(folder: Path) -> tuple[Path, Path]:
+    images, labels = folder / "images", folder / "labels"
+    images.mkdir()
+    labels.mkdir()
+    Image.fromarray(_picture()).save(images / "a.png")
+    return images, labels
+
+
+def _alone(name: str, content: bytes) -> Maker:
+    def make(folder: Path) -> tuple[Path, None]:
+        (folder / name).write_bytes(content)
+        return folder, None
+
+    return make
+
+
+def _tiff(name: str, array: np.ndarray, **options: object) -> Maker:
+    def make(folder: Path) -> tuple[Path, None]:
+        tifffile.imwrite(folder / name, array, **options)
+        return folder, None
+
+    return make
+
+
+def _with_label(array: np.ndarray, name: str = "a.tif") -> Maker:
+    def make(folder: Path) -> tuple[Path, Path]:
+        images, labels = _image(folder)
+        tifffile.imwrite(labels / name, array)
+        return images, labels
+
+    return make
+
+
+def _empty_folder(folder: Path) -> tuple[Path, None]:
+    return folder, None
+
+
+def _missing_path(folder: Path) -> tuple[Path, None]:
+    return folder / "nowhere", None
+
+
+def _truncated_png(folder: Path) -> tuple[Path, None]:
+    path = folder / "cut.png"
+    Image.fromarray(_picture()).save(path)
+    path.write_bytes(path.read_bytes()[:700])
+    return folder, None
+
+
+def _truncated_tiff(folder: Path) -> tuple[Path, None]:
+    path = folder / "cut.tif"
+    tifffile.imwrite(path, _picture())
+    path.write_bytes(path.read_bytes()[:700])
+    return folder, None
+
+
+def _truncated_stack(folder: Path) -> tuple[Path, None]:
+    """The pages end early: a reader that follows the page chain sees fewer sections and no damage."""
+    path = folder / "cut.tif"
+    tifffile.imwrite(path, np.stack([_picture()] * 3), imagej=True, metadata={"axes": "ZYX"})
+    path.write_bytes(path.read_bytes()[:-120])
+    return folder, None
+
+
+def _huge_png(folder: Path) -> tuple[Path, None]:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 10**6, 10**6, 8, 0, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    (folder / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    return folder, None
+
+
+def _tiny(folder: Path) -> tuple[Path, None]:
+    Image.fromarray(_picture(1, 1)).save(folder / "dot.png")
+    return folder, None
+
+
+def _same_stem(folder: Path) -> tuple[Path, None]:
+    Image.fromarray(_picture()).save(folder / "a.png")
+    tifffile.imwrite(folder / "a.tif", _picture())
+    return folder, None
+
+
+def _orphan_label(folder: Path) -> tuple[Path, Path]:
+    images, labels = _image(folder)
+    tifffile.imwrite(labels / "b.tif", np.ones((32, 40), np.uint16))
+    return images, labels
+
+
+def _colour_label(folder: Path) -> tuple[Path, Path]:
+    images, labels = _image(folder)
+    colours = np.stack([_picture(), _picture()[::-1], _picture()], axis=-1)
+    Image.fromarray(colours).save(labels / "a.png")
+    return images, labels
+
+
+def _evil_xml(folder: Path) -> tuple[Path, Path]:
+    images, labels = _image(folder)
+    bomb = '<!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;">]><Annotations>&c;</Annotations>'
+    (labels / "a.xml").write_text(bomb)
+    return images, labels
+
+
+def _in_its_folder(make: Maker) -> Maker:
+    def ready(folder: Path) -> tuple[Path, Path | None]:
+        folder.mkdir(parents=True, exist_ok=True)
+        return make(folder)
+
+    return ready
+
+
+_MAKERS: dict[str, Maker] = {
+    "empty folder": _empty_folder,
+    "missing path": _missing_path,
+    "truncated PNG": _truncated_png,
+    "truncated TIFF": _truncated_tiff,
+    "truncated stack": _truncated_stack,
+    "empty file": _alone("empty.png", b""),
+    "text named .tif": _alone("notes.tif", b"these are my notes\n"),
+    "text named .png": _alone("notes.png", b"these are my notes\n"),
+    "decompression bomb": _huge_png,
+    "one pixel": _tiny,
+    "5-D OME-TIFF": _tiff(
+        "movie.ome.tif",
+        np.zeros((2, 2, 3, 32, 40), np.uint8),
+        metadata={"axes": "TZCYX"},
+        photometric="minisblack",
+    ),
+    "all NaN": _tiff("nan.tif", np.full((32, 40), np.nan, np.float32)),
+    "one infinity": _tiff("inf.tif", np.where(np.eye(32, 40) > 0, np.inf, 0).astype(np.float32)),
+    "complex numbers": _tiff("wave.tif", np.zeros((32, 40), np.complex64)),
+    "no image kind": _alone("cells.czi", b"ZISRAWFILE"),
+    "duplicate stems": _same_stem,
+    "label of another size": _with_label(np.ones((30, 40), np.uint16)),
+    "negative label": _with_label(np.full((32, 40), -1, np.int16)),
+    "float label": _with_label(np.full((32, 40), 0.5, np.float32)),
+    "colour label": _colour_label,
+    "label without image": _orphan_label,
+    "malicious XML": _evil_xml,
+}
+
+BAD_INPUTS: dict[str, Maker] = {name: _in_its_folder(make) for name, make in _MAKERS.items()}

@@ -1,0 +1,94 @@
+"""Bad input stops with an error that names the file and the fix, and leaves the folder as it was."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from bad_input import BAD_INPUTS
+from morula.core.errors import DataError, MorulaError, ResourceError
+from morula.core.types import Segmentation
+from morula.data import load_records, open_volume, write_prediction
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", BAD_INPUTS)
+def test_refused(name: str, tmp_path: Path) -> None:
+    images, labels = BAD_INPUTS[name](tmp_path)
+    before = contents(tmp_path)
+    with pytest.raises(MorulaError) as caught:
+        load_records(images, labels)
+    assert caught.value.exit_code in {2, 3, 4}
+    names = [images.name, *(Path(path).name for path in before)]
+    assert any(each in str(caught.value) for each in names)
+    assert "Fix:" in str(caught.value)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", BAD_INPUTS)
+def test_refused_even_when_bad_images_are_skipped(name: str, tmp_path: Path) -> None:
+    images, labels = BAD_INPUTS[name](tmp_path)
+    with pytest.raises(MorulaError, match="Fix:"):
+        load_records(images, labels, skip_bad=True)
+
+
+def test_one_bad_image_of_three(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / f"{name}.png")
+    (tmp_path / "b.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"b\.png.*--skip-bad"):
+        load_records(tmp_path)
+    records, errors = load_records(tmp_path, skip_bad=True)
+    assert [record.id for record in records] == ["a", "c"]
+    assert [Path(error.where).name for error in errors] == ["b.png"]
+
+
+def test_several_bad_images_are_counted(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / "good.png")
+    for name in ("x", "y", "z"):
+        (tmp_path / f"{name}.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"x\.png.*and 2 more bad of 4"):
+        load_records(tmp_path)
+
+
+def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "secret.png"
+    Image.fromarray(np.zeros((20, 20), np.uint8)).save(path)
+
+    def refuse(self: Path, *_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(DataError, match=r"secret\.png: no permission") as caught:
+        open_volume(path)
+    assert isinstance(caught.value.__cause__, PermissionError)
+
+
+def test_a_folder_is_not_an_image(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="a folder"):
+        open_volume(tmp_path)
+
+
+def test_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / "a.png")
+    image = open_volume(tmp_path / "a.png")
+    before = contents(tmp_path)
+
+    def full(path: Path, *_: object, **__: object) -> None:
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tifffile, "imwrite", full)
+    empty = Segmentation(np.zeros((20, 20), np.int32), np.zeros(0), ())
+    with pytest.raises(ResourceError, match="disk is full"):
+        write_prediction(tmp_path / "out", empty, image)
+    assert contents(tmp_path) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png"]

@@ -1,0 +1,315 @@
+"""Public sets against a server on this machine, with small archives in the real layouts."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import stat
+import tarfile
+import threading
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import MappingProxyType
+
+import h5py
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from morula.core.errors import DataError, ResourceError, UsageError
+from morula.data import sets
+from morula.data.sets import bbbc038, bcdata, monuseg
+from morula.data.sets.archive import Limits, extract
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """A folder and the address that it is served under."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield folder, f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def png(array: np.ndarray, mode: str | None = None) -> bytes:
+    stream = io.BytesIO()
+    image = Image.fromarray(array)
+    (image.convert(mode) if mode else image).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def tif(array: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, array)
+    return stream.getvalue()
+
+
+def h5(points: list[list[int]], key: str = "coordinates") -> bytes:
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        file[key] = np.array(points, np.int64).reshape(-1, 2) if points else np.zeros((0, 2))
+    return stream.getvalue()
+
+
+def xml(*polygons: list[tuple[float, float]]) -> bytes:
+    regions = "".join(
+        f'<Region Id="{number}"><Vertices>'
+        + "".join(f'<Vertex X="{x}" Y="{y}" Z="0"/>' for x, y in polygon)
+        + "</Vertices></Region>"
+        for number, polygon in enumerate(polygons, start=1)
+    )
+    return f"<Annotations><Annotation><Regions>{regions}</Regions></Annotation></Annotations>".encode()
+
+
+def zipped(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def without_checksums(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the small archives stand for the real ones."""
+    trusting = {
+        name: replace(public, files=tuple(replace(file, sha256=None) for file in public.files))
+        for name, public in sets.SETS.items()
+    }
+    monkeypatch.setattr(sets, "SETS", MappingProxyType(trusting))
+
+
+PINK = np.full((20, 24, 3), 200, np.uint8)
+SQUARE = [(2, 3), (8, 3), (8, 9), (2, 9)]
+
+
+def test_monuseg(served: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, address = served
+    top = "MoNuSeg 2018 Training Data/MoNuSeg 2018 Training Data"
+    train = {
+        f"{top}/Tissue Images/{name}.tif": tif(PINK) for name in (*monuseg.CLASSIC_TRAIN, "TCGA-XX-EXTR-01Z")
+    }
+    train |= {
+        f"{top}/Annotations/{Path(name).stem}.xml": xml(SQUARE, [(12, 1), (16, 1), (14, 5)])
+        for name in list(train)
+    }
+    train |= {f"__MACOSX/{top}/Tissue Images/._{name}.tif": b"mac" for name in monuseg.CLASSIC_TRAIN[:2]}
+    zipped(folder / "MoNuSeg 2018 Training Data.zip", train)
+    test = {"MoNuSegTestData/TCGA-T1.tif": tif(PINK), "MoNuSegTestData/TCGA-T1.xml": xml(SQUARE)}
+    zipped(folder / "MoNuSegTestData.zip", test)
+    without_checksums(monkeypatch)
+    root = sets.get("monuseg", cache=tmp_path / "cache", base_url=address)
+    records = monuseg.records(root, "train")
+    assert [record.id for record in records] == sorted(monuseg.CLASSIC_TRAIN)
+    assert records[0].image.is_rgb
+    assert records[0].labels is not None
+    labels = records[0].labels()
+    assert labels.shape == (20, 24)
+    assert labels.max() == 2
+    assert labels[6, 5] == 1
+    assert labels[5, 6] == 1
+    assert labels[14, 5] == 0
+    assert len(monuseg.records(root, "train", classic=False)) == 31
+    assert [record.id for record in monuseg.records(root, "test")] == ["TCGA-T1"]
+    with pytest.raises(UsageError, match="validation"):
+        monuseg.records(root, "validation")
+
+
+def test_classic_train_is_the_published_list() -> None:
+    assert len(set(monuseg.CLASSIC_TRAIN)) == 30
+    assert {len(name) for name in monuseg.CLASSIC_TRAIN} == {23}
+
+
+def test_bcdata(served: tuple[Path, str], tmp_path: Path) -> None:
+    folder, address = served
+    members = {"BCData/images/train/7.png": png(PINK), "BCData/images/test/9.png": png(PINK)}
+    members["BCData/annotations/train/positive/7.h5"] = h5([[20, 3], [1, 2]])
+    members["BCData/annotations/train/negative/7.h5"] = h5([])
+    members["BCData/annotations/test/positive/9.h5"] = h5([[5, 6]], key="coordinate")
+    zipped(folder / "BCData.zip", members)
+    root = sets.get("bcdata", cache=tmp_path / "cache", base_url=address)
+    assert [record.id for record in bcdata.records(root, "train")] == ["7"]
+    points = bcdata.points(root, "train")["7"]
+    assert points.yx.tolist() == [[3.0, 20.0], [2.0, 1.0]]
+    assert points.classes == ("positive", "positive")
+    assert points.of("negative").shape == (0, 2)
+    assert bcdata.points(root, "test")["9"].yx.tolist() == [[6.0, 5.0]]
+    with pytest.raises(DataError, match=r"morula data get bcdata"):
+        bcdata.records(root, "validation")
+
+
+def test_bbbc038(served: tuple[Path, str], tmp_path: Path) -> None:
+    folder, address = served
+    mask = np.zeros((20, 24), np.uint8)
+    mask[2:5, 3:9] = 255
+    train = {
+        "a1/images/a1.png": png(PINK, "RGBA"),
+        "a1/masks/m0.png": png(mask),
+        "a1/masks/m1.png": png(mask[::-1]),
+    }
+    zipped(folder / "stage1_train.zip", train)
+    zipped(folder / "stage1_test.zip", {"b1/images/b1.png": png(PINK, "RGBA")})
+    zipped(
+        folder / "stage2_test_final.zip", {f"{name}/images/{name}.png": png(PINK) for name in ("c1", "c2")}
+    )
+    runs = "2 3 42 1"  # rows 1..3 of column 0, row 1 of column 2
+    (folder / "stage1_solution.csv").write_text(
+        f"ImageId,EncodedPixels,Height,Width,Usage\nb1,{runs},20,24,Public\nb1,1 1,20,24,Public\n"
+    )
+    (folder / "stage2_solution_final.csv").write_text(
+        f"ImageId,EncodedPixels,Height,Width,Usage\nc1,{runs},20,24,Private\nc2,1 1,20,24,Ignored\n"
+    )
+    root = sets.get("bbbc038", cache=tmp_path / "cache", base_url=address)
+    (train_record,) = bbbc038.records(root, "stage1_train")
+    assert train_record.image.shape == (3, 20, 24)
+    assert train_record.labels is not None
+    assert np.bincount(train_record.labels().ravel()).tolist() == [480 - 36, 18, 18]
+    (test_record,) = bbbc038.records(root, "stage1_test")
+    assert test_record.labels is not None
+    labels = test_record.labels()
+    assert labels[:5, 0].tolist() == [2, 1, 1, 1, 0]
+    assert labels[1, 2] == 1
+    assert [record.id for record in bbbc038.records(root, "stage2_test")] == ["c1"]
+
+
+def test_a_second_get_needs_no_network(served: tuple[Path, str], tmp_path: Path) -> None:
+    folder, address = served
+    zipped(folder / "BCData.zip", {"BCData/images/train/7.png": png(PINK)})
+    root = sets.get("bcdata", cache=tmp_path / "cache", base_url=address)
+    assert sets.get("bcdata", cache=tmp_path / "cache", offline=True) == root
+    (state,) = sets.check("bcdata", cache=tmp_path / "cache").values()
+    assert state.startswith("ok (as first downloaded")
+    (root / "BCData.zip").write_bytes(b"changed")
+    assert sets.check("bcdata", cache=tmp_path / "cache") == {"BCData.zip": "WRONG CHECKSUM"}
+
+
+def test_offline_names_the_command(tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match="morula data get monuseg"):
+        sets.get("monuseg", cache=tmp_path, offline=True)
+    assert list(tmp_path.iterdir()) == []
+    assert set(sets.check("monuseg", cache=tmp_path).values()) == {"missing"}
+
+
+def test_no_server(tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as closed:
+        port = closed.server_address[1]
+    with pytest.raises(ResourceError, match="morula data get bcdata"):
+        sets.get("bcdata", cache=tmp_path, base_url=f"http://127.0.0.1:{port}")
+
+
+def test_a_wrong_checksum_is_refused(served: tuple[Path, str], tmp_path: Path) -> None:
+    folder, address = served
+    zipped(folder / "MoNuSeg 2018 Training Data.zip", {"a.txt": b"not the set"})
+    with pytest.raises(ResourceError, match="SHA-256") as caught:
+        sets.get("monuseg", cache=tmp_path / "cache", base_url=address)
+    assert caught.value.exit_code == 4
+    assert not list((tmp_path / "cache").rglob("*.zip"))
+
+
+def test_a_web_page_is_not_an_archive(served: tuple[Path, str], tmp_path: Path) -> None:
+    folder, address = served
+    (folder / "BCData.zip").write_text("<!DOCTYPE html><html>Quota exceeded</html>")
+    with pytest.raises(ResourceError, match="web page"):
+        sets.get("bcdata", cache=tmp_path / "cache", base_url=address)
+    assert not list((tmp_path / "cache").rglob("*.zip*"))
+
+
+def test_an_unknown_set() -> None:
+    with pytest.raises(UsageError, match="monuseg"):
+        sets.info("monusag")
+
+
+@pytest.mark.parametrize("name", sets.SETS)
+def test_what_is_known_of_a_set(name: str) -> None:
+    known = sets.info(name)
+    assert known["name"] == name
+    assert known["licence"]
+    assert known["citation"]
+    for file in known["files"]:
+        assert file["url"].startswith("https://")
+        assert file["sha256"] is None or len(file["sha256"]) == hashlib.sha256().digest_size * 2
+        assert file["sha256"] or "UNVERIFIED" in known["notes"]
+
+
+def test_the_cache_moves(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MORULA_CACHE", str(tmp_path))
+    assert sets.cache_folder() == tmp_path
+
+
+def symlink_zip(path: Path) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        info = zipfile.ZipInfo("link")
+        info.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(info, "/etc/passwd")
+    return path
+
+
+def tarred(path: Path, *members: tuple[tarfile.TarInfo, bytes]) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        for info, content in members:
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def linked(name: str) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    return info
+
+
+def cut(path: Path) -> Path:
+    zipped(path, {"a.bin": np.random.default_rng(0).bytes(9000)})
+    content = bytearray(path.read_bytes())
+    content[3000:3100] = bytes(100)
+    path.write_bytes(content)
+    return path
+
+
+MALICIOUS = {
+    "parent": lambda path: zipped(path, {"good.txt": b"x", "../evil.txt": b"x"}),
+    "absolute": lambda path: zipped(path, {"/evil.txt": b"x"}),
+    "backslash": lambda path: zipped(path, {"..\\evil.txt": b"x"}),
+    "drive": lambda path: zipped(path, {"C:evil.txt": b"x"}),
+    "link": symlink_zip,
+    "bomb": lambda path: zipped(path, {f"{number}": bytes(9_000_000) for number in range(3)}),
+    "file and folder": lambda path: zipped(path, {"a": b"x", "a/b": b"x"}),
+    "damaged": cut,
+    "text": lambda path: path.write_text("no archive") and path,
+    "tar parent": lambda path: tarred(path, (tarfile.TarInfo("../evil.txt"), b"x")),
+    "tar link": lambda path: tarred(path, (linked("link"), b"")),
+}
+
+
+@pytest.mark.parametrize("name", MALICIOUS)
+def test_a_bad_archive_leaves_nothing(name: str, tmp_path: Path) -> None:
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    archive = MALICIOUS[name](inside / "set.zip")
+    with pytest.raises(DataError, match=r"set\.zip.*Fix:"):
+        extract(archive, inside / "out", Limits(free=2**20))
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["inside", "set.zip"]
+
+
+def test_many_files_are_refused(tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "set.zip", {str(number): b"" for number in range(20)})
+    with pytest.raises(DataError, match="11 files"):
+        extract(archive, tmp_path / "out", Limits(files=10))
+
+
+def test_a_tar_archive(tmp_path: Path) -> None:
+    archive = tarred(tmp_path / "a.tar.gz", (tarfile.TarInfo("deep/a.txt"), b"hello"))
+    extract(archive, tmp_path / "out")
+    assert (tmp_path / "out" / "deep" / "a.txt").read_bytes() == b"hello"
