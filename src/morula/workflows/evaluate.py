@@ -74,7 +74,8 @@ def evaluate(
         `{"images": {stem: scores}, "mean": scores}`, all numbers floats, never NaN, ready for JSON. The
         scores of `instances` and `semantic` are those of `morula.metrics.instance_scores` and
         `semantic_scores`, and their mean is over the images. Those of `points` are `{class: {precision,
-        recall, f1, tp, fp, fn}}`; their mean is the same over the images, and `macro` (`{class: ...}`, mean over the images), `micro`
+        recall, f1, tp, fp, fn}}`; their mean is the same over the images, and more: `macro` (`{class: ...}`,
+        without the counts), `micro`
         (`{class: ...}`, cells pooled), `class_mean` (`macro` and `micro` averaged over the classes),
         `count_error` (`{class: ...}`, mean absolute error per image) and `count_error_total` (of all
         classes together).

@@ -34,6 +34,7 @@ from morula.core.rng import Rng
 from morula.core.types import Array, Record, Segmentation, Volume
 from morula.engine import (
     Run,
+    Stage,
     TrainState,
     Weights,
     WeightsInfo,
