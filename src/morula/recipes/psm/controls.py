@@ -29,6 +29,8 @@ def otsu_watershed(volume: Volume) -> Segmentation:
     kind = modality(image)
     coloured = kind in ("H&E", "IHC")
     dense = optical_density(image)[..., 0] if coloured else density(image, kind)
+    if kind == "IHC":  # brightness of red, in which pale haematoxylin is not lost beside black DAB
+        dense = 1 - np.exp(-dense)
     return _from_mask(soft_otsu(dense) > 0.5, image)
 
 

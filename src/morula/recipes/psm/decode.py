@@ -62,8 +62,8 @@ def segmentation(
         image: `(y, x, c)` as it came.
     """
     labels = split(
-        foreground, distance, threshold=0.45, smoothing=0.12 * diameter, depth=0.06,
-        smallest=0.08 * np.pi * diameter**2 / 4,
+        foreground, distance, threshold=0.5, smoothing=0.12 * diameter, depth=0.06,
+        smallest=0.15 * np.pi * diameter**2 / 4,
     )  # fmt: skip
     large = drop_small(to_shape(labels, prepared.shape), 4)
     inside, height = to_shape(foreground, prepared.shape), to_shape(distance, prepared.shape)

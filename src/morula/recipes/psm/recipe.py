@@ -18,7 +18,7 @@ Algorithm
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from skimage.measure import label
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -35,6 +34,7 @@ from morula.core.rng import Rng
 from morula.core.types import Array, Record, Segmentation, Volume
 from morula.engine import (
     Run,
+    Stage,
     TrainState,
     Weights,
     WeightsInfo,
@@ -87,14 +87,10 @@ def train(run: Run, records: Sequence[Record], config: PsmConfig | PaperConfig) 
     inputs = [image.network_input for image in images]
     activations = _activation(run, images, inputs, config)  # lines 1, 2
     foregrounds = _clusters(run, images, activations, config)  # line 3
+    goals = _first_goals(run, images, foregrounds, config)  # line 4
     network = _teacher(run, config)
-    goals = _pseudo_labels(images, foregrounds, config, trust=0.0)  # line 4
-    _keep_example(run, "clusters", foregrounds[0], goals[0])
     for turn in range(config.rounds + 1):  # lines 5, 6
-        if turn > 0:
-            foregrounds = [_maps(network, image, run.fabric, config)[0] for image in images]
-            goals = _pseudo_labels(images, foregrounds, config, trust=_TRUST)
-        network = _learn(run, network, inputs, goals, config, turn, images[0])
+        network = _learn(run, network, images, inputs, goals, config, turn)
     _save(run, network, priors, config)
 
 
@@ -237,52 +233,81 @@ def _clusters(
     return found
 
 
-def _pseudo_labels(
-    images: Sequence[Prepared], foregrounds: Sequence[Array], config: PsmConfig, *, trust: float
+def _first_goals(
+    run: Run, images: Sequence[Prepared], foregrounds: Sequence[Array], config: PsmConfig
 ) -> list[Array]:
-    return [
-        targets(pseudo_instances(image.density, inside, image.modality, config.diameter, trust=trust), inside)
+    stage = run.stage("pseudo")
+    found = [
+        pseudo_instances(image.density, inside, image.modality, config.diameter)
         for image, inside in zip(images, foregrounds, strict=True)
     ]
+    stage.save_array("foreground", foregrounds[0].astype(np.float16))
+    stage.save_array("labels", found[0].labels)
+    stage.finish(objects=sum(len(pseudo.confidence) for pseudo in found))
+    return [targets(pseudo, inside) for pseudo, inside in zip(found, foregrounds, strict=True)]
+
+
+def _next_goals(
+    network: nn.Module, images: Sequence[Prepared], fabric: Fabric, config: PsmConfig
+) -> Iterator[Array]:
+    """Line 6: the teacher's foreground takes the place of the clusters', and lends its edges."""
+    for image in images:
+        inside, _ = _maps(network, image, fabric, config)
+        pseudo = pseudo_instances(image.density, inside, image.modality, config.diameter, trust=_TRUST)
+        yield targets(pseudo, inside)
 
 
 def _learn(
-    run: Run, teacher: nn.Module, inputs: Sequence[Array], goals: Sequence[Array],
-    config: PsmConfig, turn: int, example: Prepared,
-) -> nn.Module:  # fmt: skip
+    run: Run,
+    teacher: nn.Module,
+    images: Sequence[Prepared],
+    inputs: Sequence[Array],
+    first_goals: Sequence[Array],
+    config: PsmConfig,
+    turn: int,
+) -> nn.Module:
     stage = run.stage("train" if turn == 0 else f"train-again-{turn}")
     path = stage.path / "teacher.safetensors"
+    teacher.to(run.fabric.device)
     if stage.done:
         Weights.load(path).load_into(teacher)
         return teacher
+    goals = first_goals if turn == 0 else list(_next_goals(teacher, images, run.fabric, config))
+    _fit_student(
+        run, stage, teacher, inputs, goals, config, config.steps if turn == 0 else config.round_steps
+    )
+    Weights.of(teacher, WeightsInfo("unet2d")).save(path)
+    stage.save_array("foreground", _maps(teacher, images[0], run.fabric, config)[0].astype(np.float16))
+    stage.finish()
+    return teacher
+
+
+def _fit_student(
+    run: Run,
+    stage: Stage,
+    teacher: nn.Module,
+    inputs: Sequence[Array],
+    goals: Sequence[Array],
+    config: PsmConfig,
+    steps: int,
+) -> None:
     student = copy.deepcopy(teacher)
     optimiser = torch.optim.AdamW(student.parameters(), lr=config.lr, weight_decay=1e-3)
     model, optimiser = run.fabric.setup(student, optimiser)
     model.train()
-    teacher.to(run.fabric.device)
-    steps, rng = config.steps if turn == 0 else config.round_steps, stage.rng("crops")
-    state = TrainState(student=model, teacher=teacher, optimiser=optimiser)
+    state, rng = TrainState(student=model, teacher=teacher, optimiser=optimiser), stage.rng("crops")
 
     def step(batch: Batch) -> dict[str, Tensor]:
-        target = batch.target.to(run.fabric.device)
-        loss = loss_of(model(batch.image.to(run.fabric.device)), target)
-        update(
-            run.fabric, optimiser, loss, lr=cosine(config.lr, state.step, steps, warmup=steps // 10), clip=1.0
-        )
+        loss = loss_of(model(batch.image.to(run.fabric.device)), batch.target.to(run.fabric.device))
+        rate = cosine(config.lr, state.step, steps, warmup=steps // 10)
+        update(run.fabric, optimiser, loss, lr=rate, clip=1.0)
         ema_(teacher, student, min(config.momentum, (state.step + 1) / (state.step + 10)))
         return {"loss": loss.detach()}
 
-    fit(
-        step,
-        lambda i: crops(inputs, goals, rng, i, batch=config.batch, size=config.crop),
-        state,
-        steps,
-        stage,
-    )
-    Weights.of(teacher, WeightsInfo("unet2d")).save(path)
-    stage.save_array("foreground", _maps(teacher, example, run.fabric, config)[0].astype(np.float16))
-    stage.finish(steps=steps)
-    return teacher
+    def batches(index: int) -> Batch:
+        return crops(inputs, goals, rng, index, batch=config.batch, size=config.crop)
+
+    fit(step, batches, state, steps, stage)
 
 
 def loss_of(logits: Tensor, target: Tensor) -> Tensor:
@@ -312,12 +337,6 @@ def _network(config: PsmConfig) -> UNet2d:
 def _teacher(run: Run, config: PsmConfig) -> nn.Module:
     with seeded(run.rng("network")):
         return _network(config)
-
-
-def _keep_example(run: Run, stage: str, foreground: Array, goal: Array) -> None:
-    folder = next(run.path.glob(f"*-{stage}"))
-    np.save(folder / "foreground.npy", foreground.astype(np.float16), allow_pickle=False)
-    np.save(folder / "labels.npy", np.asarray(label(goal[1] > 0.15, connectivity=1)), allow_pickle=False)
 
 
 def _save(run: Run, network: nn.Module, priors: Mapping[str, SizePrior], config: PsmConfig) -> None:

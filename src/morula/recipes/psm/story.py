@@ -41,12 +41,12 @@ def chapters(path: Path) -> list[Chapter]:
         Stage(
             "Clusters",
             "A mixture model over all images says which pixels look like objects.",
-            (Picture(colourise(array("clusters", "foreground").astype(np.float32)), "Foreground"),),
+            (Picture(colourise(array("pseudo", "foreground").astype(np.float32)), "Foreground"),),
         ),
         Stage(
             "Pseudo labels",
             "Closed outlines with a strong edge, a round shape and a usual size.",
-            (Picture(overlay(view, array("clusters", "labels")), "Pseudo instances"),),
+            (Picture(overlay(view, array("pseudo", "labels")), "Pseudo instances"),),
         ),
     ]
     for stage in sorted(path.glob("*-train*")):
