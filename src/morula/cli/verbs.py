@@ -247,7 +247,9 @@ def info_set(name: Annotated[str, typer.Argument(help="Name of the set.")], as_j
     from morula.workflows.datasets import describe
 
     entry = describe(name)[name]
-    _show(entry, as_json, "\n".join(f"{key}: {value}" for key, value in entry.items()))
+    archives = [f"{file['filename']}  {file['url']}  sha256 {file['sha256']}" for file in entry["files"]]
+    told = [f"{key}: {value}" for key, value in entry.items() if key != "files"]
+    _show(entry, as_json, "\n".join([*told, *archives]))
 
 
 @sets.command("get")

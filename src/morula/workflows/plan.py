@@ -156,7 +156,9 @@ def _axes(records: Sequence[Record], name: str) -> str:
 
 def _choose(recipe: str | None, facts: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
     kinds = ", ".join(f"{name} ({count})" for name, count in facts["modality"].items())
-    reasons = [f"The {facts['images']} images are two-dimensional; told from their pixels they are {kinds}."]
+    count = facts["images"]
+    several = f"The {count} images are two-dimensional; told from their pixels they are {kinds}."
+    reasons = [several if count > 1 else f"The image is two-dimensional; told from its pixels it is {kinds}."]
     if recipe is not None:
         return recipe, (*reasons, f"Recipe {recipe} was asked for.")
     reasons.append(f"Recipe psm needs no labels: {RECIPES['psm'].title}.")
