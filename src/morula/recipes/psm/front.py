@@ -82,9 +82,14 @@ class Prepared:
 
 
 def optical_density(image: Array) -> Array:
-    """Beer-Lambert optical density of an RGB image `(y, x, 3)` of any unsigned type, in [0, 3]."""
-    full = float(np.iinfo(image.dtype).max) if np.issubdtype(image.dtype, np.integer) else 1.0
-    light = image[..., :3].astype(np.float32) / full
+    """Beer-Lambert optical density of an RGB image `(y, x, 3)`, in [0, 3].
+
+    White is 255 in 8 bits. Deeper images rarely use their whole range (12 bits are stored in 16), so that
+    there the lightest pixels are white.
+    """
+    deep = image.dtype != np.uint8
+    white = max(float(np.percentile(image, 99.9)), 1e-6) if deep else 255.0
+    light = image[..., :3].astype(np.float32) / white
     return np.clip(-np.log(np.clip(light, 1 / 256, 1.0)), 0, 3)
 
 

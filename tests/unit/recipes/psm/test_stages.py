@@ -7,7 +7,7 @@ from morula.recipes.psm.activation import ActivationNet, agreement_loss, orient,
 from morula.recipes.psm.batches import crops, two_views
 from morula.recipes.psm.clustering import fit_mixture
 from morula.recipes.psm.decode import classes_of, to_shape
-from morula.recipes.psm.front import SizePrior, density, fit_sizes, prepare, soft_otsu
+from morula.recipes.psm.front import SizePrior, density, fit_sizes, optical_density, prepare, soft_otsu
 from morula.recipes.psm.pseudo import pseudo_instances, targets
 
 
@@ -115,3 +115,12 @@ def test_an_image_smaller_than_the_crop_is_enlarged():
 def test_labels_keep_their_ids_in_another_size():
     labels = np.array([[1, 2], [0, 3]], dtype=np.int32)
     assert np.array_equal(to_shape(labels, (4, 4))[::2, ::2], labels)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "white"), [(np.uint16, 4095), (np.uint16, 65535), (np.float32, 1.0), (np.float32, 255.0)]
+)
+def test_optical_density_does_not_depend_on_the_depth_of_the_numbers(dtype, white):
+    light = np.linspace(0.05, 1.0, 64 * 64 * 3).reshape(64, 64, 3)
+    shallow = optical_density((light * 255).round().astype(np.uint8))
+    np.testing.assert_allclose(optical_density((light * white).astype(dtype)), shallow, atol=0.05)
