@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 
 import numpy as np
 import scipy.ndimage as ndi
@@ -13,12 +14,13 @@ from torch.nn import functional as F
 from morula.core.types import Array, Segmentation
 from morula.data.modality import Modality
 from morula.post import drop_small, split
-from morula.recipes.psm.front import Prepared, optical_density
+from morula.recipes.psm.front import Prepared, optical_density, soft_otsu
 
 __all__ = ["classes_of", "network_maps", "segmentation", "to_shape"]
 
 _TURNS = ((0, False), (1, False), (2, True), (3, True))
 _TILE, _HALO = 1024, 96  # pixels; the halo covers what the network sees around a pixel
+_VOTES: Mapping[Modality, float] = {"fluorescence": 0.5, "H&E": 0.5}  # of one threshold in the foreground
 _BROWN = 0.12  # mean blue minus red density above which an object holds DAB
 _BLACK = 4.2  # mean of the three densities together that haematoxylin alone does not reach
 
@@ -52,7 +54,9 @@ def segmentation(
 ) -> Segmentation:
     """Objects by seeded watershed, brought to the image's own scale, with scores and classes.
 
-    A score is the object's mean foreground probability, times the height of its centre distance.
+    Where one threshold of the density is a fair judge it has a vote beside the network, which keeps outlines
+    from shrinking on small or mixed data sets. A score is the object's mean foreground probability, times
+    the height of its centre distance.
 
     Args:
         prepared: the image at the common scale.
@@ -61,6 +65,8 @@ def segmentation(
         diameter: of the median object at the common scale, in pixels.
         image: `(y, x, c)` as it came.
     """
+    vote = _VOTES.get(prepared.modality, 0.0)
+    foreground = (1 - vote) * foreground + vote * soft_otsu(prepared.density)
     labels = split(
         foreground, distance, threshold=0.5, smoothing=0.12 * diameter, depth=0.06,
         smallest=0.15 * np.pi * diameter**2 / 4,
