@@ -132,6 +132,8 @@ def table(results: Path, preset: str) -> str:
     """The results as Markdown: mean and standard deviation over the seeds."""
     lines = [HEAD]
     for name, bench in BENCHMARKS.items():
+        if not any(results.glob(f"{name}-*.json")):
+            continue
         lines += [f"## {name}", "", f"| method | {' | '.join(bench.measures)} | seeds | training |"]
         lines += ["|---|" + "---|" * (len(bench.measures) + 2)]
         ours = sorted(results.glob(f"{name}-{preset}-*.json"))
