@@ -330,8 +330,8 @@ def _maps(network: nn.Module, image: Prepared, fabric: Fabric, config: PsmConfig
         return network_maps(network, image, fabric.device, augment=config.augment_test)
 
 
-def _network(config: PsmConfig) -> UNet2d:
-    return UNet2d(4, 2, config.widths)
+def _network(config: PsmConfig) -> nn.Module:
+    return UNet2d(4, 2, config.widths).to(memory_format=torch.channels_last)  # a fifth faster on CPUs
 
 
 def _teacher(run: Run, config: PsmConfig) -> nn.Module:
