@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from morula.core.errors import DataError
 from morula.core.files import write_json
-from morula.core.types import Array, Record, Segmentation, Voxel
+from morula.core.types import Record, Segmentation, Voxel
 from morula.data import write_labels
 from morula.metrics import instance_scores
 from morula.recipes import Predictor, load_recipe
@@ -133,21 +132,15 @@ def run_plan(
     counts: dict[str, int] = {}
     for record, found in segment(open_model(path, device), made.records, path / "predictions", console):
         counts[record.id] = len(found.scores)
-        _score(record, found, path / "scores" / f"{record.id}.json")
+        if (scores := _scores_of(record, found)) is not None:
+            write_json(path / "scores" / f"{record.id}.json", scores)
     _compare(made, path)
     report(path)
     return RunResult(path, made.recipe, counts, _mean_scores(path), made.warnings)
 
 
-def _score(record: Record, found: Segmentation, path: Path) -> None:
-    if record.labels is not None:
-        write_json(path, instance_scores(found.labels, _truth(record)))
-
-
-def _truth(record: Record) -> Array:
-    if record.labels is None:
-        raise DataError(record.image.uri, "it has no labels", "give them with --labels")
-    return record.labels()
+def _scores_of(record: Record, found: Segmentation) -> dict[str, float] | None:
+    return None if record.labels is None else instance_scores(found.labels, record.labels())
 
 
 def _compare(made: Plan, path: Path) -> None:
@@ -159,13 +152,13 @@ def _compare(made: Plan, path: Path) -> None:
 
 
 def _run_control(control: Predictor, records: Sequence[Record], folder: Path) -> None:
-    scores: dict[str, dict[str, float]] = {}
+    table: dict[str, dict[str, float]] = {}
     for record in records:
         found = control(record.image)
         write_labels(folder / f"{record.id}.tif", found.labels)
-        if record.labels is not None:
-            scores[record.id] = instance_scores(found.labels, _truth(record))
-    write_json(folder / "scores.json", scores)
+        if (scores := _scores_of(record, found)) is not None:
+            table[record.id] = scores
+    write_json(folder / "scores.json", table)
 
 
 def _mean_scores(path: Path) -> dict[str, float] | None:

@@ -14,14 +14,13 @@ from torch.nn import functional as F
 from morula.core.types import Array, Segmentation
 from morula.data.modality import Modality
 from morula.post import drop_small, split
-from morula.recipes.psm.front import Prepared, optical_density, soft_otsu
+from morula.recipes.psm.front import BROWN, Prepared, optical_density, soft_otsu
 
 __all__ = ["classes_of", "network_maps", "segmentation", "to_shape"]
 
 _TURNS = ((0, False), (1, False), (2, True), (3, True))
 _TILE, _HALO = 1024, 96  # pixels; the halo covers what the network sees around a pixel
 _VOTES: Mapping[Modality, float] = {"fluorescence": 0.5, "H&E": 0.5}  # of one threshold in the foreground
-_BROWN = 0.12  # mean blue minus red density above which an object holds DAB
 _BLACK = 4.2  # mean of the three densities together that haematoxylin alone does not reach
 
 
@@ -101,7 +100,7 @@ def classes_of(image: Array, labels: Array, kind: Modality) -> tuple[str, ...]:
     density = optical_density(image)
     brown = np.asarray(ndi.mean(density[..., 2] - density[..., 0], labels, ids))
     total = np.asarray(ndi.mean(density.sum(axis=-1), labels, ids))
-    return tuple("positive" if yes else "negative" for yes in (brown > _BROWN) | (total > _BLACK))
+    return tuple("positive" if yes else "negative" for yes in (brown > BROWN) | (total > _BLACK))
 
 
 def to_shape(image: Array, shape: tuple[int, int]) -> Array:

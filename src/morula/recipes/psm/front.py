@@ -15,6 +15,7 @@ from morula.data.modality import Modality, modality
 from morula.post import candidates, choose
 
 __all__ = [
+    "BROWN",
     "Prepared",
     "Size",
     "SizePrior",
@@ -31,7 +32,7 @@ Size = tuple[float, int]  # median diameter in pixels, and how many objects it c
 _SCALE = (0.35, 2.5)  # an image is not shrunk or enlarged beyond this
 _RADII = tuple(np.geomspace(3.5, 32.0, 9))
 _DAB_RED = 0.35  # red over blue optical density of DAB (Ruifrok and Johnston, 2001)
-_BROWN = 0.12  # blue minus red optical density of what DAB colours
+BROWN = 0.12  # blue minus red optical density of what DAB colours
 _NUCLEUS = 20.0  # pixels; no nucleus is as wide as twice this
 _SHRINK = 0.6  # objects an image needs, times the spread of sizes, before its own size counts more than half
 
@@ -215,7 +216,7 @@ def _eosin_share(stain: Array) -> float:
 def _is_broad(stain: Array) -> bool:
     """Whether most DAB lies in patches wider than nuclei, so that it marks cytoplasm or membranes."""
     smooth = ndi.gaussian_filter(stain, (1, 1, 0))
-    brown = smooth[..., 2] - smooth[..., 0] > _BROWN
+    brown = smooth[..., 2] - smooth[..., 0] > BROWN
     wide = np.asarray(ndi.distance_transform_edt(brown)) > _NUCLEUS
     patches = np.asarray(ndi.distance_transform_edt(~wide)) <= _NUCLEUS
     return bool(wide.any() and (patches & brown).sum() > 0.6 * brown.sum())
