@@ -54,22 +54,15 @@ class Entry:
     Attributes:
         title: what it does, for a user.
         module: where its `recipe.py` is.
-        needs_labels: whether it cannot train without labels.
-        spatial: the axes of the images it takes.
     """
 
     title: str
     module: str
-    needs_labels: bool
-    spatial: str
 
 
 RECIPES: Mapping[str, Entry] = {
     "psm": Entry(
-        "2D cells and nuclei without labels (prior self-activation maps)",
-        "morula.recipes.psm.recipe",
-        False,
-        "yx",
+        "2D cells and nuclei without labels (prior self-activation maps)", "morula.recipes.psm.recipe"
     ),
 }
 
