@@ -16,6 +16,7 @@ from morula.metrics.matching import (
     matching,
     panoptic_quality,
 )
+from morula.metrics.morphology import CrossSections, area_ratio, cross_sections, solidity, tissue_growth
 from morula.metrics.overlap import Overlap, overlap
 from morula.metrics.points import (
     CountingErrors,
@@ -32,6 +33,7 @@ __all__ = [
     "DSB_THRESHOLDS",
     "CountingErrors",
     "Counts",
+    "CrossSections",
     "Interval",
     "Matching",
     "Overlap",
@@ -39,9 +41,11 @@ __all__ = [
     "aji",
     "aji_fast",
     "aji_plus",
+    "area_ratio",
     "bootstrap_mean",
     "class_mean",
     "counting_errors",
+    "cross_sections",
     "dice",
     "dsb_score",
     "ensemble_dice",
@@ -57,4 +61,6 @@ __all__ = [
     "panoptic_quality",
     "point_scores",
     "semantic_scores",
+    "solidity",
+    "tissue_growth",
 ]
