@@ -1,5 +1,6 @@
-"""From maps to labels: numpy, scipy and scikit-image only."""
+"""From maps to labels: numpy, scipy, scikit-image and cc3d only."""
 
+from morula.post.components import clean, components, fill_holes, remove_small, z_median
 from morula.post.contours import Candidates, blob_seeds, candidates, choose, closed_contours
 from morula.post.watershed import centre_distance, drop_small, regrow, split
 
@@ -9,8 +10,13 @@ __all__ = [
     "candidates",
     "centre_distance",
     "choose",
+    "clean",
     "closed_contours",
+    "components",
     "drop_small",
+    "fill_holes",
     "regrow",
+    "remove_small",
     "split",
+    "z_median",
 ]

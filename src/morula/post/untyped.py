@@ -1,10 +1,11 @@
-"""The border to scipy and scikit-image, which have no types; results are annotated where they land."""
+"""The border to libraries that have no types; results are annotated where they land."""
 
 from importlib import import_module
 from typing import Any
 
-__all__ = ["draw", "morphology", "ndi", "segmentation"]
+__all__ = ["cc3d", "draw", "morphology", "ndi", "segmentation"]
 
+cc3d: Any = import_module("cc3d")
 ndi: Any = import_module("scipy.ndimage")
 draw: Any = import_module("skimage.draw")
 morphology: Any = import_module("skimage.morphology")
