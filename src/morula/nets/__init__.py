@@ -1,5 +1,5 @@
 """Networks."""
 
-from morula.nets.unet import UNet2d
+from morula.nets.unet import Norm, UNet2d
 
-__all__ = ["UNet2d"]
+__all__ = ["Norm", "UNet2d"]
