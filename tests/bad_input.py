@@ -7,11 +7,13 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
+import mrcfile
 import numpy as np
 import tifffile
 from PIL import Image
 
-__all__ = ["BAD_INPUTS"]
+__all__ = ["BAD_INPUTS", "BAD_VOLUMES"]
 
 Maker = Callable[[Path], tuple[Path, Path | None]]
 """Makes and fills a folder (it may exist, empty); returns the images and, where they matter, the labels."""
@@ -125,6 +127,83 @@ def _evil_xml(folder: Path) -> tuple[Path, Path]:
     return images, labels
 
 
+def _stack(depth: int = 3, height: int = 32, width: int = 40) -> np.ndarray:
+    return np.random.default_rng(1).integers(1, 255, (depth, height, width), dtype=np.uint8)
+
+
+def _with_hdf5(key: str, cut: int = 0, **arrays: np.ndarray) -> Maker:
+    """A file of data sets, without its last `cut` bytes, of which `key` is named."""
+
+    def make(folder: Path) -> tuple[Path, None]:
+        path = folder / "cube.h5"
+        with h5py.File(path, "w") as file:
+            for name, array in arrays.items():
+                file[name] = array
+        path.write_bytes(path.read_bytes()[: -cut or None])
+        return Path(f"{path}{key}"), None
+
+    return make
+
+
+def _truncated_mrc(folder: Path) -> tuple[Path, None]:
+    path = folder / "cube.mrc"
+    with mrcfile.new(path) as file:
+        file.set_data(_stack())
+    path.write_bytes(path.read_bytes()[:-500])
+    return path, None
+
+
+def _turned_mrc(folder: Path) -> tuple[Path, None]:
+    with mrcfile.new(folder / "cube.mrc") as file:
+        file.set_data(_stack())
+        file.header.mapc, file.header.maps = 3, 1
+    return folder / "cube.mrc", None
+
+
+def _sections(*planes: np.ndarray) -> Maker:
+    def make(folder: Path) -> tuple[Path, None]:
+        for number, plane in enumerate(planes):
+            Image.fromarray(plane).save(folder / f"s{number}.png")
+        return folder, None
+
+    return make
+
+
+def _sections_beside_volumes(folder: Path) -> tuple[Path, None]:
+    tifffile.imwrite(folder / "cube.tif", _stack(), photometric="minisblack")
+    Image.fromarray(_picture()).save(folder / "s0.png")
+    return folder, None
+
+
+def _stack_with_labels(labels: np.ndarray) -> Maker:
+    def make(folder: Path) -> tuple[Path, Path]:
+        tifffile.imwrite(folder / "cube_raw.tif", _stack(), photometric="minisblack")
+        with h5py.File(folder / "cube_mito.h5", "w") as file:
+            file["labels"] = labels
+        return folder / "cube_raw.tif", folder / "cube_mito.h5"
+
+    return make
+
+
+def _labels_of_others(folder: Path) -> tuple[Path, Path]:
+    images, labels = folder / "images", folder / "labels"
+    images.mkdir()
+    labels.mkdir()
+    for name in ("a_raw", "b_raw"):
+        tifffile.imwrite(images / f"{name}.tif", _stack(), photometric="minisblack")
+    for name in ("a_mito", "c_mito"):
+        tifffile.imwrite(labels / f"{name}.tif", _stack(), photometric="minisblack")
+    return images, labels
+
+
+def _same_folder(folder: Path) -> tuple[Path, Path]:
+    tifffile.imwrite(folder / "a.tif", _stack(), photometric="minisblack")
+    return folder, folder
+
+
+_COLOURS = np.stack([_picture(), _picture()[::-1], _picture()], axis=-1)
+
+
 def _in_its_folder(make: Maker) -> Maker:
     def ready(folder: Path) -> tuple[Path, Path | None]:
         folder.mkdir(parents=True, exist_ok=True)
@@ -163,4 +242,32 @@ _MAKERS: dict[str, Maker] = {
     "malicious XML": _evil_xml,
 }
 
+_VOLUME_MAKERS: dict[str, Maker] = {
+    "missing key": _with_hdf5(":/raw", volume=_stack(), other=_picture()),
+    "a group for a key": _with_hdf5(":/group", **{"group/volume": _stack()}),
+    "two volumes and no key": _with_hdf5("", raw=_stack(), labels=_stack()),
+    "no volume at all": _with_hdf5("", picture=_picture()),
+    "a table for a volume": _with_hdf5(":/table", table=np.zeros(9)),
+    "four axes": _with_hdf5(":/all", all=np.zeros((2, 3, 32, 40), np.uint8)),
+    "words for voxels": _with_hdf5(":/words", words=np.full((2, 32, 40), b"cell")),
+    "truncated HDF5": _with_hdf5("", cut=99, raw=_stack()),
+    "text named .h5": _alone("notes.h5", b"these are my notes\n"),
+    "text named .mrc": _alone("notes.mrc", b"these are my notes\n" * 100),
+    "empty HDF5": _alone("empty.h5", b""),
+    "missing HDF5": lambda folder: (folder / "nowhere.h5", None),
+    "truncated MRC": _truncated_mrc,
+    "turned MRC": _turned_mrc,
+    "one section of another size": _sections(_picture(), _picture(), _picture(30)),
+    "one section of another type": _sections(_picture(), _picture(), _picture().astype(np.uint16)),
+    "a coloured section": _sections(_picture(), _COLOURS),
+    "sections beside volumes": _sections_beside_volumes,
+    "channels": _tiff("two.tif", _stack(2), metadata={"axes": "CYX"}, photometric="minisblack"),
+    "label volume of another depth": _stack_with_labels(_stack(2)),
+    "label ids beyond 2^53": _stack_with_labels(np.full((3, 32, 40), 2**53 + 1, np.uint64)),
+    "label volume of floats": _stack_with_labels(np.ones((3, 32, 40), np.float32)),
+    "labels of other volumes": _labels_of_others,
+    "labels in the folder of the images": _same_folder,
+}
+
 BAD_INPUTS: dict[str, Maker] = {name: _in_its_folder(make) for name, make in _MAKERS.items()}
+BAD_VOLUMES: dict[str, Maker] = {name: _in_its_folder(make) for name, make in _VOLUME_MAKERS.items()}

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import imagecodecs
+import mrcfile
 import numpy as np
 import pytest
 import tifffile
@@ -57,6 +59,25 @@ def pages(path: Path) -> None:
     with tifffile.TiffWriter(path) as writer:
         for page in STACK:
             writer.write(page, metadata=None, contiguous=False, compression="lzw")
+
+
+def hdf5(array: Array, **options: Any) -> Callable[[Path], object]:
+    def write(path: Path) -> None:
+        with h5py.File(path, "w") as file:
+            stored = file.create_dataset("volumes/raw", data=array, **options)
+            stored.attrs["resolution"] = (40.0, 4.0, 5.0)
+            file["volumes/ids"] = np.arange(9)
+
+    return write
+
+
+def mrc(array: Array, voxel: tuple[float, float, float] = (0, 0, 0)) -> Callable[[Path], object]:
+    def write(path: Path) -> None:
+        with mrcfile.new(path) as file:
+            file.set_data(array)
+            file.voxel_size = voxel
+
+    return write
 
 
 def alpha(array: Array) -> Array:
@@ -121,8 +142,35 @@ CASES = [
         GREY8,
         voxel=Voxel(y=250.0, x=250.0),
     ),
+    Case("compressed.tif", tiff(STACK, compression="zlib", photometric="minisblack"), STACK, "zyx"),
+    Case("big-endian.tif", tiff(STACK, byteorder=">", photometric="minisblack"), STACK, "zyx"),
+    Case("bits.tif", tiff(STACK > 9999, photometric="minisblack"), (STACK > 9999).astype(np.uint8), "zyx"),
+    Case("stack.h5", hdf5(STACK), STACK, "zyx", voxel=Voxel(y=4.0, x=5.0, z=40.0)),
+    Case(
+        "chunks.HDF5",
+        hdf5(STACK, chunks=(2, 8, 8), compression="gzip", shuffle=True),
+        STACK,
+        "zyx",
+        voxel=Voxel(y=4.0, x=5.0, z=40.0),
+    ),
+    Case("stack.mrc", mrc(STACK), STACK, "zyx"),
+    Case("sized.rec", mrc(STACK, (50, 40, 300)), STACK, "zyx", voxel=Voxel(y=4.0, x=5.0, z=30.0)),
+    Case("signed.mrc", mrc(GREY8.view(np.int8)), GREY8.view(np.int8)),
     Case("print.tif", tiff(GREY8, resolution=(300, 300), resolutionunit=2), GREY8),
 ]
+
+
+KEYS: list[Any] = [
+    (..., slice(3, 9), 2),
+    1,
+    -2,
+    slice(1, 3),
+    slice(None, None, -2),
+    (..., [5, 3, 3], slice(2)),
+    (..., slice(7, 3, -1)),
+    slice(2, 2),
+]
+"""Parts of an array, each with the first axis as any that has two or more can take them."""
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.file)
@@ -137,7 +185,8 @@ def test_round_trip(case: Case, tmp_path: Path) -> None:
     )
     assert volume.dtype == case.expected.dtype
     np.testing.assert_array_equal(volume.read(), case.expected)
-    np.testing.assert_array_equal(volume[..., 3:9, 2], case.expected[..., 3:9, 2])
+    for key in KEYS:
+        np.testing.assert_array_equal(open_volume(path)[key], case.expected[key])
     if case.voxel is None:
         assert volume.voxel is None
     else:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from morula.data import load_records, open_volume, read_labels
+from morula.core.errors import DataError
+from morula.data import load_records, load_volumes, open_volume, read_labels, read_mask
 from morula.data.coco import read_coco
 from morula.data.points import read_points_csv
 
@@ -69,3 +70,22 @@ def test_every_mask_of_a_set_is_read_alike(real_data: Path) -> None:
     for entry in entries(folder)[::10]:
         labels = read_labels(folder / entry["mask"])
         assert (labels.shape, int(labels.max())) == (tuple(entry["shape"][:2]), entry["n_instances"])
+
+
+@pytest.mark.parametrize("name", ["em_vnc_sstem", "em_cdeep3m_mito"])
+def test_a_volume_and_its_mitochondria(name: str, real_data: Path) -> None:
+    folder = real_data / name
+    (entry,) = entries(folder)
+    mito = folder / entry["labels"]["mito"]["file"]
+    ((record,), errors) = load_volumes(folder / entry["image"], mito, domain="source")
+    assert errors == []
+    assert (record.image.axes.order, record.image.shape) == ("zyx", tuple(entry["shape"]))
+    np.testing.assert_array_equal(record.image[7:9, 100], record.image.read()[7:9, 100])
+    mask = read_mask(mito)
+    assert record.labels is not None
+    np.testing.assert_array_equal(mask, record.labels())
+    assert mask.mean() == pytest.approx(entry["labels"]["mito"]["fg_fraction"])
+    instances = folder / entry["labels"]["mito_instances_cc"]["file"]
+    np.testing.assert_array_equal(read_mask(instances), mask)
+    with pytest.raises(DataError, match="grey levels"):
+        read_mask(folder / entry["image"])

@@ -3,16 +3,23 @@
 from morula.data.export import write_prediction
 from morula.data.folder import list_images, load_records
 from morula.data.labels import read_labels, write_labels
+from morula.data.masks import read_ignored, read_mask, to_mask
 from morula.data.objects import ObjectTable, measure
 from morula.data.open import open_volume
+from morula.data.volumes import list_volumes, load_volumes
 
 __all__ = [
     "ObjectTable",
     "list_images",
+    "list_volumes",
     "load_records",
+    "load_volumes",
     "measure",
     "open_volume",
+    "read_ignored",
     "read_labels",
+    "read_mask",
+    "to_mask",
     "write_labels",
     "write_prediction",
 ]

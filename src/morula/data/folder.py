@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
 from morula.core.errors import DataError
 from morula.core.types import Array, Record, Volume, Voxel
+from morula.data.listing import of_kinds, visible, what_else
 from morula.data.open import IMAGE_SUFFIXES, open_volume
 from morula.data.pairing import find_labels, image_id
 from morula.data.reading import check_file
 
-__all__ = ["list_images", "load_records"]
+__all__ = ["check_unique", "first_of", "list_images", "load_records"]
 
 
 def list_images(path: str | PathLike[str]) -> list[Path]:
@@ -31,14 +31,11 @@ def list_images(path: str | PathLike[str]) -> list[Path]:
             found = f"the extension {path.suffix or '(none)'} is not supported"
             raise DataError(path, found, f"save it as one of {', '.join(IMAGE_SUFFIXES)}")
         return [path]
-    try:
-        inside = [item for item in path.iterdir() if not item.name.startswith((".", "__MACOSX"))]
-    except PermissionError as error:
-        raise DataError(path, "no permission to list this folder", "change its permissions") from error
-    images = [item for item in inside if item.suffix.lower() in IMAGE_SUFFIXES and item.is_file()]
+    inside = visible(path)
+    images = of_kinds(inside, IMAGE_SUFFIXES)
     if not images:
-        raise DataError(path, _what_else(inside), f"put {', '.join(IMAGE_SUFFIXES)} images in it")
-    return sorted(images, key=_natural)
+        raise DataError(path, what_else(inside), f"put {', '.join(IMAGE_SUFFIXES)} images in it")
+    return images
 
 
 def load_records(
@@ -65,7 +62,7 @@ def load_records(
         DataError: a bad image (without `skip_bad`), no good one, two of one name, labels that do not fit.
     """
     paths = list_images(images)
-    _check_unique(paths)
+    check_unique(paths, image_id)
     openers = find_labels(Path(labels), paths) if labels is not None else {}
     records: list[Record] = []
     errors: list[DataError] = []
@@ -75,7 +72,7 @@ def load_records(
         except DataError as error:
             errors.append(error)
     if errors and not (skip_bad and records):
-        raise _first_of(errors, len(paths)) from errors[0]
+        raise first_of(errors, len(paths)) from errors[0]
     return records, errors
 
 
@@ -101,15 +98,20 @@ class _Labels:
         return self._opener(self._image)
 
 
-def _check_unique(paths: Sequence[Path]) -> None:
+def check_unique(paths: Sequence[Path], name: Callable[[Path], str]) -> None:
+    """Refuses files that would give records of one name.
+
+    Raises:
+        DataError: two files of one name.
+    """
     seen: dict[str, Path] = {}
     for path in paths:
-        other = seen.setdefault(image_id(path), path)
+        other = seen.setdefault(name(path), path)
         if other != path:
             raise DataError(path, f"the same name as {other.name}", "rename or remove one of the two")
 
 
-def _first_of(errors: Sequence[DataError], total: int) -> DataError:
+def first_of(errors: Sequence[DataError], total: int) -> DataError:
     """The first error, with how many there are and how to go on without the bad images."""
     first = errors[0]
     if len(errors) == total:
@@ -117,18 +119,3 @@ def _first_of(errors: Sequence[DataError], total: int) -> DataError:
         return DataError(first.where, first.found + others, first.fix)
     more = f" (and {len(errors) - 1} more bad of {total})" if len(errors) > 1 else ""
     return DataError(first.where, first.found + more, f"{first.fix}; or leave bad images out with --skip-bad")
-
-
-def _natural(path: Path) -> list[tuple[int, int | str]]:
-    parts = re.split(r"(\d+)", path.name.lower())
-    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
-
-
-def _what_else(inside: Sequence[Path]) -> str:
-    if not inside:
-        return "the folder is empty"
-    folders = sorted(item.name for item in inside if item.is_dir())
-    if folders:
-        return f"no images here, only the subfolders {', '.join(folders[:5])}"
-    kinds = sorted({item.suffix or item.name for item in inside})
-    return f"no images here, only {', '.join(kinds[:5])} files"

@@ -14,6 +14,7 @@ from morula.core.files import atomic_path
 from morula.core.types import Array, Voxel
 from morula.data.open import decode_image, read_header
 from morula.data.reading import Header
+from morula.data.slices import section_files
 
 __all__ = ["read_labels", "write_labels"]
 
@@ -29,7 +30,7 @@ def read_labels(path: str | PathLike[str]) -> Array:
     what wrote them may have interpolated.
 
     Args:
-        path: a PNG, BMP or TIFF file.
+        path: a PNG, BMP, TIFF or MRC file, `file.h5:/key`, or a folder of sections.
 
     Returns:
         `(y, x)` or `(z, y, x)` int32, 0 = background.
@@ -39,7 +40,8 @@ def read_labels(path: str | PathLike[str]) -> Array:
     """
     path = Path(path)
     header = read_header(path)
-    if path.suffix.lower() in {".jpg", ".jpeg"}:
+    files = section_files(path) if path.is_dir() else [path]
+    if any(file.suffix.lower() in {".jpg", ".jpeg"} for file in files):
         raise DataError(path, "labels as JPEG, which blurs them", "save them as PNG or TIFF")
     if header.dtype.kind == "f":
         raise DataError(path, f"labels of type {header.dtype}", "save them as whole numbers (uint16)")

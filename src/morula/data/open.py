@@ -1,4 +1,4 @@
-"""Opening an image file as a `Volume` that is decoded when it is sliced."""
+"""Opening an image file, a data set in one, or a folder of sections as a `Volume` that is read lazily."""
 
 from __future__ import annotations
 
@@ -10,22 +10,35 @@ from typing import Any
 import numpy as np
 
 from morula.core.errors import DataError
+from morula.core.hashing import fingerprint
 from morula.core.types import Array, Volume, Voxel
-from morula.data import raster, tiff
+from morula.data import hdf5, mrc, raster, slices, tiff
+from morula.data.box import bounding_box
+from morula.data.hdf5 import split_key
 from morula.data.reading import Header, check_file, check_header
 
-__all__ = ["IMAGE_SUFFIXES", "MIN_SIDE", "ImageFile", "decode_image", "open_volume", "read_header"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MIN_SIDE",
+    "VOLUME_SUFFIXES",
+    "ImageFile",
+    "decode_image",
+    "open_volume",
+    "read_header",
+]
 
 IMAGE_SUFFIXES = (*raster.SUFFIXES, *tiff.SUFFIXES)
+VOLUME_SUFFIXES = (*IMAGE_SUFFIXES, *hdf5.SUFFIXES, *mrc.SUFFIXES)
 MIN_SIDE = 16
 """Least height and width of an image in pixels: below it no network of ours has anything to look at."""
 
 
 class ImageFile:
-    """The pixels of an image file, decoded when sliced.
+    """The pixels of an image file, of a data set in one, or of a folder of sections, read when sliced.
 
-    The decoded array is shared for as long as somebody holds it or a view of it and is freed after, so that
-    a list of ten thousand images takes no memory. Keep what `Volume.read` returns to decode only once.
+    Of a stack `zyx` only what the slice touches is read. Otherwise the decoded array is shared for as long as
+    somebody holds it or a view of it and is freed after, so that ten thousand images take no memory.
+    Keep what `Volume.read` returns to decode only once.
     """
 
     def __init__(self, path: Path, header: Header) -> None:
@@ -48,14 +61,27 @@ class ImageFile:
     def __getitem__(self, key: Any, /) -> Array:
         array = self._decoded() if self._decoded is not None else None
         if array is None:
-            array = self._decode()
+            if (found := self._part(key)) is not None:
+                return found
+            array = self._checked(decode_image(self._path), self.shape)
             self._decoded = weakref.ref(array)
         return array[key]
 
-    def _decode(self) -> Array:
-        array = decode_image(self._path)
-        if array.shape != self.shape or array.dtype != self.dtype:
-            found = f"{array.dtype} {array.shape}, but it was {self.dtype} {self.shape} when it was opened"
+    def _part(self, key: Any) -> Array | None:
+        """What `key` names without the rest, None where all has to be decoded."""
+        boxed = bounding_box(key, self.shape) if self._header.axes.order == "zyx" else None
+        if boxed is None:
+            return None
+        box, rest = boxed
+        shape = tuple(each.stop - each.start for each in box)
+        if shape == self.shape or 0 in shape:
+            return None
+        array = _reader(self._path).part(self._path, box)
+        return None if array is None else self._checked(array, shape)[rest]
+
+    def _checked(self, array: Array, shape: tuple[int, ...]) -> Array:
+        if array.shape != shape or array.dtype != self.dtype:
+            found = f"{array.dtype} {array.shape}, but it was {self.dtype} {shape} when it was opened"
             raise DataError(self._path, found, "leave the file alone while it is in use")
         _check_finite(self._path, array)
         array.flags.writeable = False
@@ -63,14 +89,21 @@ class ImageFile:
 
 
 def open_volume(path: str | PathLike[str], *, voxel: Voxel | None = None) -> Volume:
-    """Opens a PNG, JPEG, BMP, TIFF or OME-TIFF image or stack; pixels are decoded at the first slice.
+    """Opens an image, a stack or a volume; pixels are read when it is sliced.
 
-    Alpha is dropped, a palette expanded to RGB, and 1 bit becomes uint8; all else is as stored.
-    Pages of a TIFF whose axes the file does not name are sections (z). A truncated file or values that are
-    not finite show only when the pixels are read; `load_records` reads every image before it returns.
+    * PNG, JPEG, BMP, TIFF, OME-TIFF, ImageJ TIFF. Alpha is dropped, a palette expanded to RGB, and 1 bit
+      becomes uint8; all else is as stored. TIFF pages whose axes the file does not name are sections (z).
+    * HDF5 as `file.h5:/key`; without a key the one data set that has three axes. The attribute
+      `resolution` is the voxel size in nm, z, y, x, as in CREMI.
+    * MRC, memory-mapped; voxel size from the header.
+    * A folder of 2D images of one size: a stack, its sections in natural order (`s2` before `s10`). RGB
+      sections become grey if their channels are equal.
+
+    Whole numbers keep their type: 64-bit label ids stay exact. A truncated file or values that are not finite
+    may show only when the pixels are read; `load_records` and `load_volumes` read all before they return.
 
     Args:
-        path: the file.
+        path: the file, the file and key, or the folder.
         voxel: size of a pixel or voxel in nm, where the file does not say.
 
     Returns:
@@ -85,14 +118,14 @@ def open_volume(path: str | PathLike[str], *, voxel: Voxel | None = None) -> Vol
     if min(height, width) < MIN_SIDE:
         found = f"{height} x {width} pixels"
         raise DataError(path, found, f"give an image of at least {MIN_SIDE} x {MIN_SIDE} pixels")
-    status = path.stat()
+    located = hdf5.resolved(path) if hdf5.is_hdf5(path) else path
     return Volume(
-        ImageFile(path, header),
+        ImageFile(located, header),
         header.axes,
-        str(path),
+        str(located),
         voxel=header.voxel or voxel,
         channels=header.channels,
-        stamp=f"{status.st_size}-{status.st_mtime_ns}",
+        stamp=_stamp(path),
     )
 
 
@@ -100,11 +133,15 @@ def read_header(path: Path) -> Header:
     """What an image or label file declares, checked.
 
     Raises:
-        DataError: missing, empty, a folder, not readable, of an unknown kind, or a decompression bomb.
+        DataError: missing, empty, a folder without sections, not readable, of an unknown kind, or a
+            decompression bomb.
     """
-    check_file(path)
+    if path.is_dir():
+        return slices.header(path)
+    file, _ = split_key(path)
+    check_file(file)
     header = _reader(path).header(path)
-    check_header(path, header)
+    check_header(path, header, file.stat().st_size)
     return header
 
 
@@ -122,12 +159,18 @@ def decode_image(path: Path, *, indices: bool = False) -> Array:
 
 
 def _reader(path: Path) -> Any:
+    if path.is_dir():
+        return slices
+    if hdf5.is_hdf5(path):
+        return hdf5
     suffix = path.suffix.lower()
+    if suffix in mrc.SUFFIXES:
+        return mrc
     if suffix in raster.SUFFIXES:
         return raster
     if suffix in tiff.SUFFIXES:
         return tiff
-    known = ", ".join(IMAGE_SUFFIXES)
+    known = ", ".join(VOLUME_SUFFIXES)
     raise DataError(
         path, f"the extension {suffix or '(none)'} is not supported", f"save it as one of {known}"
     )
@@ -140,3 +183,12 @@ def _check_finite(path: Path, array: Array) -> None:
     if bad:
         found = f"{bad:,} of {array.size:,} pixels are not finite (NaN or infinity)"
         raise DataError(path, found, "replace them with numbers, or leave the image out")
+
+
+def _stamp(path: Path) -> str:
+    files = slices.section_files(path) if path.is_dir() else [split_key(path)[0]]
+    found = [(file.name, file.stat()) for file in files]
+    if len(found) == 1:
+        ((_, status),) = found
+        return f"{status.st_size}-{status.st_mtime_ns}"
+    return fingerprint([[name, status.st_size, status.st_mtime_ns] for name, status in found])

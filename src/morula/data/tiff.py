@@ -18,7 +18,7 @@ from morula.core.types import Array, Axes
 from morula.data.pixel_size import channel_names, pixel_size
 from morula.data.reading import Header, reading
 
-__all__ = ["SUFFIXES", "decode", "header"]
+__all__ = ["SUFFIXES", "decode", "header", "part"]
 
 SUFFIXES = (".tif", ".tiff")
 RGB = ("red", "green", "blue")
@@ -95,6 +95,39 @@ def decode(path: Path, *, indices: bool = False) -> Array:
         if "S" in layout.axes:
             array = array[: layout.keep] if layout.keep > 1 else array[0]
         return np.ascontiguousarray(array.view(np.uint8) if array.dtype == bool else array)
+
+
+def part(path: Path, box: tuple[slice, ...]) -> Array | None:
+    """The voxels of a box of a stack, of which only the pages it touches are read.
+
+    Where the pixels lie in one uncompressed piece they are memory-mapped.
+
+    Args:
+        path: the file.
+        box: one slice with step 1 for each of z, y, x.
+
+    Returns:
+        `(z, y, x)`, or None where the pages do not correspond to sections.
+
+    Raises:
+        DataError: the file is damaged or cut short.
+    """
+    with _opened(path) as tif:
+        series = _series(path, tif)
+        layout = _layout(path, series)
+        if layout.axes != "ZYX" or layout.is_palette or series.dtype == bool:
+            return None
+        _check_whole(path, tif, series)
+        if series.dataoffset is not None:
+            stored = np.dtype(series.dtype).newbyteorder(tif.byteorder)
+            mapped = np.memmap(path, stored, "r", series.dataoffset, layout.stored)
+            return np.array(mapped[box], dtype=stored.newbyteorder("="))
+        if len(series.pages) != layout.stored[0]:
+            return None
+        pages = [series.pages[number] for number in range(len(series.pages))[box[0]]]
+        if any(page is None for page in pages):
+            return None
+        return np.stack([page.asarray().reshape(layout.stored[1:])[box[1:]] for page in pages if page])
 
 
 @contextmanager
@@ -185,6 +218,10 @@ def _check_whole(path: Path, tif: TiffFile, series: TiffPageSeries) -> None:
     needed = max(chained, max(ends, default=0))
     if needed > size:
         found = f"cut short: {size:,} bytes of at least {needed:,}"
+        raise DataError(path, found, "copy it again from where it came")
+    declared = (tif.shaped_metadata or ({},))[0].get("shape", series.shape)
+    if np.prod(declared) != np.prod(series.shape):
+        found = f"cut short: {series.shape} of the {tuple(declared)} pixels that it declares"
         raise DataError(path, found, "copy it again from where it came")
     if _DESCRIPTION in _declared_tags(tif) and _DESCRIPTION not in tif.pages.first.tags:
         found = "cut short: the description that names its axes is missing"

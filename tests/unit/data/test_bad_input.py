@@ -10,10 +10,10 @@ import pytest
 import tifffile
 from PIL import Image
 
-from bad_input import BAD_INPUTS
+from bad_input import BAD_INPUTS, BAD_VOLUMES
 from morula.core.errors import DataError, MorulaError, ResourceError
 from morula.core.types import Segmentation
-from morula.data import load_records, open_volume, write_prediction
+from morula.data import load_records, load_volumes, open_volume, write_prediction
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -38,6 +38,22 @@ def test_refused_even_when_bad_images_are_skipped(name: str, tmp_path: Path) -> 
     images, labels = BAD_INPUTS[name](tmp_path)
     with pytest.raises(MorulaError, match="Fix:"):
         load_records(images, labels, skip_bad=True)
+
+
+FIT_FOR_VOLUMES = {"one pixel", "duplicate stems", "label without image", "malicious XML"}
+"""What is another mistake, or none, where a folder of images is a stack."""
+
+
+@pytest.mark.parametrize("skip_bad", [False, True])
+@pytest.mark.parametrize("name", [*BAD_VOLUMES, *sorted(set(BAD_INPUTS) - FIT_FOR_VOLUMES)])
+def test_volumes_refused(name: str, skip_bad: bool, tmp_path: Path) -> None:
+    images, labels = (BAD_VOLUMES | BAD_INPUTS)[name](tmp_path)
+    before = contents(tmp_path)
+    with pytest.raises(DataError, match="Fix:") as caught:
+        load_volumes(images, labels, skip_bad=skip_bad)
+    names = [*(Path(path).name for path in before), *(path.name for path in (images, labels) if path)]
+    assert any(each in str(caught.value) for each in names)
+    assert contents(tmp_path) == before
 
 
 def test_one_bad_image_of_three(tmp_path: Path) -> None:
