@@ -267,7 +267,7 @@ def get_set(
 
 @sets.command("check")
 def check_set(name: Annotated[str, typer.Argument(help="Name of the set.")], as_json: o.Json = False) -> None:
-    """Verify the cached archives of a set against their published checksums."""
+    """Verify the cached archives of a set by their checksums, and its labels by their published shape."""
     from morula.workflows.datasets import check
 
     found = check(name)

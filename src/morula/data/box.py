@@ -1,12 +1,15 @@
-"""Which box of an array an index touches, so that a file reader has to read no more."""
+"""Boxes of arrays: the one that an index touches, and a volume that is a part of another."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-__all__ = ["bounding_box"]
+from morula.core.types import Array, ArraySource, Volume
+
+__all__ = ["bounding_box", "crop"]
 
 
 def bounding_box(key: Any, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[Any, ...]] | None:
@@ -39,7 +42,10 @@ def bounding_box(key: Any, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], t
     boxes = [each for each in split if each is not None]
     if len(boxes) < len(split):
         return None
-    return tuple(box for box, _ in boxes), tuple(rest for _, rest in boxes)
+    rest = [each for _, each in boxes]
+    if not missing and places[0] < len(rest):
+        rest.insert(places[0], Ellipsis)  # of no axis, but between two arrays it turns the result
+    return tuple(box for box, _ in boxes), tuple(rest)
 
 
 def _along(entry: Any, size: int) -> tuple[slice, Any] | None:
@@ -66,3 +72,46 @@ def _of_slice(entry: slice, size: int) -> tuple[slice, slice]:
     first, last = min(numbers[0], numbers[-1]), max(numbers[0], numbers[-1])
     rest = slice(None, None, numbers.step) if numbers.step > 0 else slice(last - first, None, numbers.step)
     return slice(first, last + 1), rest
+
+
+def crop(volume: Volume, box: tuple[slice, ...]) -> Volume:
+    """A part of a volume as a volume, read no earlier and no further than it is sliced.
+
+    Args:
+        volume: the whole.
+        box: one slice with step 1 for each of its axes.
+
+    Raises:
+        ValueError: not one slice with step 1 for each axis.
+    """
+    bounds = tuple(each.indices(size) for each, size in zip(box, volume.shape, strict=True))
+    if any(step != 1 for *_, step in bounds):
+        raise ValueError(f"{volume.uri}: cannot crop in steps ({box})")
+    inside = tuple(slice(start, max(start, stop)) for start, stop, _ in bounds)
+    where = ",".join(f"{each.start}:{each.stop}" for each in inside)
+    return replace(volume, source=_Part(volume.source, inside), stamp=f"{volume.stamp}[{where}]")
+
+
+@dataclass(frozen=True)
+class _Part:
+    source: ArraySource
+    box: tuple[slice, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(each.stop - each.start for each in self.box)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(self.source.dtype)
+
+    def __getitem__(self, key: Any, /) -> Array:
+        boxed = bounding_box(key, self.shape)
+        if boxed is None:
+            return np.asarray(self.source[self.box])[key]
+        inner, rest = boxed
+        moved = tuple(
+            slice(outer.start + each.start, outer.start + each.stop)
+            for outer, each in zip(self.box, inner, strict=True)
+        )
+        return np.asarray(self.source[moved])[rest]

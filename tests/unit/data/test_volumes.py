@@ -12,7 +12,7 @@ import mrcfile
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -20,7 +20,7 @@ from morula.core.errors import DataError
 from morula.core.types import Array, Record, Voxel
 from morula.data import list_volumes, load_volumes, open_volume, read_labels
 from morula.data import slices as sections
-from morula.data.box import bounding_box
+from morula.data.box import bounding_box, crop
 
 RNG = np.random.default_rng(3)
 STACK = RNG.integers(0, 256, (11, 20, 24), dtype=np.uint8)
@@ -71,6 +71,7 @@ ENTRY = st.one_of(
 )
 
 
+@example([slice(None), 0, np.array([0, 2])], 2, True)
 @given(st.lists(ENTRY, max_size=3), st.integers(0, 3), st.booleans())
 def test_a_box_and_the_rest_are_the_index(entries: list[object], place: int, dots: bool) -> None:
     if dots:
@@ -92,6 +93,19 @@ def test_other_indices_have_no_box(key: object) -> None:
 def test_an_index_outside(key: object) -> None:
     with pytest.raises(IndexError):
         bounding_box(key, (3, 3, 3))
+
+
+def test_a_part_of_a_volume_is_a_volume(tmp_path: Path) -> None:
+    whole = open_volume(write_tiff(tmp_path / "a.tif"))
+    part = crop(whole, (slice(2, 9), slice(None), slice(-4, None)))
+    expected = STACK[2:9, :, -4:]
+    assert (part.shape, part.dtype, part.uri) == (expected.shape, whole.dtype, whole.uri)
+    assert part.fingerprint != whole.fingerprint
+    for key in (..., -1, (slice(1, 5, 2), 3), (..., [2, 0]), expected > 99):
+        np.testing.assert_array_equal(part[key], expected[key])
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(part)).read(), expected)
+    with pytest.raises(ValueError, match="steps"):
+        crop(whole, (slice(None, None, 2), slice(None), slice(None)))
 
 
 WRITERS: dict[str, Callable[[Path], Path]] = {

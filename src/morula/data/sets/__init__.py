@@ -9,13 +9,28 @@ from typing import Any
 
 from morula.core.errors import ResourceError, UsageError
 from morula.core.hashing import file_sha256
-from morula.data.sets import bbbc038, bcdata, monuseg
+from morula.core.types import Record
+from morula.data.sets import bbbc038, bcdata, kasthuri_pp, lucchi_pp, mitoem, monuseg, vnc
 from morula.data.sets.archive import cache_folder, extract, fetch, first_seen
-from morula.data.sets.public_set import PublicSet, SetFile
+from morula.data.sets.public_set import Morphology, PublicSet, SetFile
 
-__all__ = ["SETS", "PublicSet", "SetFile", "cache_folder", "check", "get", "info"]
+__all__ = [
+    "SETS",
+    "Morphology",
+    "PublicSet",
+    "SetFile",
+    "cache_folder",
+    "check",
+    "get",
+    "info",
+    "records",
+]
 
-SETS = MappingProxyType({module.SET.name: module.SET for module in (monuseg, bcdata, bbbc038)})
+_MODULES = MappingProxyType(
+    {module.SET.name: module for module in (monuseg, bcdata, bbbc038, lucchi_pp, kasthuri_pp, vnc, mitoem)}
+)
+
+SETS = MappingProxyType({name: module.SET for name, module in _MODULES.items()})
 """The sets that `morula data` knows, by name."""
 
 
@@ -50,6 +65,22 @@ def get(name: str, *, cache: Path | None = None, offline: bool = False, base_url
     for file in public.files:
         _get_file(public, file, root, offline=offline, base_url=base_url)
     return root
+
+
+def records(name: str, split: str, *, cache: Path | None = None) -> list[Record]:
+    """The images of one split of a set in the cache, with their labels where it has any.
+
+    Args:
+        name: the set.
+        split: one of its `splits`.
+        cache: folder for all sets, the user's cache folder by default.
+
+    Raises:
+        UsageError: there is no set or no split of this name.
+        DataError: the set is not in the cache, or not whole.
+    """
+    root = (cache or cache_folder()) / _named(name).name
+    return _MODULES[name].records(root, split)
 
 
 def check(name: str, *, cache: Path | None = None) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["PublicSet", "SetFile"]
+__all__ = ["Morphology", "PublicSet", "SetFile"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,26 @@ class SetFile:
 
 
 @dataclass(frozen=True)
+class Morphology:
+    """What was published about the shape of the objects of a split, to check a loader with.
+
+    Attributes:
+        split: whose labels were measured.
+        area_ratio: mean over cross-sections of area over the area of their section.
+        solidity: mean over cross-sections of area over convex area, None where it is not known.
+        tolerance: largest relative difference that is none.
+        growth: of the tissue from section to section, where only what is not black counts as a section's
+            area; None where all of it counts.
+    """
+
+    split: str
+    area_ratio: float
+    solidity: float | None = None
+    tolerance: float = 1e-6
+    growth: float | None = None
+
+
+@dataclass(frozen=True)
 class PublicSet:
     """A public data set.
 
@@ -45,6 +65,7 @@ class PublicSet:
         homepage: where the terms are.
         splits: names that `records` understands.
         notes: what a user should know.
+        morphology: what its labels must measure.
     """
 
     name: str
@@ -55,3 +76,4 @@ class PublicSet:
     homepage: str
     splits: tuple[str, ...]
     notes: str
+    morphology: tuple[Morphology, ...] = ()
