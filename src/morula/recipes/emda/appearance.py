@@ -94,7 +94,7 @@ def moments(slices: Iterable[Array]) -> tuple[float, float]:
         count, total, squares = count + seen.size, total + seen.sum(), squares + np.square(seen).sum()
     if count == 0:
         raise ValueError("the slices are black: they have no mean grey value")
-    mean = total / count
+    mean = float(total / count)
     return mean, float(np.sqrt(max(0.0, squares / count - mean**2)))
 
 

@@ -164,6 +164,9 @@ def recolour(images: Array, draw: np.random.Generator, grey: Grey) -> Array:
         images: `(b, c, y, x)` in [0, 1].
         draw: all the randomness.
         grey: what may happen.
+
+    Returns:
+        float32 `(b, c, y, x)`.
     """
     return np.stack([_recolour(image.astype(np.float32), draw, grey) for image in images])
 

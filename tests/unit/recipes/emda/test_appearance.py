@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import tifffile
 import torch
 from torch.nn import functional as F
 
@@ -35,6 +38,18 @@ def test_matched_images_have_the_targets_mean_and_spread(padded) -> None:
     matched = match_histogram(padded, target_quantiles(target))
     mean, spread = moments(target)
     assert moments([matched]) == (pytest.approx(mean, abs=1.5), pytest.approx(spread, abs=1.5))
+
+
+@pytest.mark.real
+def test_real_domains_match_each_other(real_data: Path) -> None:
+    fly = tifffile.imread(real_data / "em_vnc_sstem" / "open" / "vnc_stack1_raw.tif")
+    brain = tifffile.imread(real_data / "em_cdeep3m_mito" / "open" / "z010-029_raw.tif")
+    for source, target in ((fly, brain), (brain, fly)):
+        quantiles = target_quantiles(target)
+        matched = np.stack([match_histogram(section, quantiles) for section in source])
+        assert moments(matched) == pytest.approx(moments(target), abs=0.2)
+        assert not matched[source == 0].any()
+        assert matched.max() <= 254
 
 
 def test_padding_stays_black_and_nothing_is_brighter_than_254(padded) -> None:

@@ -21,6 +21,11 @@ from morula.recipes.emda.networks import (
 )
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
 def count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
@@ -209,12 +214,12 @@ def test_the_generator_resamples_without_aliasing() -> None:
 
 def test_patch_heads_give_vectors_of_length_one_at_the_drawn_pixels() -> None:
     features = [torch.rand(2, 3, 5, 7), torch.rand(2, 4, 2, 2)]
-    heads = PatchHeads((3, 4), 6)
+    heads = PatchHeads((3, 4), 64)
     positions = draw_positions(features, 9, torch.Generator().manual_seed(0))
     assert [len(p) for p in positions] == [9, 4]
     assert len(set(positions[0].tolist())) == 9
     vectors = heads(features, positions)
-    assert [tuple(v.shape) for v in vectors] == [(2, 9, 6), (2, 4, 6)]
+    assert [tuple(v.shape) for v in vectors] == [(2, 9, 64), (2, 4, 64)]
     torch.testing.assert_close(vectors[0].norm(dim=-1), torch.ones(2, 9))
     y, x = divmod(int(positions[0][3]), 7)
     alone = F.normalize(heads.heads[0](features[0][1, :, y, x]), dim=0)
