@@ -93,6 +93,13 @@ def test_an_empty_mask_is_one() -> None:
     assert to_mask(np.zeros((2, 3, 4), np.int32)).sum() == 0
 
 
+def test_a_section_as_jpeg_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(MASK[0] * 255).save(tmp_path / "0.png")
+    Image.fromarray(MASK[1] * 255).save(tmp_path / "1.jpg")
+    with pytest.raises(DataError, match="JPEG"):
+        read_mask(tmp_path)
+
+
 def test_colours_that_differ(tmp_path: Path) -> None:
     Image.fromarray(np.dstack([MASK[0] * 255, MASK[0], MASK[0]])).save(tmp_path / "a.png")
     with pytest.raises(DataError, match="channels"):

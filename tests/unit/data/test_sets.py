@@ -22,6 +22,7 @@ import tifffile
 from PIL import Image
 
 from morula.core.errors import DataError, ResourceError, UsageError
+from morula.core.hashing import file_sha256
 from morula.data import sets
 from morula.data.sets import bbbc038, bcdata, monuseg
 from morula.data.sets.archive import Limits, extract
@@ -301,6 +302,23 @@ def test_a_bad_archive_leaves_nothing(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"set\.zip.*Fix:"):
         extract(archive, inside / "out", Limits(free=2**20))
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["inside", "set.zip"]
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_label_images_may_be_packed_well_where_the_checksum_is_published(
+    published: bool, served: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, address = served
+    archive = zipped(folder / "BCData.zip", {"seg.tif": bytes(70_000_000)})
+    sha256 = file_sha256(archive) if published else None
+    public = replace(bcdata.SET, files=(replace(bcdata.SET.files[0], sha256=sha256),))
+    monkeypatch.setattr(sets, "SETS", MappingProxyType({"bcdata": public}))
+    if published:
+        root = sets.get("bcdata", cache=tmp_path, base_url=address)
+        assert (root / "BCData" / "seg.tif").stat().st_size == 70_000_000
+    else:
+        with pytest.raises(DataError, match="bomb"):
+            sets.get("bcdata", cache=tmp_path, base_url=address)
 
 
 def test_many_files_are_refused(tmp_path: Path) -> None:
