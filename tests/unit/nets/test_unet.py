@@ -11,8 +11,9 @@ def test_maps_have_the_size_of_the_image(shape):
     assert network(torch.zeros(2, 4, *shape)).shape == (2, 2, *shape)
 
 
-def test_every_parameter_gets_a_gradient():
-    network = UNet2d(3, 1, (8, 12))
+@pytest.mark.parametrize("narrow", [False, True])
+def test_every_parameter_gets_a_gradient(narrow):
+    network = UNet2d(3, 1, (8, 12), narrow=narrow)
     network(torch.randn(2, 3, 32, 32)).square().mean().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
 
@@ -25,3 +26,11 @@ def test_the_normalisation_is_what_was_asked_for(norm, kind):
     kinds = (nn.BatchNorm2d, nn.GroupNorm, nn.InstanceNorm2d)
     found = {type(m) for m in UNet2d(1, 1, (12, 16), norm).modules() if isinstance(m, kinds)}
     assert found == {kind}
+
+
+def test_a_narrow_decoder_has_fewer_weights_and_the_wide_one_none_for_narrowing():
+    wide, narrow = (
+        sum(p.numel() for p in UNet2d(1, 1, (8, 16), narrow=n).parameters()) for n in (False, True)
+    )
+    assert wide - narrow == 9 * 8 * 8 - (16 * 8 + 8)
+    assert not [name for name in UNet2d(1, 1, (8, 16)).state_dict() if "narrow" in name]

@@ -23,7 +23,7 @@ class ResidualUNet(UNet2d):
     def __init__(
         self, sections: int = 1, channels_out: int = 1, width: int = 16, norm: Norm = "batch"
     ) -> None:
-        super().__init__(sections, channels_out, [width * 2**level for level in range(5)], norm)
+        super().__init__(sections, channels_out, [width * 2**level for level in range(5)], norm, narrow=True)
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits `(b, channels_out, y, x)`, float32, of an image `(b, sections, y, x)` of any size from 33.
