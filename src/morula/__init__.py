@@ -2,7 +2,7 @@
 
 >>> import morula
 >>> morula.__all__
-['evaluate', 'plan', 'predict', 'report', 'run', 'train']
+['evaluate', 'plan', 'predict', 'report', 'run', 'select', 'train']
 """
 
 from importlib import import_module
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from morula.workflows.predict import predict
     from morula.workflows.report import report
     from morula.workflows.run import run
+    from morula.workflows.select import select
     from morula.workflows.train import train
 
-__all__ = ["evaluate", "plan", "predict", "report", "run", "train"]
+__all__ = ["evaluate", "plan", "predict", "report", "run", "select", "train"]
 
 
 def __getattr__(name: str) -> Any:

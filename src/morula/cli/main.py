@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 
+from morula.cli.options import join_sizes
 from morula.cli.verbs import app
 from morula.core.errors import MorulaError
 
@@ -20,7 +21,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _run(arguments: list[str] | None) -> int:
     try:
-        app(arguments, standalone_mode=True)
+        app(join_sizes(sys.argv[1:] if arguments is None else arguments), standalone_mode=True)
     except SystemExit as stop:
         return int(stop.code or 0)
     except MorulaError as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -32,9 +34,13 @@ __all__ = [
     "Seed",
     "Set",
     "SkipBad",
+    "SourceVoxelSize",
+    "VoxelSize",
     "console",
     "existing",
+    "join_sizes",
     "voxel",
+    "voxel_size",
 ]
 
 
@@ -54,6 +60,13 @@ Labels = Annotated[
     typer.Option(
         help="Ground truth: label images by stem, COCO JSON, Aperio XML, or a folder of PNGs per image."
     ),
+]
+VoxelSize = Annotated[
+    str | None,
+    typer.Option(metavar="Z Y X|unknown", help="Edges of a voxel in nm; `unknown` to have it estimated."),
+]
+SourceVoxelSize = Annotated[
+    str | None, typer.Option(metavar="Z Y X|unknown", help="The same of the source volumes.")
 ]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the results.")]
 Preset = Annotated[
@@ -98,8 +111,54 @@ def existing(resume: bool, overwrite: bool) -> Literal["continue", "resume", "ov
     return "resume" if resume else "overwrite" if overwrite else "continue"
 
 
+def join_sizes(arguments: Sequence[str]) -> list[str]:
+    """Command-line words with the three numbers after a voxel size as one word.
+
+    >>> join_sizes(["run", "a.tif", "--voxel-size", "45", "4.6", "4.6", "--out", "r"])
+    ['run', 'a.tif', '--voxel-size', '45 4.6 4.6', '--out', 'r']
+    """
+    joined: list[str] = []
+    rest = list(arguments)
+    while rest:
+        joined.append(rest.pop(0))
+        if joined[-1] in {"--voxel-size", "--source-voxel-size"}:
+            size = list(takewhile(_is_number, rest[:3]))
+            rest = rest[len(size) :]
+            joined += [" ".join(size)] if size else []
+    return joined
+
+
 def voxel(pixel_size: float | None) -> Voxel | None:
     """A square pixel of this edge, in nm."""
     from morula.core.types import Voxel
 
     return None if pixel_size is None else Voxel(y=pixel_size, x=pixel_size)
+
+
+def voxel_size(option: str, text: str | None) -> Voxel | Literal["unknown"] | None:
+    """Three lengths z, y, x in nm, or the word `unknown`.
+
+    Raises:
+        UsageError: the text is something else.
+    """
+    from morula.core.types import Voxel
+
+    if text is None:
+        return None
+    if text.strip().lower() == "unknown":
+        return "unknown"
+    try:
+        z, y, x = (float(part) for part in text.replace(",", " ").split())
+        return Voxel(y=y, x=x, z=z)
+    except ValueError as error:
+        raise UsageError(
+            option, f"{text!r} is not a size", "give three lengths Z Y X in nm, or the word unknown"
+        ) from error
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

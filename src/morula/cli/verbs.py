@@ -207,6 +207,36 @@ def evaluate(
 
 
 @app.command()
+def select(
+    candidates: Annotated[
+        Path, typer.Argument(help="A folder with a label volume, a folder or a run for each candidate.")
+    ],
+    prior: Annotated[Path, typer.Option(help="Labels of the source: a file or a folder.")],
+    images: Annotated[
+        Path | None, typer.Option(help="What was segmented; with it the ranking is much better.")
+    ] = None,
+    voxel_size: o.VoxelSize = None,
+    source_voxel_size: o.SourceVoxelSize = None,
+    as_json: o.Json = False,
+) -> None:
+    """Rank segmentations without ground truth, by the source's labels, the images and their consensus."""
+    from morula.workflows.select import select as work
+
+    found = work(
+        candidates,
+        prior=prior,
+        images=images,
+        voxel=o.voxel_size("--voxel-size", voxel_size),
+        prior_voxel=o.voxel_size("--source-voxel-size", source_voxel_size),
+    )
+    lines = [
+        f"{entry['score']:8.2f}  {entry['name']}  {'; '.join(entry['objections'])}".rstrip()
+        for entry in found["ranking"]
+    ]
+    _show(found, as_json, "\n".join([*lines, found["why"]]))
+
+
+@app.command()
 def report(run: o.RunFolder, quiet: o.Quiet = False) -> None:
     """Write the report of a run anew."""
     from morula.workflows.report import report as work

@@ -4,6 +4,7 @@ One convention holds for empty images: where prediction and truth are both empty
 every score is 1; where one of them is empty every score is 0. No score is ever NaN.
 """
 
+from morula.metrics.appearance import Look, edge_contrast, look, predictability
 from morula.metrics.bootstrap import Interval, bootstrap_mean
 from morula.metrics.counts import Counts
 from morula.metrics.instances import ensemble_dice, instance_scores, object_dice
@@ -27,6 +28,17 @@ from morula.metrics.points import (
     micro,
     point_scores,
 )
+from morula.metrics.selection import (
+    Shapes,
+    Term,
+    Verdict,
+    composite,
+    consensus,
+    normalised_entropy,
+    objections,
+    shapes,
+    with_consensus,
+)
 from morula.metrics.semantic import dice, iou, iou_per_slice, semantic_scores
 
 __all__ = [
@@ -35,32 +47,45 @@ __all__ = [
     "Counts",
     "CrossSections",
     "Interval",
+    "Look",
     "Matching",
     "Overlap",
     "PanopticQuality",
+    "Shapes",
+    "Term",
+    "Verdict",
     "aji",
     "aji_fast",
     "aji_plus",
     "area_ratio",
     "bootstrap_mean",
     "class_mean",
+    "composite",
+    "consensus",
     "counting_errors",
     "cross_sections",
     "dice",
     "dsb_score",
+    "edge_contrast",
     "ensemble_dice",
     "instance_scores",
     "iou",
     "iou_per_slice",
+    "look",
     "macro",
     "match_points",
     "matching",
     "micro",
+    "normalised_entropy",
     "object_dice",
+    "objections",
     "overlap",
     "panoptic_quality",
     "point_scores",
+    "predictability",
     "semantic_scores",
+    "shapes",
     "solidity",
     "tissue_growth",
+    "with_consensus",
 ]

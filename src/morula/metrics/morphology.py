@@ -66,8 +66,7 @@ def cross_sections(mask: Array, *, smallest: int = SMALLEST) -> CrossSections:
     found = [
         (z, region.area, region.solidity)
         for z, plane in enumerate(labels)
-        for region in _measure.regionprops(plane)
-        if region.area > smallest
+        for region in _measure.regionprops(_without_small(plane, smallest))
     ]
     table = np.array(found, dtype=np.float64).reshape(-1, 3)
     return CrossSections(table[:, 0].astype(np.intp), table[:, 1], table[:, 2])
@@ -150,6 +149,12 @@ def tissue_growth(tissue: Array) -> float:
             f"growth needs two sections and tissue in the first, not {len(stack)} and {first} px"
         )
     return int(last) / int(first) / (len(stack) - 1)
+
+
+def _without_small(plane: Array, smallest: int) -> Array:
+    """The labels of one section without those of few pixels, which are many where a mask is noise."""
+    kept = np.bincount(plane.ravel()) > smallest
+    return np.where(kept[plane], plane, 0)
 
 
 def _stack(mask: Array) -> Array:
