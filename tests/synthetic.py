@@ -1,17 +1,18 @@
-"""Small fields of cells with known labels."""
+"""Small fields of cells, and small stacks of electron microscopy, with known labels."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+import tifffile
 from PIL import Image
 from scipy import ndimage as ndi
 from skimage.draw import ellipse
 
 from morula.core.types import Array
 
-__all__ = ["field", "save_folder"]
+__all__ = ["em_pair", "em_stack", "field", "save_folder"]
 
 _LOOKS = {
     "fluorescence": ((12, 12, 14), (190, 190, 190)),
@@ -48,3 +49,46 @@ def save_folder(folder: Path, fields: int, **options: object) -> tuple[Path, Pat
         Image.fromarray(image).save(images / f"cells{seed}.png")
         Image.fromarray(labels).save(masks / f"cells{seed}.png")
     return images, masks
+
+
+def em_stack(
+    seed: int, *, nm: float = 8.0, size: int = 128, sections: int = 6, dark: float = 70.0, light: float = 170.0
+) -> tuple[Array, Array]:
+    """Sections `(z, y, x)` uint8 with dark, striped mitochondria among thin membranes, and their mask 0 or 1.
+
+    Args:
+        seed: of all places.
+        nm: edge of a pixel; a mitochondrion is about 250 x 400 nm.
+        size: edge of a section in pixels.
+        sections: how many.
+        dark: grey value of mitochondria.
+        light: of cytoplasm.
+    """
+    rng = np.random.default_rng(seed)
+    mask = np.zeros((sections, size, size), dtype=np.uint8)
+    for _ in range(max(3, round((size * nm / 420) ** 2 / 2))):
+        y, x = rng.uniform(0, size, 2)
+        a, b, turn = rng.uniform(105, 145) / nm, rng.uniform(160, 230) / nm, rng.uniform(0, np.pi)
+        for z in range(sections):
+            shrink = 1 - 0.06 * abs(z - sections / 2)
+            mask[z][ellipse(y + z, x, a * shrink, b * shrink, (size, size), rotation=turn)] = 1
+    noise = rng.normal(size=(sections, size, size))
+    membranes = np.abs(ndi.gaussian_filter(noise, (1, 160 / nm, 160 / nm))) < 2e-4 * nm
+    stripes = np.sin(np.arange(size) * 2 * np.pi * nm / 80)[None, :, None] * 12
+    image = np.where(membranes, dark + 20, light)
+    image = np.where(mask > 0, dark + stripes, image)
+    image = ndi.gaussian_filter(image, (0, 0.8, 0.8)) + rng.normal(0, 8, image.shape)
+    return np.clip(image, 1, 255).astype(np.uint8), mask
+
+
+def em_pair(folder: Path, **options: object) -> dict[str, Path]:
+    """Source and target as TIFF stacks: other grey values, and pixels of 8 and 12 nm."""
+    folder.mkdir(parents=True, exist_ok=True)
+    looks = {"source": {"nm": 8.0, "size": 144}, "target": {"nm": 12.0, "size": 112, "dark": 95, "light": 150}}
+    paths: dict[str, Path] = {}
+    for seed, (name, look) in enumerate(looks.items()):
+        image, mask = em_stack(seed, **{**look, **options})  # type: ignore[arg-type]
+        paths |= {name: folder / f"{name}.tif", f"{name}_labels": folder / f"{name}_labels.tif"}
+        tifffile.imwrite(paths[name], image)
+        tifffile.imwrite(paths[f"{name}_labels"], mask)
+    return paths

@@ -34,6 +34,8 @@ __all__ = [
     "Seed",
     "Set",
     "SkipBad",
+    "Source",
+    "SourceLabels",
     "SourceVoxelSize",
     "VoxelSize",
     "console",
@@ -60,6 +62,12 @@ Labels = Annotated[
     typer.Option(
         help="Ground truth: label images by stem, COCO JSON, Aperio XML, or a folder of PNGs per image."
     ),
+]
+Source = Annotated[
+    Path | None, typer.Option(help="Labelled volumes of another domain to learn from (recipe emda).")
+]
+SourceLabels = Annotated[
+    Path | None, typer.Option(help="Labels of the source: > 0 is mitochondrion; a file or a folder.")
 ]
 VoxelSize = Annotated[
     str | None,
@@ -128,11 +136,19 @@ def join_sizes(arguments: Sequence[str]) -> list[str]:
     return joined
 
 
-def voxel(pixel_size: float | None) -> Voxel | None:
-    """A square pixel of this edge, in nm."""
+def voxel(pixel_size: float | None, text: str | None = None) -> Voxel | Literal["unknown"] | None:
+    """A square pixel of this edge in nm, or what `voxel_size` makes of `text`.
+
+    Raises:
+        UsageError: both are given, or the text is no size.
+    """
     from morula.core.types import Voxel
 
-    return None if pixel_size is None else Voxel(y=pixel_size, x=pixel_size)
+    if pixel_size is None:
+        return voxel_size("--voxel-size", text)
+    if text is not None:
+        raise UsageError("--pixel-size --voxel-size", "they say the same thing", "give one of them")
+    return Voxel(y=pixel_size, x=pixel_size)
 
 
 def voxel_size(option: str, text: str | None) -> Voxel | Literal["unknown"] | None:

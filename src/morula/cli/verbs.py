@@ -32,6 +32,7 @@ class Kind(StrEnum):
     instances = "instances"
     semantic = "semantic"
     points = "points"
+    volumes = "volumes"
     neurons = "neurons"
     swc = "swc"
     coco = "coco"
@@ -65,12 +66,16 @@ def demo(
 def run(
     images: o.Images,
     labels: o.Labels = None,
+    source: o.Source = None,
+    source_labels: o.SourceLabels = None,
     out: o.Out = None,
     recipe: o.RecipeName = None,
     preset: o.Preset = "best",
     config: o.Config = None,
     assignments: o.Set = None,
     pixel_size: o.PixelSize = None,
+    voxel_size: o.VoxelSize = None,
+    source_voxel_size: o.SourceVoxelSize = None,
     skip_bad: o.SkipBad = False,
     resume: o.Resume = False,
     overwrite: o.Overwrite = False,
@@ -85,12 +90,15 @@ def run(
     result = work(
         images,
         labels=labels,
+        source=source,
+        source_labels=source_labels,
         out=out,
         recipe=recipe,
         preset=preset,
         config=config,
         assignments=assignments or (),
-        voxel=o.voxel(pixel_size),
+        voxel=o.voxel(pixel_size, voxel_size),
+        source_voxel=o.voxel_size("--source-voxel-size", source_voxel_size),
         skip_bad=skip_bad,
         existing=o.existing(resume, overwrite),
         device=device,
@@ -104,10 +112,14 @@ def run(
 def plan(
     images: o.Images,
     labels: o.Labels = None,
+    source: o.Source = None,
+    source_labels: o.SourceLabels = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the plan to this TOML file.")] = None,
     recipe: o.RecipeName = None,
     preset: o.Preset = "best",
     pixel_size: o.PixelSize = None,
+    voxel_size: o.VoxelSize = None,
+    source_voxel_size: o.SourceVoxelSize = None,
     skip_bad: o.SkipBad = False,
     as_json: o.Json = False,
 ) -> None:
@@ -115,7 +127,15 @@ def plan(
     from morula.workflows.plan import plan as work
 
     made = work(
-        images, labels=labels, recipe=recipe, preset=preset, voxel=o.voxel(pixel_size), skip_bad=skip_bad
+        images,
+        labels=labels,
+        source=source,
+        source_labels=source_labels,
+        recipe=recipe,
+        preset=preset,
+        voxel=o.voxel(pixel_size, voxel_size),
+        source_voxel=o.voxel_size("--source-voxel-size", source_voxel_size),
+        skip_bad=skip_bad,
     )
     if out is not None:
         made.save(out)
@@ -126,12 +146,16 @@ def plan(
 def train(
     images: o.Images,
     labels: o.Labels = None,
+    source: o.Source = None,
+    source_labels: o.SourceLabels = None,
     out: o.Out = None,
     recipe: o.RecipeName = None,
     preset: o.Preset = "best",
     config: o.Config = None,
     assignments: o.Set = None,
     pixel_size: o.PixelSize = None,
+    voxel_size: o.VoxelSize = None,
+    source_voxel_size: o.SourceVoxelSize = None,
     skip_bad: o.SkipBad = False,
     resume: o.Resume = False,
     overwrite: o.Overwrite = False,
@@ -146,12 +170,15 @@ def train(
     path = work(
         images,
         labels=labels,
+        source=source,
+        source_labels=source_labels,
         out=out,
         recipe=recipe,
         preset=preset,
         config=config,
         assignments=assignments or (),
-        voxel=o.voxel(pixel_size),
+        voxel=o.voxel(pixel_size, voxel_size),
+        source_voxel=o.voxel_size("--source-voxel-size", source_voxel_size),
         skip_bad=skip_bad,
         existing=o.existing(resume, overwrite),
         device=device,
@@ -167,6 +194,7 @@ def predict(
     images: o.Images,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
     pixel_size: o.PixelSize = None,
+    voxel_size: o.VoxelSize = None,
     skip_bad: o.SkipBad = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace earlier predictions in --out.")
@@ -182,7 +210,7 @@ def predict(
         run,
         images,
         out=out,
-        voxel=o.voxel(pixel_size),
+        voxel=o.voxel(pixel_size, voxel_size),
         skip_bad=skip_bad,
         overwrite=overwrite,
         device=device,

@@ -38,6 +38,10 @@ class Recipe(Protocol):
         """What segments new images, from the run's folder alone."""
         ...
 
+    def checkpoints(self, path: Path, fabric: Fabric) -> Mapping[str, Predictor]:
+        """What the model was chosen from, by name, so that the choice can be judged afterwards."""
+        ...
+
     def controls(self, records: Sequence[Record], config: Config) -> Mapping[str, Predictor]:
         """The simple methods that the recipe must beat, by name."""
         ...
@@ -54,15 +58,25 @@ class Entry:
     Attributes:
         title: what it does, for a user.
         module: where its `recipe.py` is.
+        objects: what it finds, as the report's title names them.
+        volumes: whether it takes volumes, one a file or folder, in place of 2D images.
     """
 
     title: str
     module: str
+    objects: str = "Cells"
+    volumes: bool = False
 
 
 RECIPES: Mapping[str, Entry] = {
     "psm": Entry(
         "2D cells and nuclei without labels (prior self-activation maps)", "morula.recipes.psm.recipe"
+    ),
+    "emda": Entry(
+        "mitochondria in unlabelled EM volumes, learned from labelled ones of another domain",
+        "morula.recipes.emda.recipe",
+        objects="Mitochondria",
+        volumes=True,
     ),
 }
 

@@ -15,6 +15,7 @@ from morula.report.content import (
     Stage,
     Table,
 )
+from morula.report.curves import line_chart
 from morula.report.draw import class_colours, colourise, label_colours, overlay, to_rgb8
 from morula.report.page import render_report, write_report
 
@@ -35,6 +36,7 @@ __all__ = [
     "class_colours",
     "colourise",
     "label_colours",
+    "line_chart",
     "overlay",
     "render_report",
     "to_rgb8",

@@ -24,11 +24,17 @@ from morula.metrics import (
     point_scores,
     semantic_scores,
 )
+from morula.workflows.volume_scores import volume_scores
 
 __all__ = ["Kind", "evaluate"]
 
-Kind = Literal["instances", "semantic", "points"]
+Kind = Literal["instances", "semantic", "volumes", "points"]
 
+_SCORES: Mapping[str, Callable[[Array, Array], dict[str, float]]] = {
+    "instances": instance_scores,
+    "semantic": semantic_scores,
+    "volumes": volume_scores,
+}
 _TIFF = frozenset({".tif", ".tiff"})
 
 
@@ -67,16 +73,17 @@ def evaluate(
         pred: label image (TIFF, PNG), point table (CSV), a folder of these, or a run.
         truth: the same of the truth. Point tables have the columns `x,y,label`, in pixels; the
             `objects.csv` of a run (`class`, `centroid_x`, `centroid_y`) will do as well.
-        kind: `instances` (labels, 0 = background), `semantic` (non-zero = foreground) or `points`.
+        kind: `instances` (labels, 0 = background), `semantic` (non-zero = foreground), `volumes`
+            (both, of stacks) or `points`.
         radius: the largest distance in pixels of a predicted to a true point; for `points` only.
 
     Returns:
         `{"images": {stem: scores}, "mean": scores}`, all numbers floats, never NaN, ready for JSON. The
-        scores of `instances` and `semantic` are those of `morula.metrics.instance_scores` and
-        `semantic_scores`, and their mean is over the images. Those of `points` are `{class: {precision,
-        recall, f1, tp, fp, fn}}`; their mean is the same over the images, and more: `macro` (`{class: ...}`,
-        without the counts), `micro`
-        (`{class: ...}`, cells pooled), `class_mean` (`macro` and `micro` averaged over the classes),
+        scores of `instances`, `semantic` and `volumes` are those of `morula.metrics.instance_scores`,
+        `semantic_scores` and `morula.workflows.volume_scores`, and their mean is over the images. Those of
+        `points` are `{class: {precision, recall, f1, tp, fp, fn}}`; their mean is the same over the images,
+        and more: `macro` (`{class: ...}`, without the counts), `micro` (`{class: ...}`, cells pooled),
+        `class_mean` (`macro` and `micro` averaged over the classes),
         `count_error` (`{class: ...}`, mean absolute error per image) and `count_error_total` (of all
         classes together).
 
@@ -93,7 +100,7 @@ def evaluate(
     if kind == "points":
         return _evaluate_points(_pair_files(Path(pred), Path(truth), _POINTS), radius)
     pairs = _pair_files(Path(pred), Path(truth), _LABELS)
-    return _evaluate_labels(pairs, instance_scores if kind == "instances" else semantic_scores)
+    return _evaluate_labels(pairs, _SCORES[kind])
 
 
 def _evaluate_labels(

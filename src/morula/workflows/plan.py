@@ -17,6 +17,7 @@ from morula.core.types import Record, Voxel
 from morula.data import load_records
 from morula.data.modality import modality
 from morula.recipes import RECIPES, load_recipe
+from morula.workflows.adaptation import VoxelSize, load_domains, survey_domains, why_adapt
 
 __all__ = ["Plan", "plan"]
 
@@ -31,6 +32,9 @@ class Plan:
         images: the folder or file.
         labels: ground truth, if any.
         records: the images that can be read.
+        source: labelled volumes of another domain to learn from, if any.
+        source_labels: their labels.
+        sources: the source volumes that can be read.
         recipe: name of the recipe.
         preset: name of the preset that `config` started from.
         config: the recipe's config.
@@ -42,6 +46,9 @@ class Plan:
     images: Path
     labels: Path | None
     records: tuple[Record, ...]
+    source: Path | None
+    source_labels: Path | None
+    sources: tuple[Record, ...]
     recipe: str
     preset: str
     config: Config
@@ -70,6 +77,8 @@ class Plan:
         return {
             "images": str(self.images),
             "labels": None if self.labels is None else str(self.labels),
+            "source": None if self.source is None else str(self.source),
+            "source_labels": None if self.source_labels is None else str(self.source_labels),
             "recipe": self.recipe,
             "preset": self.preset,
             "config": self.config.model_dump(mode="json"),
@@ -83,23 +92,29 @@ def plan(
     images: str | Path,
     *,
     labels: str | Path | None = None,
+    source: str | Path | None = None,
+    source_labels: str | Path | None = None,
     recipe: str | None = None,
     preset: str = "best",
     config: Path | None = None,
     assignments: Sequence[str] = (),
-    voxel: Voxel | None = None,
+    voxel: VoxelSize = None,
+    source_voxel: VoxelSize = None,
     skip_bad: bool = False,
 ) -> Plan:
     """Reads every image once and chooses a recipe for them.
 
     Args:
         images: an image or a folder of images.
-        labels: ground truth (see `morula.data.load_records`).
+        labels: ground truth (see `morula.data.load_records`, with a source `morula.data.load_volumes`).
+        source: volumes of another domain, with labels; with them the images are volumes, too.
+        source_labels: labels of the source.
         recipe: a recipe to use instead of the one chosen.
         preset: the recipe's preset to start from.
         config: TOML file with changes; `recipe` and `preset` in it count, too.
         assignments: `key=value` texts that change the config last.
-        voxel: size of a pixel in nm, where the files do not say.
+        voxel: size of a pixel or voxel in nm, where the files do not say; `unknown` where nobody knows.
+        source_voxel: the same of the source.
         skip_bad: leave unreadable images out instead of refusing all.
 
     Raises:
@@ -110,14 +125,42 @@ def plan(
     changes = {} if config is None else from_toml(config)
     recipe, preset = changes.pop("recipe", recipe), changes.pop("preset", preset)
     changes = changes.pop("config", changes)
-    found = _configured(recipe or "psm", preset)
+    found = _configured(recipe or ("psm" if source is None else "emda"), preset)
     found = override(found, changes, where=str(config))
     found = override(found, parse_assignments(assignments))
-    records, bad = load_records(images, labels, skip_bad=skip_bad, voxel=voxel)
-    facts = _survey(records, labels)
-    chosen, reasons = _choose(recipe, facts)
-    warnings = tuple(f"Left out: {error}" for error in bad) + _doubts(facts, records)
-    return Plan(images, labels, tuple(records), chosen, preset, found, facts, reasons, warnings)
+    origin = None if source is None else Path(source)
+    origin_labels = None if source_labels is None else Path(source_labels)
+    if origin is not None:
+        target, others, bad = load_domains(
+            images, labels, origin, origin_labels, voxel, source_voxel, skip_bad=skip_bad
+        )
+        facts, chosen = survey_domains(target, others), recipe or "emda"
+        reasons, doubts = why_adapt(facts, asked=recipe is not None)
+    else:
+        _refuse_without_source(origin_labels, source_voxel, recipe)
+        target, bad = load_records(images, labels, skip_bad=skip_bad, voxel=_known(voxel))
+        others, facts = [], _survey(target, labels)
+        chosen, reasons = _choose(recipe, facts)
+        doubts = _doubts(facts, target)
+    warnings = tuple(f"Left out: {error}" for error in bad) + doubts
+    return Plan(
+        images, labels, tuple(target), origin, origin_labels, tuple(others), chosen, preset, found, facts,
+        reasons, warnings,
+    )  # fmt: skip
+
+
+def _refuse_without_source(labels: Path | None, source_voxel: VoxelSize, recipe: str | None) -> None:
+    given = [("--source-labels", labels), ("--source-voxel-size", source_voxel)]
+    extra = next((name for name, value in given if value is not None), None)
+    if extra is not None:
+        raise UsageError(extra, "there is no --source it could belong to", "add --source, or leave it out")
+    if recipe == "emda":
+        found = "recipe emda learns from labelled volumes of another domain"
+        raise UsageError("--recipe", found, "add --source and --source-labels")
+
+
+def _known(voxel: VoxelSize) -> Voxel | None:
+    return None if voxel == "unknown" else voxel
 
 
 def _configured(recipe: str, preset: str) -> Config:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from morula.core.errors import DataError, UsageError
-from morula.core.types import Record, Segmentation, Voxel
-from morula.data import load_records, write_prediction
-from morula.recipes import Predictor, load_recipe
+from morula.core.types import Record, Segmentation
+from morula.data import load_records, load_volumes, write_prediction
+from morula.recipes import RECIPES, Predictor, load_recipe
+from morula.workflows.adaptation import VoxelSize
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,7 +46,7 @@ def predict(
     images: str | Path,
     *,
     out: str | Path,
-    voxel: Voxel | None = None,
+    voxel: VoxelSize = None,
     skip_bad: bool = False,
     overwrite: bool = False,
     device: str = "auto",
@@ -57,7 +58,8 @@ def predict(
         run: a folder that `morula run` or `morula train` made.
         images: an image or a folder of images.
         out: folder for the results.
-        voxel: size of a pixel in nm, where the files do not say.
+        voxel: size of a pixel or voxel in nm, where the files do not say. Recipe emda takes volumes of
+            unknown size to be like those that the run was made for.
         skip_bad: leave unreadable images out instead of refusing all.
         overwrite: replace earlier predictions.
         device: `auto`, `cpu`, `cuda` or `mps`.
@@ -70,7 +72,9 @@ def predict(
     """
     run, out = Path(run), Path(out)
     model = open_model(run, device)
-    records, _ = load_records(Path(images), skip_bad=skip_bad, voxel=voxel)
+    size = None if voxel == "unknown" else voxel
+    load = load_volumes if _takes_volumes(run) else load_records
+    records, _ = load(Path(images), skip_bad=skip_bad, voxel=size)
     there = [record.id for record in records if (out / record.id).exists()]
     if there and not overwrite:
         raise UsageError(
@@ -78,6 +82,12 @@ def predict(
         )
     counts = {record.id: len(found.scores) for record, found in segment(model, records, out, console)}
     return Predicted(out, counts)
+
+
+def _takes_volumes(run: Path) -> bool:
+    from morula.engine import read_json
+
+    return RECIPES[read_json(run / "run.json")["recipe"]].volumes
 
 
 def open_model(run: Path, device: str = "auto") -> Predictor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +13,11 @@ import numpy as np
 
 from morula.core.errors import DataError, MorulaError
 from morula.core.rng import Rng
-from morula.core.types import Array, Axes, Volume
+from morula.core.types import Array, Volume
 from morula.data import open_volume, read_labels
+from morula.data.volumes import as_stack
 from morula.metrics import bootstrap_mean
-from morula.recipes import load_recipe
+from morula.recipes import RECIPES, load_recipe
 from morula.report import (
     Control,
     Controls,
@@ -42,9 +43,12 @@ _MEASURES: Mapping[str, str] = {
     "ap50": "found objects over found, missed and invented ones, at half overlap",
     "dsb": "the same, averaged over stricter and stricter overlaps (0.5 to 0.95)",
     "object_dice": "overlap of each object with its partner, weighted by area",
-    "iou": "overlap of all cell pixels, whatever object they belong to",
+    "iou": "overlap of all foreground pixels, whatever object they belong to",
+    "iou_per_slice": "the same per section, averaged; one that is empty in both counts 0, as published",
+    "dice": "the same as IoU on another scale: 2 IoU / (1 + IoU)",
 }
 _SHOWN = ("aji", "ap50", "pq", "iou")
+_SECTIONS = 3  # of a volume that are shown
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,12 @@ class _Finding:
 
     @property
     def rank(self) -> float:
-        return self.truth["aji"] if self.truth is not None else self.confidence
+        return self.truth[self.measure] if self.truth is not None else self.confidence
+
+    @property
+    def measure(self) -> str:
+        """The score that counts most: of objects where it was taken, else of volumes."""
+        return "aji" if self.truth is None or "aji" in self.truth else "iou"
 
 
 def report(run: str | Path) -> Path:
@@ -93,7 +102,8 @@ def report(run: str | Path) -> Path:
 def _findings(run: Path) -> list[_Finding]:
     from morula.engine import read_json
 
-    images = read_json(run / "data.json")
+    entries = read_json(run / "data.json")
+    images = {name: entry for name, entry in entries.items() if entry["domain"] == "target"}
     missing = [name for name in images if not (run / "predictions" / name / "objects.csv").exists()]
     if missing:
         found = f"there is no prediction for {missing[0]}"
@@ -108,9 +118,10 @@ def _findings(run: Path) -> list[_Finding]:
 def _open(entry: Mapping[str, Any]) -> Volume | None:
     """The image, or None where it was moved since."""
     try:
-        return open_volume(Path(entry["uri"]))
+        image = open_volume(Path(entry["uri"]))
     except MorulaError:
         return None
+    return as_stack(image) if entry["axes"] == "zyx" else image
 
 
 def _content(run: Path, findings: Sequence[_Finding]) -> ReportContent:
@@ -118,19 +129,19 @@ def _content(run: Path, findings: Sequence[_Finding]) -> ReportContent:
 
     plan, header = read_json(run / "plan.json"), read_json(run / "run.json")
     classes = tuple(sorted({row["class"] for finding in findings for row in finding.rows}))
-    unit = "px" if plan["facts"]["pixel_nm"] is None else "µm²"
+    unit = _unit(plan["facts"])
     shown = _shown(findings)
     gone = [finding.id for finding in findings if finding.image is None]
     moved = (
         (f"{len(gone)} image(s) are no longer where they were; their pictures are missing.",) if gone else ()
     )
     return ReportContent(
-        title=f"Cells in {Path(plan['images']).name}",
+        title=f"{RECIPES[plan['recipe']].objects} in {Path(plan['images']).name}",
         subtitle=f"Recipe {plan['recipe']}, preset {plan['preset']}, seed {header['seed']}",
         summary=_facts(findings, classes),
         what_and_why=PlanText(reasons=tuple(plan["reasons"])),
         warnings=(*plan["warnings"], *moved),
-        overlays=tuple(_overlay(finding, role, classes) for role, finding in shown),
+        overlays=tuple(each for role, finding in shown for each in _overlays(finding, role, classes)),
         class_names=classes,
         scores=_scores(findings),
         image_scores=_score_table(findings),
@@ -146,6 +157,12 @@ def _content(run: Path, findings: Sequence[_Finding]) -> ReportContent:
     )
 
 
+def _unit(facts: Mapping[str, Any]) -> str:
+    if facts["dimensions"] == 3:
+        return "voxels" if facts["pixel_nm"] is None else "µm³"
+    return "px" if facts["pixel_nm"] is None else "µm²"
+
+
 def _facts(findings: Sequence[_Finding], classes: Sequence[str]) -> tuple[Fact, ...]:
     every = [row["class"] for finding in findings for row in finding.rows]
     per_class = ", ".join(f"{every.count(name)} {name}" for name in classes) if len(classes) > 1 else ""
@@ -155,9 +172,12 @@ def _facts(findings: Sequence[_Finding], classes: Sequence[str]) -> tuple[Fact, 
         Fact("objects", f"{len(every):,}", per_class),
         Fact("mean confidence", f"{confidence.mean():.2f}", "of 1, told without labels"),
     ]
-    scored = [finding.truth["aji"] for finding in findings if finding.truth is not None]
+    scored = [finding for finding in findings if finding.truth is not None]
     if scored:
-        facts.append(Fact("AJI", f"{np.mean(scored):.3f}", f"against labels of {len(scored)} images"))
+        mean = np.mean([finding.rank for finding in scored])
+        facts.append(
+            Fact(scored[0].measure.upper(), f"{mean:.3f}", f"against labels of {len(scored)} images")
+        )
     return tuple(facts)
 
 
@@ -168,31 +188,42 @@ def _shown(findings: Sequence[_Finding]) -> list[tuple[Any, _Finding]]:
     return [("best", there[-1]), ("median", there[len(there) // 2]), ("worst", there[0])]
 
 
-def _overlay(finding: _Finding, role: Any, classes: tuple[str, ...]) -> Overlay:
-    pixels, drawn = _drawn(finding, read_labels(finding.folder / "labels.tif"), classes)
-    measure = "AJI" if finding.truth is not None else "mean confidence"
-    return Overlay(
-        finding.id,
-        drawn,
-        caption=f"{len(finding.rows)} objects",
-        role=role,
-        score=finding.rank,
-        measure=measure,
-        original=pixels,
-        width_um=_width_um(finding.image),
-    )
+def _overlays(finding: _Finding, role: Any, classes: tuple[str, ...]) -> Iterator[Overlay]:
+    """The image, or some sections of the volume, evenly spaced."""
+    labels = read_labels(finding.folder / "labels.tif")
+    count = len(labels) if labels.ndim == 3 else 0
+    places = [count * (2 * n + 1) // (2 * _SECTIONS) for n in range(_SECTIONS)] if count else [None]
+    for section in dict.fromkeys(places):
+        pixels, drawn = _drawn(finding, labels, classes, section)
+        where = "" if section is None else f"section {section}; in the whole volume "
+        yield Overlay(
+            finding.id if section is None else f"{finding.id}, section {section}",
+            drawn,
+            caption=f"{where}{len(finding.rows)} objects",
+            role=role,
+            score=finding.rank,
+            measure=finding.measure.upper() if finding.truth is not None else "mean confidence",
+            original=pixels,
+            width_um=_width_um(finding.image),
+        )
 
 
-def _drawn(finding: _Finding, labels: Array, classes: tuple[str, ...]) -> tuple[Array, Array]:
+def _drawn(
+    finding: _Finding, labels: Array, classes: tuple[str, ...], section: int | None = None
+) -> tuple[Array, Array]:
     assert finding.image is not None
-    pixels = to_rgb8(finding.image.read_yxc())
+    if labels.ndim == 3:
+        section = len(labels) // 2 if section is None else section
+        labels, pixels = labels[section], to_rgb8(finding.image[section][..., None])
+    else:
+        pixels = to_rgb8(finding.image.read_yxc())
     named = tuple(row["class"] for row in finding.rows) if len(classes) > 1 else None
     same = named is not None and len(named) == int(labels.max(initial=0))
     return pixels, overlay(pixels, labels, named if same else None, class_names=classes if same else None)
 
 
 def _width_um(image: Volume | None) -> float | None:
-    if image is None or image.voxel is None or image.axes == Axes("zyx"):
+    if image is None or image.voxel is None:
         return None
     return image.voxel.x * image.spatial_shape[-1] / 1000
 
@@ -203,6 +234,8 @@ def _scores(findings: Sequence[_Finding]) -> tuple[Score, ...]:
         return ()
     scores: list[Score] = []
     for index, (key, meaning) in enumerate(_MEASURES.items()):
+        if key not in rows[0]:
+            continue
         found = bootstrap_mean(np.array([row[key] for row in rows]), Rng(0, "report").at(index))
         low, high = (found.low, found.high) if len(rows) > 1 else (None, None)
         scores.append(Score(key, found.mean, low, high, meaning))
@@ -213,8 +246,9 @@ def _score_table(findings: Sequence[_Finding]) -> Table | None:
     scored = [finding for finding in findings if finding.truth is not None]
     if not scored:
         return None
-    rows = [(each.id, *(round(each.truth[key], 3) for key in _MEASURES)) for each in scored if each.truth]
-    return Table(("image", *_MEASURES), tuple(rows))
+    measures = [key for key in _MEASURES if scored[0].truth and key in scored[0].truth]
+    rows = [(each.id, *(round(each.truth[key], 3) for key in measures)) for each in scored if each.truth]
+    return Table(("image", *measures), tuple(rows))
 
 
 def _controls(run: Path, findings: Sequence[_Finding], shown: Sequence[tuple[Any, _Finding]]) -> Controls:
@@ -266,7 +300,7 @@ def _trust(findings: Sequence[_Finding]) -> tuple[str, ...]:
         correlation = np.corrcoef([each.confidence for each in scored], [each.rank for each in scored])[0, 1]
         if np.isfinite(correlation):
             lines.append(
-                f"Over the {len(scored)} labelled images the mean confidence follows the measured AJI with a "
+                f"Over the {len(scored)} labelled images the mean confidence follows the score with a "
                 f"correlation of {correlation:.2f} (1: it can be trusted to rank images; 0: it cannot)."
             )
     else:
@@ -325,6 +359,10 @@ def _provenance(found: Mapping[str, Any], header: Mapping[str, Any]) -> dict[str
 
 def _reproduce(plan: Mapping[str, Any], header: Mapping[str, Any], run: Path) -> tuple[str, ...]:
     labels = f" --labels {plan['labels']}" if plan["labels"] else ""
+    if plan["source"]:
+        facts = plan["facts"]
+        labels += f" --source {plan['source']} --source-labels {plan['source_labels']}"
+        labels += f" --voxel-size {facts['voxel']} --source-voxel-size {facts['source_voxel']}"
     config = run / "plan.toml"
     return (
         f"morula run {plan['images']}{labels} --config {config} --seed {header['seed']} --out {run}-again",

@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from morula.core.files import write_json
-from morula.core.types import Record, Segmentation, Voxel
+from morula.core.types import Record, Segmentation
 from morula.data import write_labels
 from morula.metrics import instance_scores
 from morula.recipes import Predictor, load_recipe
+from morula.workflows.adaptation import VoxelSize
 from morula.workflows.plan import Plan, plan
 from morula.workflows.predict import open_model, segment
 from morula.workflows.report import report
 from morula.workflows.train import train_plan
+from morula.workflows.volume_scores import volume_scores
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from morula.engine import Existing
+    from morula.engine import Existing, Run
 
 __all__ = ["RunResult", "run", "run_plan"]
 
@@ -69,12 +71,15 @@ def run(
     images: str | Path,
     *,
     labels: str | Path | None = None,
+    source: str | Path | None = None,
+    source_labels: str | Path | None = None,
     out: str | Path | None = None,
     recipe: str | None = None,
     preset: str = "best",
     config: Path | None = None,
     assignments: Sequence[str] = (),
-    voxel: Voxel | None = None,
+    voxel: VoxelSize = None,
+    source_voxel: VoxelSize = None,
     skip_bad: bool = False,
     existing: Existing = "continue",
     device: str = "auto",
@@ -85,13 +90,16 @@ def run(
 
     Args:
         images: an image or a folder of images.
-        labels: ground truth (see `morula.data.load_records`); recipe psm only measures with it.
+        labels: ground truth (see `morula.data.load_records`); it measures the result and trains nothing.
+        source: volumes of another domain to learn from; the images are volumes then, too.
+        source_labels: labels of the source.
         out: the run's folder; `runs/<date>-<recipe>-<name>` by default.
         recipe: a recipe to use instead of the one that the plan chooses.
         preset: the recipe's preset to start from.
         config: TOML file with changes, such as `morula plan` writes.
         assignments: `key=value` texts that change the config last.
-        voxel: size of a pixel in nm, where the files do not say.
+        voxel: size of a pixel or voxel in nm, where the files do not say; `unknown` where nobody knows.
+        source_voxel: the same of the source.
         skip_bad: leave unreadable images out instead of refusing all.
         existing: `continue` a run that is there, `resume` (refuse if none is) or `overwrite`.
         device: `auto`, `cpu`, `cuda` or `mps`.
@@ -107,11 +115,14 @@ def run(
     made = plan(
         images,
         labels=labels,
+        source=source,
+        source_labels=source_labels,
         recipe=recipe,
         preset=preset,
         config=config,
         assignments=assignments,
         voxel=voxel,
+        source_voxel=source_voxel,
         skip_bad=skip_bad,
     )
     return run_plan(made, out=out, existing=existing, device=device, seed=seed, console=console)
@@ -135,12 +146,16 @@ def run_plan(
         if (scores := _scores_of(record, found)) is not None:
             write_json(path / "scores" / f"{record.id}.json", scores)
     _compare(made, path)
+    _score_checkpoints(made, trained)
     report(path)
     return RunResult(path, made.recipe, counts, _mean_scores(path), made.warnings)
 
 
 def _scores_of(record: Record, found: Segmentation) -> dict[str, float] | None:
-    return None if record.labels is None else instance_scores(found.labels, record.labels())
+    if record.labels is None:
+        return None
+    score = volume_scores if found.labels.ndim == 3 else instance_scores
+    return score(found.labels, record.labels())
 
 
 def _compare(made: Plan, path: Path) -> None:
@@ -149,6 +164,22 @@ def _compare(made: Plan, path: Path) -> None:
     controls = load_recipe(made.recipe).controls(records, made.config)
     for name, control in controls.items():
         _run_control(control, records, path / "controls" / name)
+
+
+def _score_checkpoints(made: Plan, trained: Run) -> None:
+    """Mean IoU of all that the model was chosen from, where there is truth; for the report alone."""
+    labelled = [record for record in made.records if record.labels is not None]
+    path = trained.path / "checkpoints" / "scores.json"
+    if not labelled or path.exists():
+        return
+    found = load_recipe(made.recipe).checkpoints(trained.path, trained.fabric)
+    if found:
+        write_json(path, {name: _mean_iou(model, labelled) for name, model in found.items()})
+
+
+def _mean_iou(model: Predictor, records: Sequence[Record]) -> float:
+    scores = [_scores_of(record, model(record.image)) for record in records]
+    return float(np.mean([row["iou"] for row in scores if row is not None]))
 
 
 def _run_control(control: Predictor, records: Sequence[Record], folder: Path) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from morula.core.files import write_json, write_text
-from morula.core.types import Record, Voxel
+from morula.core.types import Record
 from morula.recipes import load_recipe
+from morula.workflows.adaptation import VoxelSize
 from morula.workflows.plan import Plan, plan
 
 if TYPE_CHECKING:
@@ -25,12 +27,15 @@ def train(
     images: str | Path,
     *,
     labels: str | Path | None = None,
+    source: str | Path | None = None,
+    source_labels: str | Path | None = None,
     out: str | Path | None = None,
     recipe: str | None = None,
     preset: str = "best",
     config: Path | None = None,
     assignments: Sequence[str] = (),
-    voxel: Voxel | None = None,
+    voxel: VoxelSize = None,
+    source_voxel: VoxelSize = None,
     skip_bad: bool = False,
     existing: Existing = "continue",
     device: str = "auto",
@@ -47,11 +52,14 @@ def train(
     made = plan(
         images,
         labels=labels,
+        source=source,
+        source_labels=source_labels,
         recipe=recipe,
         preset=preset,
         config=config,
         assignments=assignments,
         voxel=voxel,
+        source_voxel=source_voxel,
         skip_bad=skip_bad,
     )
     return train_plan(made, out=out, existing=existing, device=device, seed=seed, console=console).path
@@ -74,7 +82,7 @@ def train_plan(
         path,
         recipe=made.recipe,
         config=made.config.model_dump(mode="json"),
-        data={record.id: describe(record) for record in made.records},
+        data=_described(made),
         seed=seed,
         fabric=launch(device, getattr(made.config, "precision", "bf16-mixed")),
         console=console,
@@ -82,8 +90,21 @@ def train_plan(
     )
     write_json(path / "plan.json", made.as_json())
     write_text(path / "plan.toml", made.to_toml())
-    load_recipe(made.recipe).train(run, made.records, made.config)
+    load_recipe(made.recipe).train(run, _training_records(made), made.config)
     return run
+
+
+def _described(made: Plan) -> dict[str, Any]:
+    """Images by name; those of a source behind `source/`, for they may share a name with a target."""
+    ours = {record.id: describe(record) for record in made.records}
+    return ours | {f"source/{record.id}": describe(record) for record in made.sources}
+
+
+def _training_records(made: Plan) -> list[Record]:
+    """What the recipe gets: beside a labelled source, the target comes without its labels."""
+    if not made.sources:
+        return [*made.records]
+    return [*made.sources, *(replace(record, labels=None) for record in made.records)]
 
 
 def describe(record: Record) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 import scipy.ndimage as ndi
+from lightning_fabric import Fabric
 
 from morula.core.types import Array, Segmentation, Volume
 from morula.data.modality import modality
@@ -15,12 +17,18 @@ from morula.recipes.psm.decode import classes_of, to_shape
 from morula.recipes.psm.front import SizePrior, density, optical_density, prepare, soft_otsu
 from morula.recipes.psm.pseudo import pseudo_instances
 
-__all__ = ["colour_kmeans", "controls", "otsu_watershed", "pseudo_only"]
+__all__ = ["checkpoints", "colour_kmeans", "controls", "otsu_watershed", "pseudo_only"]
 
 
 def controls() -> Mapping[str, Callable[[Volume], Segmentation]]:
     """The simple methods by name."""
     return {"otsu-watershed": otsu_watershed, "colour-clusters": colour_kmeans}
+
+
+def checkpoints(path: Path, fabric: Fabric) -> Mapping[str, Callable[[Volume], Segmentation]]:
+    """None: the model is what the last stage made, not chosen among several."""
+    del path, fabric
+    return {}
 
 
 def otsu_watershed(volume: Volume) -> Segmentation:

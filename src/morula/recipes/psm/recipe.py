@@ -52,6 +52,7 @@ from morula.recipes.psm.activation import ActivationNet, agreement_loss, orient,
 from morula.recipes.psm.batches import Batch, crops, two_views
 from morula.recipes.psm.clustering import features, fit_mixture
 from morula.recipes.psm.config import PsmConfig, best, fast, smoke
+from morula.recipes.psm.controls import checkpoints
 from morula.recipes.psm.decode import network_maps, segmentation
 from morula.recipes.psm.front import Prepared, SizePrior, fit_sizes, prepare, soft_otsu
 from morula.recipes.psm.paper import stages as published
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
 
     from morula.report import Stage as Chapter
 
-__all__ = ["PsmPredictor", "controls", "load", "presets", "story", "train"]
+__all__ = ["PsmPredictor", "checkpoints", "controls", "load", "presets", "story", "train"]
 
 _CLUSTER_SHARE = 0.25  # of the mixture in the first foreground; the rest is one threshold per image
 _WINDOW = 1024  # pixels; the edge of the part of an image that is trained on

@@ -1,0 +1,201 @@
+"""Source and target as the networks see them: 8 bit, at a common pixel size, and no label of the target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from morula.core.errors import DataError, UsageError
+from morula.core.hashing import fingerprint
+from morula.core.types import Array, Record, Volume
+from morula.data.masks import to_mask
+
+__all__ = ["Domain", "Domains", "as_bytes", "domains_of", "pixel_nm", "resample"]
+
+_LEAST = 48  # pixels; the least side of a section after resampling that a network can learn from
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Volumes of one domain at the common pixel size.
+
+    Attributes:
+        images: each `(z, y, x)` uint8.
+        masks: each `(z, y, x)` uint8, 0 or 1; none for the target, whose labels nobody may read.
+        zooms: common pixels per stored pixel, one a volume.
+    """
+
+    images: tuple[Array, ...]
+    masks: tuple[Array, ...]
+    zooms: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Domains:
+    """Where labels are, and where they are wanted.
+
+    Attributes:
+        source: with masks.
+        target: without.
+        pixel_nm: edge of a common pixel; None where nothing was resampled.
+        ratio: target pixels per source pixel, as edges, where it was estimated from the images.
+    """
+
+    source: Domain
+    target: Domain
+    pixel_nm: float | None
+    ratio: float | None
+
+
+def domains_of(records: Sequence[Record], *, harmonise: bool, edge: float) -> Domains:
+    """Reads all volumes and brings them to one pixel size.
+
+    Args:
+        records: of both domains; those of the source with labels, those of the target without.
+        harmonise: resample; otherwise every pixel is taken as it is.
+        edge: of a common pixel in nm. Where neither domain knows its size, source pixels are taken for it.
+
+    Raises:
+        UsageError: there is no source, or a target record carries labels.
+        DataError: a source without labels or mitochondria, a black target, a volume in both domains, or
+            source volumes of which only some have a pixel size.
+    """
+    source = [record for record in records if record.domain == "source"]
+    target = [record for record in records if record.domain == "target"]
+    _check_roles(source, target)
+    masks = tuple(_mask(record) for record in source)
+    _check_masks(source, masks)
+    pixels = [as_bytes(record.image) for record in source]
+    wanted = [as_bytes(record.image) for record in target]
+    _check_contents(source, target, pixels, wanted)
+    if not harmonise:
+        ones = (1.0,) * len(source), (1.0,) * len(target)
+        return Domains(Domain(tuple(pixels), masks, ones[0]), Domain(tuple(wanted), (), ones[1]), None, None)
+    sizes, goals, ratio = _sizes(source, target, pixels, wanted, edge)
+    zooms = tuple(nm / edge for nm in sizes), tuple(nm / edge for nm in goals)
+    return Domains(
+        Domain(
+            tuple(map(resample, pixels, zooms[0])),
+            tuple(resample(mask * 255, zoom) // 128 for mask, zoom in zip(masks, zooms[0], strict=True)),
+            zooms[0],
+        ),
+        Domain(tuple(map(resample, wanted, zooms[1])), (), zooms[1]),
+        edge,
+        ratio,
+    )
+
+
+def pixel_nm(volume: Volume) -> float | None:
+    """Edge of a pixel in the section plane: the geometric mean of y and x, None where it is not known."""
+    return None if volume.voxel is None else float(np.sqrt(volume.voxel.area))
+
+
+def as_bytes(volume: Volume) -> Array:
+    """Grey values `(z, y, x)` uint8: as stored, or other types between their 0.1 and 99.9 % quantiles."""
+    array = volume.read()
+    stack = array if array.ndim == 3 else array[None]
+    if stack.dtype == np.uint8:
+        return stack
+    low, high = np.quantile(stack[:: max(1, len(stack) // 16)], [0.001, 0.999])
+    unit = (stack.astype(np.float32) - low) / max(high - low, 1e-6)
+    return np.round(np.clip(unit, 0, 1) * 255).astype(np.uint8)
+
+
+def resample(stack: Array, zoom: float) -> Array:
+    """Sections `(z, y, x)` uint8 enlarged by `zoom`, linearly, smoothed before they shrink.
+
+    Raises:
+        DataError: a section would become too small to learn from.
+    """
+    height, width = (round(length * zoom) for length in stack.shape[1:])
+    if min(height, width) < _LEAST:
+        found = f"sections of {stack.shape[1]} x {stack.shape[2]} pixels would shrink to {height} x {width}"
+        raise DataError("--voxel-size", found, "check both voxel sizes, or add --set harmonise=false")
+    if (height, width) == stack.shape[1:]:
+        return stack
+    sections = [
+        F.interpolate(
+            torch.from_numpy(section.astype(np.float32))[None, None],
+            size=(height, width),
+            mode="bilinear",
+            antialias=zoom < 1,
+        )
+        for section in stack
+    ]
+    return torch.cat(sections)[:, 0].round().clamp(0, 255).to(torch.uint8).numpy()
+
+
+def _mask(record: Record) -> Array:
+    """`(z, y, x)` uint8 of a source record that has labels."""
+    assert record.labels is not None
+    labels = record.labels()
+    return to_mask(labels if labels.ndim == 3 else labels[None], where=record.image.uri)
+
+
+def _sizes(
+    source: Sequence[Record],
+    target: Sequence[Record],
+    pixels: Sequence[Array],
+    wanted: Sequence[Array],
+    edge: float,
+) -> tuple[list[float], list[float], float | None]:
+    """Edges of the stored pixels in nm; where a domain does not know its own, from the ratio of the two."""
+    known, goals = [pixel_nm(each.image) for each in source], [pixel_nm(each.image) for each in target]
+    for where, sizes in (("--source-voxel-size", known), ("--voxel-size", goals)):
+        if None in sizes and any(size is not None for size in sizes):
+            found = f"{sizes.count(None)} of {len(sizes)} volumes have no pixel size, the others have"
+            raise DataError(where, found, "give it, or keep volumes of unknown size in a run of their own")
+    first, last = [size for size in known if size], [size for size in goals if size]
+    if first and last:
+        return first, last, None
+    from morula.recipes.emda.scale import pixel_ratio
+
+    ratio = pixel_ratio(pixels, wanted)
+    if last:
+        return [float(np.mean(last)) / ratio] * len(source), last, ratio
+    base = float(np.mean(first)) if first else edge
+    return first or [edge] * len(source), [base * ratio] * len(target), ratio
+
+
+def _check_roles(source: Sequence[Record], target: Sequence[Record]) -> None:
+    if not source:
+        raise UsageError(
+            "--source", "recipe emda learns from labels elsewhere", "add --source and its labels"
+        )
+    if not target:
+        raise UsageError("--source", "there is no target volume", "name the volumes to segment")
+    seen = next((record for record in target if record.is_labelled), None)
+    if seen is not None:
+        found = f"labels of the target {seen.id} could be read while training"
+        raise UsageError("--labels", found, "pass the target without labels; scores are made afterwards")
+    bare = next((record for record in source if not record.is_labelled), None)
+    if bare is not None:
+        raise DataError(bare.image.uri, "the source volume has no labels", "give them with --source-labels")
+
+
+def _check_masks(source: Sequence[Record], masks: Sequence[Array]) -> None:
+    for record, mask in zip(source, masks, strict=True):
+        if mask.shape != record.image.spatial_shape and mask.shape[1:] != record.image.spatial_shape:
+            found = f"labels of shape {mask.shape} for a volume {record.image.spatial_shape}"
+            raise DataError(record.image.uri, found, "give labels of the same size")
+    if not any(mask.any() for mask in masks):
+        where = source[0].image.uri
+        raise DataError(where, "no voxel of the source's labels is above 0", "check --source-labels")
+
+
+def _check_contents(
+    source: Sequence[Record], target: Sequence[Record], pixels: Sequence[Array], wanted: Sequence[Array]
+) -> None:
+    for record, stack in zip(target, wanted, strict=True):
+        if not stack.any():
+            raise DataError(record.image.uri, "every voxel is black", "give a volume that shows something")
+    ours, theirs = ([fingerprint(stack) for stack in stacks] for stacks in (pixels, wanted))
+    for (a, one), (b, other) in product(zip(ours, source, strict=True), zip(theirs, target, strict=True)):
+        if a == b:
+            found = f"the same voxels as the source {one.image.uri}"
+            raise DataError(other.image.uri, found, "give another volume as source, or as target")
