@@ -52,7 +52,13 @@ def save_folder(folder: Path, fields: int, **options: object) -> tuple[Path, Pat
 
 
 def em_stack(
-    seed: int, *, nm: float = 8.0, size: int = 128, sections: int = 6, dark: float = 70.0, light: float = 170.0
+    seed: int,
+    *,
+    nm: float = 8.0,
+    size: int = 128,
+    sections: int = 6,
+    dark: float = 70.0,
+    light: float = 170.0,
 ) -> tuple[Array, Array]:
     """Sections `(z, y, x)` uint8 with dark, striped mitochondria among thin membranes, and their mask 0 or 1.
 
@@ -84,7 +90,10 @@ def em_stack(
 def em_pair(folder: Path, **options: object) -> dict[str, Path]:
     """Source and target as TIFF stacks: other grey values, and pixels of 8 and 12 nm."""
     folder.mkdir(parents=True, exist_ok=True)
-    looks = {"source": {"nm": 8.0, "size": 144}, "target": {"nm": 12.0, "size": 112, "dark": 95, "light": 150}}
+    looks = {
+        "source": {"nm": 8.0, "size": 144},
+        "target": {"nm": 12.0, "size": 112, "dark": 95, "light": 150},
+    }
     paths: dict[str, Path] = {}
     for seed, (name, look) in enumerate(looks.items()):
         image, mask = em_stack(seed, **{**look, **options})  # type: ignore[arg-type]

@@ -128,6 +128,7 @@ def plan(
     found = _configured(recipe or ("psm" if source is None else "emda"), preset)
     found = override(found, changes, where=str(config))
     found = override(found, parse_assignments(assignments))
+    _check_roles(recipe, source, source_labels, source_voxel)
     origin = None if source is None else Path(source)
     origin_labels = None if source_labels is None else Path(source_labels)
     if origin is not None:
@@ -137,7 +138,6 @@ def plan(
         facts, chosen = survey_domains(target, others), recipe or "emda"
         reasons, doubts = why_adapt(facts, asked=recipe is not None)
     else:
-        _refuse_without_source(origin_labels, source_voxel, recipe)
         target, bad = load_records(images, labels, skip_bad=skip_bad, voxel=_known(voxel))
         others, facts = [], _survey(target, labels)
         chosen, reasons = _choose(recipe, facts)
@@ -149,13 +149,24 @@ def plan(
     )  # fmt: skip
 
 
-def _refuse_without_source(labels: Path | None, source_voxel: VoxelSize, recipe: str | None) -> None:
+def _check_roles(
+    recipe: str | None,
+    source: str | Path | None,
+    labels: str | Path | None,
+    source_voxel: VoxelSize,
+) -> None:
+    """Refuses a source that the recipe cannot use, or what belongs to a source that is not there."""
+    if source is not None:
+        if recipe is not None and not RECIPES[recipe].volumes:
+            found = f"recipe {recipe} learns from the images alone"
+            raise UsageError("--source", found, "leave --source out, or choose --recipe emda")
+        return
     given = [("--source-labels", labels), ("--source-voxel-size", source_voxel)]
     extra = next((name for name, value in given if value is not None), None)
     if extra is not None:
         raise UsageError(extra, "there is no --source it could belong to", "add --source, or leave it out")
-    if recipe == "emda":
-        found = "recipe emda learns from labelled volumes of another domain"
+    if recipe is not None and RECIPES[recipe].volumes:
+        found = f"recipe {recipe} learns from labelled volumes of another domain"
         raise UsageError("--recipe", found, "add --source and --source-labels")
 
 

@@ -158,7 +158,7 @@ def refusal(pred: Path, truth: Path, kind: str = "instances") -> str:
 
 
 def test_refuses_an_unknown_kind_and_names_the_known() -> None:
-    with pytest.raises(UsageError, match=r"'swc' is not a kind.*instances, semantic, points"):
+    with pytest.raises(UsageError, match=r"'swc' is not a kind.*instances, semantic, volumes, points"):
         evaluate("a", "b", kind="swc")
 
 

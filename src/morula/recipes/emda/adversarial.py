@@ -1,7 +1,7 @@
 """DAMT-Net, the adversarial comparator (Peng, Yi and Yuan, 2020), as the paper's authors ran it.
 
-    L_G = CE(seg source) + 5e-4 (MSE source + MSE target) / 2 + 1e-3 (BCE(D_label) + CE(D_feature))
-    L_D = half for the source, half for the target, of each discriminator
+L_G = CE(seg source) + 5e-4 (MSE source + MSE target) / 2 + 1e-3 (BCE(D_label) + CE(D_feature))
+L_D = half for the source, half for the target, of each discriminator
 """
 
 from __future__ import annotations
@@ -65,9 +65,8 @@ def _fit(
         network, torch.optim.Adam(network.parameters(), lr=_GENERATOR[0], betas=_BETAS)
     )
     judges = nn.ModuleDict({"label": by_label, "feature": by_feature}).to(device)
-    hunter = fabric.setup_optimizers(
-        torch.optim.Adam(judges.parameters(), lr=_DISCRIMINATOR[0], betas=_BETAS)
-    )
+    adam = torch.optim.Adam(judges.parameters(), lr=_DISCRIMINATOR[0], betas=_BETAS)
+    _, hunter = fabric.setup(judges, adam)
     model.train()
     state = TrainState(network=model, optimiser=optimiser, judges=judges, hunter=hunter)
     crops = Crops(domains, config, stage.rng("crops"))
@@ -96,4 +95,3 @@ def _fit(
         return _Batch(crops.labelled(index), crops.target(index, config.batch))
 
     fit(step, batches, state, config.steps, stage)
-

@@ -20,6 +20,7 @@ from morula.recipes.emda.domains import Domains
 
 __all__ = ["Judgement", "candidate_files", "chosen", "judge", "keep"]
 
+_VOTERS = 3  # fewest checkpoints whose consensus is evidence: two differ from each other alike
 _TRIED = 2  # candidates; the published criterion looks at every second epoch
 
 
@@ -95,7 +96,7 @@ def judge(files: Sequence[Path], predict: Callable[[Path], list[Array]], domains
         alone.append(composite(shape, prior, evidence))
         found.append(masks)
         measured.append(shape)
-    verdicts = with_consensus(alone, [_joined(masks) for masks in found])
+    voted = with_consensus(alone, [_joined(masks) for masks in found]) if len(alone) >= _VOTERS else alone
     return [
         Judgement(
             step=int(file.stem),
@@ -107,7 +108,7 @@ def judge(files: Sequence[Path], predict: Callable[[Path], list[Array]], domains
             fraction=shape.fraction,
         )
         for file, verdict, shape, value in zip(
-            files, verdicts, measured, map(_mean_solidity, found), strict=True
+            files, voted, measured, map(_mean_solidity, found), strict=True
         )
     ]
 

@@ -18,11 +18,11 @@ class EmdaConfig(Config):
     """Recipe emda: mitochondria in an unlabelled target, learned from a labelled source."""
 
     preset: str = Field(default="best", description="name of the preset this started from")
-    strategy: Strategy = Field(default="mean-teacher", description="how the network learns")
+    strategy: Strategy = Field(default="supervised", description="how the network learns")
     network: Literal["residual", "attention"] = Field(
         default="residual", description="normalised U-Net with true skips, or the published attention U-Net"
     )
-    width: int = Field(default=16, ge=4, multiple_of=4, description="channels of the network's first level")
+    width: int = Field(default=16, ge=8, multiple_of=8, description="channels of the network's first level")
     harmonise: bool = Field(
         default=True, description="resample both domains to one pixel size; estimate it where none is known"
     )
@@ -77,11 +77,11 @@ def presets() -> dict[str, EmdaConfig]:
         "fast": EmdaConfig(preset="fast", steps=600, candidates=6, test_augment=False),
         "smoke": EmdaConfig(
             preset="smoke",
-            steps=16,
+            steps=40,
             batch=2,
             target_batch=2,
             crop=64,
-            width=4,
+            width=8,
             candidates=2,
             test_augment=False,
         ),

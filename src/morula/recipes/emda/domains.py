@@ -76,7 +76,7 @@ def domains_of(records: Sequence[Record], *, harmonise: bool, edge: float) -> Do
     if not harmonise:
         ones = (1.0,) * len(source), (1.0,) * len(target)
         return Domains(Domain(tuple(pixels), masks, ones[0]), Domain(tuple(wanted), (), ones[1]), None, None)
-    sizes, goals, ratio = _sizes(source, target, pixels, wanted, edge)
+    sizes, goals = _sizes(source, target)
     zooms = tuple(nm / edge for nm in sizes), tuple(nm / edge for nm in goals)
     return Domains(
         Domain(
@@ -86,7 +86,7 @@ def domains_of(records: Sequence[Record], *, harmonise: bool, edge: float) -> Do
         ),
         Domain(tuple(map(resample, wanted, zooms[1])), (), zooms[1]),
         edge,
-        ratio,
+        None,
     )
 
 
@@ -137,14 +137,8 @@ def _mask(record: Record) -> Array:
     return to_mask(labels if labels.ndim == 3 else labels[None], where=record.image.uri)
 
 
-def _sizes(
-    source: Sequence[Record],
-    target: Sequence[Record],
-    pixels: Sequence[Array],
-    wanted: Sequence[Array],
-    edge: float,
-) -> tuple[list[float], list[float], float | None]:
-    """Edges of the stored pixels in nm; where a domain does not know its own, from the ratio of the two."""
+def _sizes(source: Sequence[Record], target: Sequence[Record]) -> tuple[list[float], list[float]]:
+    """Edges of the stored pixels in nm."""
     known, goals = [pixel_nm(each.image) for each in source], [pixel_nm(each.image) for each in target]
     for where, sizes in (("--source-voxel-size", known), ("--voxel-size", goals)):
         if None in sizes and any(size is not None for size in sizes):
@@ -152,14 +146,10 @@ def _sizes(
             raise DataError(where, found, "give it, or keep volumes of unknown size in a run of their own")
     first, last = [size for size in known if size], [size for size in goals if size]
     if first and last:
-        return first, last, None
-    from morula.recipes.emda.scale import pixel_ratio
-
-    ratio = pixel_ratio(pixels, wanted)
-    if last:
-        return [float(np.mean(last)) / ratio] * len(source), last, ratio
-    base = float(np.mean(first)) if first else edge
-    return first or [edge] * len(source), [base * ratio] * len(target), ratio
+        return first, last
+    unknown = "--voxel-size" if first else "--source-voxel-size"
+    found = "the size is unknown, and estimating it is not part of this version"
+    raise UsageError(unknown, found, "give it in nm, or take pixels as they are: --set harmonise=false")
 
 
 def _check_roles(source: Sequence[Record], target: Sequence[Record]) -> None:

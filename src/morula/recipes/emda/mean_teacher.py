@@ -73,7 +73,7 @@ def _fit(run: Run, stage: Stage, student: nn.Module, domains: Domains, config: E
     state = TrainState(student=model, teacher=teacher, optimiser=optimiser)
     crops, rng = Crops(domains, config, stage.rng("crops")), stage.rng("mixing")
 
-    def step(batch: _Batch) -> dict[str, Tensor]:
+    def step(batch: _Batch) -> dict[str, Tensor | float]:
         weight = config.teacher_weight * ramp(state.step / steps, config.teacher_start)
         x, y = batch.source.image.to(device), batch.source.label.to(device)
         count = len(x)

@@ -8,8 +8,8 @@ volumes" (CMPB 222:106949, 2022; arXiv 2202.10773). README.md says what each sta
 Algorithm
   1  refuse labels of the target; bring both domains to one pixel size, known or estimated
   2  learn f on the source by one strategy; keep its weights at evenly spaced moments f_1 .. f_n
-       supervised   labels of the source, in the style of the target: histogram matching, FDA
-       mean-teacher the same, and an averaged f as teacher on the target        (preset best)
+       supervised   labels of the source, in the style of the target: histogram matching, FDA; (preset best)
+       mean-teacher the same, and an averaged f as teacher on the target
        cut          translate the target into the style of the source
        ssl          restore crappified images of both domains first
        ynet         three steps of reconstruction and segmentation              (preset paper)
@@ -34,7 +34,6 @@ from torch import nn
 from morula.core.files import write_json
 from morula.core.types import Array, Record, Segmentation, Volume
 from morula.engine import Run, Stage, Weights, WeightsInfo, read_json
-from morula.recipes.emda import config as configs
 from morula.recipes.emda import (
     adversarial,
     mean_teacher,
@@ -43,6 +42,7 @@ from morula.recipes.emda import (
     supervised,
     translation,
 )
+from morula.recipes.emda import config as configs
 from morula.recipes.emda.candidates import Judgement, candidate_files, chosen, judge
 from morula.recipes.emda.config import Criterion, EmdaConfig
 from morula.recipes.emda.decode import Cleaning, probability, segmentation, tune_cleaning

@@ -67,13 +67,11 @@ def _translate(
     steps: int,
 ) -> None:
     fabric, device = run.fabric, run.fabric.device
-    heads = PatchHeads(generator.feature_channels).to(device)
-    generator.to(device)
-    judge.to(device)
-    maker = fabric.setup_optimizers(
-        torch.optim.Adam([*generator.parameters(), *heads.parameters()], lr=_LR, betas=_BETAS)
-    )
-    hunter = fabric.setup_optimizers(torch.optim.Adam(judge.parameters(), lr=_LR, betas=_BETAS))
+    with seeded(stage.rng("heads")):
+        heads = PatchHeads(generator.feature_channels)
+    both = nn.ModuleList([generator, heads])
+    _, maker = fabric.setup(both, torch.optim.Adam(both.parameters(), lr=_LR, betas=_BETAS))
+    _, hunter = fabric.setup(judge, torch.optim.Adam(judge.parameters(), lr=_LR, betas=_BETAS))
     state = TrainState(generator=generator, heads=heads, judge=judge, maker=maker, hunter=hunter)
     crops = Crops(domains, config, stage.rng("crops"))
 

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from morula.core.errors import DataError, UsageError
+from morula.core.types import Axes, Record, Volume, Voxel
+from morula.recipes.emda.domains import as_bytes, domains_of, resample
+from synthetic import em_stack
+
+
+def volume(array: np.ndarray, nm: float | None = 8.0, name: str = "v") -> Volume:
+    return Volume(array, Axes("zyx"), name, voxel=None if nm is None else Voxel(y=nm, x=nm))
+
+
+def source(nm: float | None = 8.0, seed: int = 0) -> Record:
+    image, mask = em_stack(seed, sections=2, size=96)
+    return Record("s", volume(image, nm, "s"), lambda: mask, domain="source")
+
+
+def target(nm: float | None = 8.0) -> Record:
+    return Record("t", volume(em_stack(5, sections=2, size=96)[0], nm, "t"), domain="target")
+
+
+def test_both_domains_get_one_pixel_size():
+    domains = domains_of([source(4.0), target(16.0)], harmonise=True, edge=8.0)
+    assert domains.source.images[0].shape == domains.source.masks[0].shape == (2, 48, 48)
+    assert domains.target.images[0].shape == (2, 192, 192)
+    assert domains.target.masks == ()
+    assert domains.source.masks[0].max() == 1
+
+
+def test_nothing_is_resampled_where_that_is_not_wanted():
+    given = [source(4.0), target(None)]
+    domains = domains_of(given, harmonise=False, edge=8.0)
+    assert np.array_equal(domains.target.images[0], given[1].image.read())
+    assert domains.pixel_nm is None
+
+
+@pytest.mark.parametrize(
+    ("records", "error", "message"),
+    [
+        ([target()], UsageError, "--source"),
+        ([source()], UsageError, "no target volume"),
+        ([replace(source(), labels=None), target()], DataError, "no labels"),
+        ([replace(source(), labels=lambda: np.zeros((2, 96, 96), int)), target()], DataError, "above 0"),
+        ([replace(source(), labels=lambda: np.ones((2, 50, 96), int)), target()], DataError, "shape"),
+        ([source(), replace(target(), labels=lambda: np.zeros(0))], UsageError, "could be read"),
+        ([source(), Record("t", source().image)], DataError, "the same voxels as the source"),
+        ([source(), Record("t", volume(np.zeros((2, 96, 96), np.uint8)))], DataError, "black"),
+        ([source(), source(None, seed=3), target()], DataError, "1 of 2 volumes have no pixel size"),
+        ([source(0.5), target()], DataError, "would shrink"),
+    ],
+)
+def test_what_cannot_be_adapted_is_refused(records, error, message):
+    with pytest.raises(error, match=message):
+        domains_of(records, harmonise=True, edge=8.0)
+
+
+def test_black_sections_are_no_obstacle():
+    image = target().image.read().copy()
+    image[0] = 0
+    domains = domains_of([source(), Record("t", volume(image))], harmonise=True, edge=8.0)
+    assert not domains.target.images[0][0].any()
+
+
+def test_other_types_become_bytes_between_their_quantiles():
+    ramp = np.linspace(1000, 3000, 64 * 64).reshape(1, 64, 64)
+    for array in (ramp.astype(np.uint16), ramp.astype(np.float32) / 3000):
+        found = as_bytes(volume(array))
+        assert found.dtype == np.uint8
+        assert (found.min(), found.max()) == (0, 255)
+
+
+def test_resampling_keeps_the_mean():
+    stack = em_stack(1, sections=1, size=160)[0]
+    assert resample(stack, 0.5).mean() == pytest.approx(stack.mean(), abs=1)
