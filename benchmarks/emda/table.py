@@ -119,7 +119,7 @@ def measure(row: str, direction: str, seed: int, options: argparse.Namespace) ->
         "seconds_with_selection": round(trained, 1),
         "chosen": summary["chosen"],
         "candidates": summary["candidates"],
-        "ratio": read_json(next((work / "run").glob("*-prepare")) / "done.json")["ratio"],
+        "ratio": read_json(next((work / "run").glob("*-zoom")) / "done.json")["ratio"],
         "hardware": hardware(fabric.device),
         **scores,
     }

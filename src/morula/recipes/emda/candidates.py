@@ -76,7 +76,7 @@ def judge(files: Sequence[Path], predict: Callable[[Path], list[Array]], domains
         predict: a checkpoint's foreground probability on each target volume, at the common pixel size.
         domains: source labels and target images.
     """
-    area = None if domains.pixel_nm is None else domains.pixel_nm**2
+    area = (domains.pixel_nm or 1.0) ** 2 if domains.common else None
     prior = shapes(domains.source.masks, pixel_area=area)
     published = _mean_solidity(domains.source.masks)
     seen = look(domains.target.images)

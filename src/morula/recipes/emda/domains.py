@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -14,9 +14,11 @@ from morula.core.errors import DataError, UsageError
 from morula.core.hashing import fingerprint
 from morula.core.types import Array, Record, Volume
 from morula.data.masks import to_mask
+from morula.recipes.emda.scale import estimate_scale
 
 __all__ = ["Domain", "Domains", "as_bytes", "domains_of", "pixel_nm", "resample"]
 
+_SURE = 0.5  # confidence of a scale by texture; one kind of tissue and instrument has about 1
 _LEAST = 48  # pixels; the least side of a section after resampling that a network can learn from
 
 
@@ -42,14 +44,31 @@ class Domains:
     Attributes:
         source: with masks.
         target: without.
-        pixel_nm: edge of a common pixel; None where nothing was resampled.
+        common: whether both were brought to one pixel size.
+        pixel_nm: edge of a common pixel; None where nobody knows, or there is none.
         ratio: target pixels per source pixel, as edges, where it was estimated from the images.
+        target_nm: edge of a stored target pixel, where only that of the source is not known.
+        stored: the target's volumes as stored, where its zoom is a guess that the segmenter has to better.
     """
 
     source: Domain
     target: Domain
-    pixel_nm: float | None
-    ratio: float | None
+    common: bool
+    pixel_nm: float | None = None
+    ratio: float | None = None
+    target_nm: float | None = None
+    stored: tuple[Array, ...] = ()
+
+    def zoomed(self, zoom: float) -> Domains:
+        """The same with another zoom of all target volumes, which is no guess any more."""
+        images = tuple(resample(stack, zoom) for stack in self.stored)
+        return replace(
+            self,
+            target=Domain(images, (), (zoom,) * len(images)),
+            pixel_nm=self.pixel_nm if self.target_nm is None else self.target_nm / zoom,
+            ratio=zoom / float(np.mean(self.source.zooms)),
+            stored=(),
+        )
 
 
 def domains_of(records: Sequence[Record], *, harmonise: bool, edge: float) -> Domains:
@@ -58,36 +77,54 @@ def domains_of(records: Sequence[Record], *, harmonise: bool, edge: float) -> Do
     Args:
         records: of both domains; those of the source with labels, those of the target without.
         harmonise: resample; otherwise every pixel is taken as it is.
-        edge: of a common pixel in nm. Where neither domain knows its size, source pixels are taken for it.
+        edge: of a common pixel in nm. Where the source does not know its size, its pixels are taken for it.
 
     Raises:
         UsageError: there is no source, or a target record carries labels.
         DataError: a source without labels or mitochondria, a black target, a volume in both domains, or
-            source volumes of which only some have a pixel size.
+            volumes of one domain of which only some have a pixel size.
     """
     source = [record for record in records if record.domain == "source"]
     target = [record for record in records if record.domain == "target"]
     _check_roles(source, target)
     masks = tuple(_mask(record) for record in source)
     _check_masks(source, masks)
-    pixels = [as_bytes(record.image) for record in source]
-    wanted = [as_bytes(record.image) for record in target]
+    pixels = tuple(as_bytes(record.image) for record in source)
+    wanted = tuple(as_bytes(record.image) for record in target)
     _check_contents(source, target, pixels, wanted)
     if not harmonise:
-        ones = (1.0,) * len(source), (1.0,) * len(target)
-        return Domains(Domain(tuple(pixels), masks, ones[0]), Domain(tuple(wanted), (), ones[1]), None, None)
-    sizes, goals = _sizes(source, target)
-    zooms = tuple(nm / edge for nm in sizes), tuple(nm / edge for nm in goals)
-    return Domains(
-        Domain(
-            tuple(map(resample, pixels, zooms[0])),
-            tuple(resample(mask * 255, zoom) // 128 for mask, zoom in zip(masks, zooms[0], strict=True)),
-            zooms[0],
-        ),
-        Domain(tuple(map(resample, wanted, zooms[1])), (), zooms[1]),
-        edge,
-        None,
+        ours, theirs = (1.0,) * len(source), (1.0,) * len(target)
+        return Domains(Domain(pixels, masks, ours), Domain(wanted, (), theirs), common=False)
+    sizes, goals = _sizes("--source-voxel-size", source), _sizes("--voxel-size", target)
+    zooms = tuple(size / edge for size in sizes) if sizes else (1.0,) * len(source)
+    learned = Domain(
+        tuple(map(resample, pixels, zooms)),
+        tuple(resample(mask * 255, zoom) // 128 for mask, zoom in zip(masks, zooms, strict=True)),
+        zooms,
     )
+    if sizes and goals:
+        ends = tuple(size / edge for size in goals)
+        resampled = Domain(tuple(map(resample, wanted, ends)), (), ends)
+        return Domains(learned, resampled, common=True, pixel_nm=edge)
+    asked = Domains(
+        learned,
+        Domain(wanted, (), (1.0,) * len(wanted)),
+        common=True,
+        pixel_nm=edge if sizes else None,
+        target_nm=float(np.mean(goals)) if goals else None,
+        stored=wanted,
+    )
+    zoom, sure = _guess(learned.images[0], wanted[0])
+    return asked.zoomed(zoom) if sure else replace(asked.zoomed(zoom), stored=wanted)
+
+
+def _guess(source: Array, target: Array) -> tuple[float, bool]:
+    """Zoom of the target by its texture, and whether that can be trusted; 1 where it cannot."""
+    try:
+        found = estimate_scale(source, target)
+    except ValueError:
+        return 1.0, False
+    return (found.factor, True) if found.confidence >= _SURE else (1.0, False)
 
 
 def pixel_nm(volume: Volume) -> float | None:
@@ -137,19 +174,14 @@ def _mask(record: Record) -> Array:
     return to_mask(labels if labels.ndim == 3 else labels[None], where=record.image.uri)
 
 
-def _sizes(source: Sequence[Record], target: Sequence[Record]) -> tuple[list[float], list[float]]:
-    """Edges of the stored pixels in nm."""
-    known, goals = [pixel_nm(each.image) for each in source], [pixel_nm(each.image) for each in target]
-    for where, sizes in (("--source-voxel-size", known), ("--voxel-size", goals)):
-        if None in sizes and any(size is not None for size in sizes):
-            found = f"{sizes.count(None)} of {len(sizes)} volumes have no pixel size, the others have"
-            raise DataError(where, found, "give it, or keep volumes of unknown size in a run of their own")
-    first, last = [size for size in known if size], [size for size in goals if size]
-    if first and last:
-        return first, last
-    unknown = "--voxel-size" if first else "--source-voxel-size"
-    found = "the size is unknown, and estimating it is not part of this version"
-    raise UsageError(unknown, found, "give it in nm, or take pixels as they are: --set harmonise=false")
+def _sizes(option: str, records: Sequence[Record]) -> list[float]:
+    """Edges of the stored pixels in nm; none where they are not known."""
+    sizes = [pixel_nm(record.image) for record in records]
+    known = [size for size in sizes if size is not None]
+    if known and len(known) < len(sizes):
+        found = f"{len(sizes) - len(known)} of {len(sizes)} volumes have no pixel size, the others have"
+        raise DataError(option, found, "give it, or keep volumes of unknown size in a run of their own")
+    return known
 
 
 def _check_roles(source: Sequence[Record], target: Sequence[Record]) -> None:

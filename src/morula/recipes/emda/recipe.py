@@ -14,9 +14,10 @@ Algorithm
        ssl          restore crappified images of both domains first
        ynet         three steps of reconstruction and segmentation              (preset paper)
        damt         adversaries on labels and features
-  3  predict the target with every f_i and judge it: last, solidity, composite; none needs its labels
-  4  choose f by one of them; tune the cleaning of f's masks on the source alone
-  5  predict: tiles, eight views, back to the stored pixels, 3D objects
+  3  where the target's pixel size is a guess: the zoom at which f_n finds objects like the source's
+  4  predict the target with every f_i and judge it: last, solidity, composite; none needs its labels
+  5  choose f by one of them; tune the cleaning of f's masks on the source alone
+  6  predict: tiles, eight views, back to the stored pixels, 3D objects
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ from morula.recipes.emda.decode import Cleaning, probability, segmentation, tune
 from morula.recipes.emda.domains import Domains, as_bytes, domains_of, pixel_nm, resample
 from morula.recipes.emda.segmenter import network_of, segment
 from morula.recipes.emda.story import chapters, save_histograms
+from morula.recipes.emda.zoom import search_zoom
 
 if TYPE_CHECKING:
     from morula.report import Stage as Chapter
@@ -79,8 +81,9 @@ def train(run: Run, records: Sequence[Record], config: EmdaConfig) -> None:
     """
     domains = _prepare(run, records, config)  # line 1
     network, learned = _STRATEGIES[config.strategy](run, domains, config)  # line 2
-    judged = _judge(run, learned, network, domains, config)  # line 3
-    _finish(run, learned, network, domains, judged, config)  # line 4
+    domains = _settle(run, learned, network, domains)  # line 3
+    judged = _judge(run, learned, network, domains, config)  # line 4
+    _finish(run, learned, network, domains, judged, config)  # line 5
 
 
 def load(path: Path, fabric: Fabric) -> Callable[[Volume], Segmentation]:
@@ -134,13 +137,32 @@ def _prepare(run: Run, records: Sequence[Record], config: EmdaConfig) -> Domains
         save_histograms(stage, domains, config)
         stage.save_array("source", domains.source.images[0][len(domains.source.images[0]) // 2])
         stage.save_array("target", domains.target.images[0][len(domains.target.images[0]) // 2])
-        stage.finish(
-            pixel_nm=domains.pixel_nm,
-            ratio=domains.ratio,
-            source_zooms=domains.source.zooms,
-            target_zooms=domains.target.zooms,
-        )
+        stage.finish(common=domains.common, source_zooms=domains.source.zooms)
     return domains
+
+
+def _settle(run: Run, learned: Stage, network: nn.Module, domains: Domains) -> Domains:
+    stage = run.stage("zoom")
+    if not stage.done:
+        zoom, scores = domains.target.zooms[0], dict[float, float]()
+        if domains.stored:
+            Weights.load(candidate_files(learned)[-1]).load_into(network)
+
+            def predict(stack: Array) -> Array:
+                return _maps(network, stack, run.fabric, augment=False)
+
+            found = search_zoom(predict, domains.stored, domains.source, zoom)
+            zoom, scores = found.zoom, found.scores
+        settled = domains.zoomed(zoom) if domains.stored else domains
+        stage.finish(
+            zoom=zoom,
+            zooms=list(scores),
+            scores=list(scores.values()),
+            target_zooms=settled.target.zooms,
+            pixel_nm=settled.pixel_nm,
+            ratio=settled.ratio,
+        )
+    return domains.zoomed(stage.summary["zoom"]) if domains.stored else domains
 
 
 def _judge(
@@ -186,6 +208,7 @@ def _finish(
         "config": config.model_dump(mode="json"),
         "step": step,
         "cleaning": asdict(cleaning),
+        "common": domains.common,
         "pixel_nm": domains.pixel_nm,
         "zoom": float(np.mean(domains.target.zooms)),
     }
@@ -201,7 +224,7 @@ def _predictor(path: Path, weights: Path, fabric: Fabric, *, plain: bool = False
 
     def zoom_of(volume: Volume) -> float:
         size = pixel_nm(volume)
-        return zoom if edge is None or size is None else size / edge
+        return zoom if edge is None or size is None or not described["common"] else size / edge
 
     cleaning = Cleaning() if plain else Cleaning(**described["cleaning"])
     views = config.test_augment and not plain

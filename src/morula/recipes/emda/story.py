@@ -45,7 +45,9 @@ def chapters(path: Path) -> list[Chapter]:
     from morula.report import Stage as Chapter
 
     prepared = next(path.glob("*-prepare"))
-    told = [Chapter("Domains", _about_sizes(read_json(prepared / "done.json")), _domains(prepared))]
+    settled = read_json(next(path.glob("*-zoom")) / "done.json")
+    sizes = _about_sizes({**read_json(prepared / "done.json"), **settled})
+    told = [Chapter("Domains", sizes, (*_domains(prepared), *_zooms(settled)))]
     for stage in sorted(path.glob("[0-9]*-*"), key=lambda folder: int(folder.name.split("-")[0])):
         if (stage / "metrics.jsonl").exists():
             told.append(Chapter(f"Stage {stage.name}", "The losses over the training.", (_curve(stage),)))
@@ -55,12 +57,11 @@ def chapters(path: Path) -> list[Chapter]:
 
 
 def _about_sizes(summary: dict[str, Any]) -> str:
-    if summary["pixel_nm"] is None:
+    if not summary["common"]:
         return "Pixels were taken as they are; nothing was resampled."
     zooms = ", ".join(f"{zoom:.2f}" for zoom in [*summary["source_zooms"], *summary["target_zooms"]])
-    text = (
-        f"All sections were resampled to {summary['pixel_nm']:g} nm a pixel (zoom of each volume: {zooms})."
-    )
+    size = "one pixel size" if summary["pixel_nm"] is None else f"{summary['pixel_nm']:.3g} nm a pixel"
+    text = f"All sections were resampled to {size} (zoom of each volume: {zooms})."
     if summary["ratio"] is not None:
         text += (
             f" A target pixel was estimated to be {summary['ratio']:.2f} times a source pixel, from the "
@@ -85,6 +86,23 @@ def _domains(stage: Path) -> tuple[Picture, ...]:
         )
     ]
     return (*shown, Picture(chart, "Histograms of the domains, before and after the style transfer."))
+
+
+def _zooms(summary: dict[str, Any]) -> tuple[Picture, ...]:
+    """Scores of the zooms that were tried, where the target's pixel size had to be found."""
+    from morula.report import Picture, line_chart
+
+    if not summary["zooms"]:
+        return ()
+    order = np.argsort(summary["zooms"])
+    lines = [np.array(summary[name])[order].tolist() for name in ("zooms", "scores")]
+    chart = line_chart(
+        {"composite score": (lines[0], lines[1])},
+        across="common pixels per stored pixel of the target",
+        up="score",
+        mark={"taken": summary["zoom"]},
+    )
+    return (Picture(chart, "The target's pixel size, found without labels: higher is better."),)
 
 
 def _curve(stage: Path) -> Picture:

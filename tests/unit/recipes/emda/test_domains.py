@@ -32,6 +32,24 @@ def test_both_domains_get_one_pixel_size():
     assert domains.source.masks[0].max() == 1
 
 
+def test_an_unknown_size_is_first_guessed_and_then_found():
+    domains = domains_of([source(4.0), target(None)], harmonise=True, edge=8.0)
+    guess = domains.target.zooms[0]
+    assert domains.pixel_nm == 8.0
+    assert domains.stored or 0.2 < guess < 1.2
+    found = replace(domains, stored=(target().image.read(),)).zoomed(0.75)
+    assert found.target.images[0].shape == (2, 72, 72)
+    assert found.ratio == pytest.approx(1.5)
+    assert found.stored == ()
+
+
+def test_the_common_pixel_follows_the_target_where_the_source_is_unknown():
+    domains = domains_of([source(None), target(10.0)], harmonise=True, edge=8.0)
+    assert domains.source.zooms == (1.0,)
+    found = replace(domains, stored=(target().image.read(),)).zoomed(0.8)
+    assert found.pixel_nm == pytest.approx(12.5)
+
+
 def test_nothing_is_resampled_where_that_is_not_wanted():
     given = [source(4.0), target(None)]
     domains = domains_of(given, harmonise=False, edge=8.0)
