@@ -98,6 +98,6 @@ def em_pair(folder: Path, **options: object) -> dict[str, Path]:
     for seed, (name, look) in enumerate(looks.items()):
         image, mask = em_stack(seed, **{**look, **options})  # type: ignore[arg-type]
         paths |= {name: folder / f"{name}.tif", f"{name}_labels": folder / f"{name}_labels.tif"}
-        tifffile.imwrite(paths[name], image)
-        tifffile.imwrite(paths[f"{name}_labels"], mask)
+        tifffile.imwrite(paths[name], image, photometric="minisblack")
+        tifffile.imwrite(paths[f"{name}_labels"], mask, photometric="minisblack")
     return paths

@@ -140,7 +140,8 @@ def test_real_volumes_run_to_the_end(real_data: Path, tmp_path: Path) -> None:
     for folder, name in folders.items():
         for kind in ("raw", "mito"):
             whole = tifffile.imread(real_data / folder / "open" / f"{name}_{kind}.tif")
-            tifffile.imwrite(tmp_path / f"{folder}_{kind}.tif", whole[:4, :320, :320])
+            part = whole[:4, :320, :320]
+            tifffile.imwrite(tmp_path / f"{folder}_{kind}.tif", part, photometric="minisblack")
     result = morula.run(
         tmp_path / "em_cdeep3m_mito_raw.tif",
         labels=tmp_path / "em_cdeep3m_mito_mito.tif",
