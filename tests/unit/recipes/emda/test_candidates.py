@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from torch import nn
+
+from morula.metrics import solidity
+from morula.recipes.emda.candidates import Judgement, candidate_files, chosen, judge, keep
+from morula.recipes.emda.domains import Domain, Domains
+from synthetic import em_stack
+
+
+def judgement(step: int, distance: float, composite: float) -> Judgement:
+    return Judgement(step, 0.9, distance, composite, {}, (), 0.1)
+
+
+@pytest.mark.parametrize(("steps", "count"), [(10, 3), (7, 7), (100, 10), (3, 10)])
+def test_checkpoints_are_evenly_spaced_and_the_last_is_one(tmp_path: Path, steps: int, count: int) -> None:
+    stage = cast(Any, SimpleNamespace(path=tmp_path))
+    for done in range(1, steps + 1):
+        keep(stage, nn.Linear(1, 1), done, steps, count)
+    kept = [int(file.stem) for file in candidate_files(stage)]
+    assert len(kept) == min(steps, count)
+    assert kept[-1] == steps
+    assert max(np.diff([0, *kept])) - min(np.diff([0, *kept])) <= 1
+
+
+def test_each_criterion_takes_its_own() -> None:
+    rows = [judgement(n, d, c) for n, d, c in [(1, 0.3, -5), (2, 0.0, -1), (3, 0.1, -2), (4, 0.2, -3)]]
+    assert chosen(rows, "last").step == 4
+    assert chosen(rows, "solidity").step == 3  # step 2 is closer, but only every second one is looked at
+    assert chosen(rows, "composite").step == 2
+
+
+def test_the_truth_is_judged_better_than_nothing_and_than_specks() -> None:
+    image, mask = em_stack(0, size=160, sections=3)
+    other, truth = em_stack(1, size=160, sections=3)
+    specks = (np.random.default_rng(0).random(truth.shape) < 0.1).astype(np.float32)
+    answers = {1: np.zeros(truth.shape, np.float32), 2: specks, 3: truth.astype(np.float32)}
+    domains = Domains(Domain((image,), (mask,), (1.0,)), Domain((other,), (), (1.0,)), common=True)
+    files = [Path(f"{step:07d}.safetensors") for step in answers]
+    judged = judge(files, lambda file: [answers[int(file.stem)]], domains)
+    assert chosen(judged, "composite").step == 3
+    assert judged[0].objections
+    assert judged[2].solidity == pytest.approx(solidity(truth))
+    assert judged[2].distance == pytest.approx(abs(solidity(truth) - solidity(mask)))
+    assert Judgement.of_json(judged[2].as_json()) == judged[2]
