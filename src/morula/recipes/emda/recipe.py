@@ -55,9 +55,9 @@ from morula.recipes.emda.zoom import search_zoom
 if TYPE_CHECKING:
     from morula.report import Stage as Chapter
 
-__all__ = ["EmdaPredictor", "checkpoints", "controls", "load", "presets", "story", "train"]
+__all__ = ["STRATEGIES", "EmdaPredictor", "checkpoints", "controls", "load", "presets", "story", "train"]
 
-_STRATEGIES: Mapping[str, Callable[[Run, Domains, EmdaConfig], tuple[nn.Module, Stage]]] = {
+STRATEGIES: Mapping[str, Callable[[Run, Domains, EmdaConfig], tuple[nn.Module, Stage]]] = {
     "supervised": supervised.learn,
     "mean-teacher": mean_teacher.learn,
     "cut": translation.learn,
@@ -80,7 +80,7 @@ def train(run: Run, records: Sequence[Record], config: EmdaConfig) -> None:
         DataError: a volume cannot be used.
     """
     domains = _prepare(run, records, config)  # line 1
-    network, learned = _STRATEGIES[config.strategy](run, domains, config)  # line 2
+    network, learned = STRATEGIES[config.strategy](run, domains, config)  # line 2
     domains = _settle(run, learned, network, domains)  # line 3
     judged = _judge(run, learned, network, domains, config)  # line 4
     _finish(run, learned, network, domains, judged, config)  # line 5
