@@ -235,6 +235,8 @@ def table(results: Path) -> str:
     """The results as Markdown."""
     found = [json.loads(path.read_text()) for path in sorted(results.glob("*.json"))]
     lines = [(HERE / "head.md").read_text()]
+    if not found:
+        return "\n".join([*lines, "No result is committed yet.", ""])
     for budget in sorted({each["budget_minutes"] for each in found}):
         for direction in DIRECTIONS:
             own = [r for r in found if (r["budget_minutes"], r["direction"]) == (budget, direction)]
