@@ -2,6 +2,7 @@
 
 from morula.post.components import clean, components, fill_holes, remove_small, z_median
 from morula.post.contours import Candidates, blob_seeds, candidates, choose, closed_contours
+from morula.post.regions import regions
 from morula.post.watershed import centre_distance, drop_small, regrow, split
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "components",
     "drop_small",
     "fill_holes",
+    "regions",
     "regrow",
     "remove_small",
     "split",

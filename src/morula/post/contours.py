@@ -14,13 +14,13 @@ import numpy as np
 from morula.core.types import Array
 from morula.post.untyped import draw, ndi
 
-__all__ = ["Candidates", "blob_seeds", "candidates", "choose", "closed_contours"]
+__all__ = ["WEAK", "Candidates", "blob_seeds", "candidates", "choose", "closed_contours"]
 
 _RAYS = 32
 _STEPS = 24
 _REACH = (0.35, 1.9)  # radii searched, in units of the seed's radius
 _BEND = 2  # how many radius steps neighbouring rays may differ
-_WEAK = 0.3  # the quantile of edge strength along a contour that says how complete the edge is
+WEAK = 0.3  # the quantile of edge strength along a contour that says how complete the edge is
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Candidates:
         masks: the filled outline within its box.
         area: in pixels.
         roundness: 4 pi area / perimeter^2, 1 for a disc.
+        convexity: area over that of the convex hull.
         edge: mean and weak-quantile of the outward fall of the density per pixel, averaged.
     """
 
@@ -39,7 +40,32 @@ class Candidates:
     masks: Sequence[Array]
     area: Array
     roundness: Array
+    convexity: Array
     edge: Array
+
+    @staticmethod
+    def join(parts: Sequence[Candidates]) -> Candidates:
+        """All candidates of all parts."""
+        return Candidates(
+            [box for part in parts for box in part.boxes],
+            [mask for part in parts for mask in part.masks],
+            *(
+                np.concatenate([getattr(part, name) for part in parts])
+                for name in ("area", "roundness", "convexity", "edge")
+            ),
+        )
+
+    def where(self, keep: Array) -> Candidates:
+        """The candidates for which `keep` `(n,)` is true."""
+        rows: list[int] = np.flatnonzero(keep).tolist()
+        return Candidates(
+            [self.boxes[row] for row in rows],
+            [self.masks[row] for row in rows],
+            self.area[keep],
+            self.roundness[keep],
+            self.convexity[keep],
+            self.edge[keep],
+        )
 
     def mean_of(self, image: Array) -> Array:
         """Mean of `image` `(y, x)` inside each outline."""
@@ -118,13 +144,18 @@ def candidates(
     y, x = radius * np.sin(angle), radius * np.cos(angle)
     area = 0.5 * np.sum(radius * np.roll(radius, -1, axis=1), axis=1) * np.sin(2 * np.pi / _RAYS)
     around = np.hypot(y - np.roll(y, -1, axis=1), x - np.roll(x, -1, axis=1)).sum(axis=1)
-    edge = 0.5 * fall.mean(axis=1) + 0.5 * np.quantile(fall, _WEAK, axis=1)
+    edge = 0.5 * fall.mean(axis=1) + 0.5 * np.quantile(fall, WEAK, axis=1)
     keep = np.flatnonzero((edge > 0.01) & (area > smallest))
     y, x = seeds[keep, 0, None] + y[keep], seeds[keep, 1, None] + x[keep]
     filled = [_fill(ys, xs, density.shape) for ys, xs in zip(y, x, strict=True)]
     roundness = np.clip(4 * np.pi * area[keep] / np.maximum(around[keep], 1e-6) ** 2, 0, 1)
     return Candidates(
-        [box for box, _ in filled], [mask for _, mask in filled], area[keep], roundness, edge[keep]
+        [box for box, _ in filled],
+        [mask for _, mask in filled],
+        area[keep],
+        roundness,
+        np.ones(len(keep)),
+        edge[keep],
     )
 
 

@@ -3,10 +3,11 @@
 from importlib import import_module
 from typing import Any
 
-__all__ = ["cc3d", "draw", "morphology", "ndi", "segmentation"]
+__all__ = ["cc3d", "draw", "morphology", "ndi", "segmentation", "spatial"]
 
 cc3d: Any = import_module("cc3d")
 ndi: Any = import_module("scipy.ndimage")
 draw: Any = import_module("skimage.draw")
 morphology: Any = import_module("skimage.morphology")
 segmentation: Any = import_module("skimage.segmentation")
+spatial: Any = import_module("scipy.spatial")

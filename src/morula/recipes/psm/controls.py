@@ -14,7 +14,7 @@ from morula.data.modality import modality
 from morula.post import drop_small, split
 from morula.recipes.psm.clustering import fit_mixture
 from morula.recipes.psm.decode import classes_of, to_shape
-from morula.recipes.psm.front import SizePrior, density, optical_density, prepare, soft_otsu
+from morula.recipes.psm.front import SizePrior, density, foreground, optical_density, prepare, soft_otsu
 from morula.recipes.psm.pseudo import pseudo_instances
 
 __all__ = ["checkpoints", "colour_kmeans", "controls", "otsu_watershed", "pseudo_only"]
@@ -58,8 +58,7 @@ def pseudo_only(volume: Volume, priors: Mapping[str, SizePrior], diameter: float
     """The recipe's own pseudo labels from one threshold: no activation network, clusters or training."""
     image = volume.read_yxc()
     prepared = prepare(image, priors, diameter)
-    inside = soft_otsu(prepared.density)
-    pseudo = pseudo_instances(prepared.density, inside, prepared.modality, diameter)
+    pseudo = pseudo_instances(prepared, foreground(prepared), diameter)
     labels = to_shape(pseudo.labels, prepared.shape)
     kept = np.unique(labels[labels > 0])
     return Segmentation(

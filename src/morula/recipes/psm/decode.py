@@ -14,7 +14,8 @@ from torch.nn import functional as F
 from morula.core.types import Array, Segmentation
 from morula.data.modality import Modality
 from morula.post import drop_small, split
-from morula.recipes.psm.front import BROWN, Prepared, optical_density, soft_otsu
+from morula.recipes.psm import front
+from morula.recipes.psm.front import BROWN, Prepared, optical_density
 
 __all__ = ["classes_of", "network_maps", "segmentation", "to_shape"]
 
@@ -65,7 +66,7 @@ def segmentation(
         image: `(y, x, c)` as it came.
     """
     vote = _VOTES.get(prepared.modality, 0.0)
-    foreground = (1 - vote) * foreground + vote * soft_otsu(prepared.density)
+    foreground = (1 - vote) * foreground + vote * front.foreground(prepared)
     labels = split(
         foreground, distance, threshold=0.5, smoothing=0.12 * diameter, depth=0.06,
         smallest=0.15 * np.pi * diameter**2 / 4,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.ndimage as ndi
@@ -22,6 +23,7 @@ __all__ = [
     "density",
     "estimate_size",
     "fit_sizes",
+    "foreground",
     "optical_density",
     "prepare",
     "soft_otsu",
@@ -34,6 +36,7 @@ _RADII = tuple(np.geomspace(3.5, 32.0, 9))
 _DAB_RED = 0.35  # red over blue optical density of DAB (Ruifrok and Johnston, 2001)
 BROWN = 0.12  # blue minus red optical density of what DAB colours
 _NUCLEUS = 20.0  # pixels; no nucleus is as wide as twice this
+_BLUE = 0.1  # share of an image that must not be brown for haematoxylin to have its own threshold
 _SHRINK = 0.6  # objects an image needs, times the spread of sizes, before its own size counts more than half
 
 
@@ -75,6 +78,14 @@ class Prepared:
     colour: Array
     shape: tuple[int, int]
     diameter: float
+
+    @cached_property
+    def brown(self) -> Array:
+        """`(y, x)` whether DAB colours a pixel or one beside it; nowhere but in immunohistochemistry."""
+        if self.modality != "IHC":
+            return np.zeros(self.density.shape, dtype=np.bool_)
+        smooth = ndi.gaussian_filter(self.colour[..., 2] - self.colour[..., 0], 1.0)
+        return np.asarray(ndi.binary_dilation(smooth > BROWN, iterations=3))
 
     @property
     def network_input(self) -> Array:
@@ -192,11 +203,31 @@ def estimate_size(dense: Array, kind: Modality) -> Size | None:
     return 2 * float(np.sqrt(np.median(found.area[chosen]) / np.pi)), len(chosen)
 
 
-def soft_otsu(dense: Array, softness: float = 0.35) -> Array:
-    """Foreground probability from one threshold: a sigmoid around Otsu's, as wide as the image's contrast."""
+def foreground(image: Prepared) -> Array:
+    """Foreground probability `(y, x)` from one threshold per stain, without clusters or networks.
+
+    Beside DAB, pale haematoxylin is no darker than the background: it has a threshold of its own, found
+    where nothing is brown.
+    """
+    found = soft_otsu(image.density)
+    blue = ~image.brown
+    if image.brown.any() and blue.mean() > _BLUE:
+        found = np.maximum(found, soft_otsu(image.density, blue))
+    return found
+
+
+def soft_otsu(dense: Array, where: Array | None = None, softness: float = 0.35) -> Array:
+    """Foreground probability from one threshold: a sigmoid around Otsu's, as wide as the contrast.
+
+    Args:
+        dense: `(y, x)`, objects bright.
+        where: `(y, x)` the pixels from which threshold and contrast are taken; all by default.
+        softness: width of the sigmoid over the standard deviation.
+    """
     smooth = ndi.gaussian_filter(dense, 1.5)
-    width = float(np.std(smooth)) * softness + 1e-6
-    return 1 / (1 + np.exp(-np.clip((smooth - _otsu(smooth)) / width, -30, 30)))
+    seen = smooth if where is None else smooth[where]
+    width = float(np.std(seen)) * softness + 1e-6
+    return 1 / (1 + np.exp(-np.clip((smooth - _otsu(seen)) / width, -30, 30)))
 
 
 def _otsu(values: Array) -> float:

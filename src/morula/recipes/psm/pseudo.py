@@ -8,13 +8,26 @@ import numpy as np
 import scipy.ndimage as ndi
 
 from morula.core.types import Array
-from morula.data.modality import Modality
-from morula.post import candidates, centre_distance, choose, drop_small, regrow, split
+from morula.post import (
+    Candidates,
+    candidates,
+    centre_distance,
+    choose,
+    drop_small,
+    regions,
+    regrow,
+    split,
+)
+from morula.recipes.psm.front import Prepared
 
 __all__ = ["Pseudo", "pseudo_instances", "targets"]
 
 _REACH = (0.45, 0.64, 0.82, 1.09, 1.45, 1.91)  # radii of blobs, in units of the median radius
-_LEAST = 0.2  # of the 97th percentile of the scores in the image
+_LEVELS = np.linspace(0.12, 1.0, 10)  # thresholds of regions, from background to object
+_ALONE = 2.0  # what a wholly convex region is worth beside a round contour with the same edge
+_HIGH = 97.0  # percentile of the scores in an image with which they are compared
+_FLOOR = 0.3  # of that of both stains, where one stain has nothing but weak candidates
+_LEAST = 0.2  # of that percentile
 _RIM = 3.0  # pixels around an object that count as background in full
 _SPREAD = 1.2  # of the log of areas around the size prior
 
@@ -32,31 +45,47 @@ class Pseudo:
     confidence: Array
 
 
-def pseudo_instances(
-    density: Array, foreground: Array, kind: Modality, diameter: float, *, trust: float = 0.0
-) -> Pseudo:
-    """Objects by edge, roundness, size and foreground; no labels, no training.
+def pseudo_instances(image: Prepared, foreground: Array, diameter: float, *, trust: float = 0.0) -> Pseudo:
+    """Objects by edge, shape, size and foreground; no labels, no training.
+
+    Round contours find what touches, regions of any convex shape what stands alone; the best of both are
+    kept. In immunohistochemistry the objects of each stain are compared with their own kind, so that the
+    weak edges of haematoxylin do not lose against those of DAB.
 
     Args:
-        density: `(y, x)`, objects bright.
+        image: at the common scale.
         foreground: `(y, x)` probability.
-        kind: modality; cells in phase contrast are not round and are split by distance instead.
         diameter: of the median object, in pixels.
         trust: how much of the map whose edges count is the foreground, the rest is the density.
     """
-    if kind == "phase contrast":
+    if image.modality == "phase contrast":  # cells that are not round, split by distance
         return _blobs(foreground, diameter)
-    mixed = (trust * foreground + (1 - trust) * density).astype(np.float32)
-    found = candidates(mixed, [0.5 * diameter * reach for reach in _REACH])
+    mixed = (trust * foreground + (1 - trust) * image.density).astype(np.float32)
+    disc = np.pi * diameter**2 / 4
+    round_ones = candidates(mixed, [0.5 * diameter * reach for reach in _REACH])
+    levels = (np.percentile(mixed, 3) + _LEVELS).tolist()
+    lone_ones = regions(mixed, levels, smallest=max(20.0, 0.12 * disc), largest=6 * disc)
+    found = Candidates.join([round_ones, lone_ones])
     if len(found.area) == 0:
-        return Pseudo(np.zeros(density.shape, dtype=np.int32), np.zeros(0))
-    size = found.area / (np.pi * diameter**2 / 4)
-    scores = np.clip(found.mean_of(foreground) - 0.3, 0, None) * found.roundness**3 * found.edge
+        return Pseudo(np.zeros(mixed.shape, dtype=np.int32), np.zeros(0))
+    shape = np.concatenate([round_ones.roundness**3, _ALONE * lone_ones.convexity**6])
+    size = found.area / disc
+    scores = np.clip(found.mean_of(foreground) - 0.3, 0, None) * shape * found.edge
     scores = scores * size**0.6 * np.exp(-0.5 * (np.log(size) / _SPREAD) ** 2)
-    scores = scores / max(float(np.percentile(scores, 97)), 1e-6)
-    shape = (density.shape[0], density.shape[1])
-    labels, chosen = choose(found, scores, shape, least=_LEAST)
+    scores = _compared(scores, found.mean_of(image.brown) > 0.5)
+    labels, chosen = choose(found, scores, (mixed.shape[0], mixed.shape[1]), least=_LEAST)
     return Pseudo(regrow(labels, mixed), np.clip(scores[chosen], 0, 1))
+
+
+def _compared(scores: Array, brown: Array) -> Array:
+    """Scores over a high one of the same stain, or over part of a high one of all where that is more."""
+    usual = float(np.percentile(scores, _HIGH))
+    relative = np.zeros_like(scores)
+    for stain in (brown, ~brown):
+        if stain.any():
+            high = max(float(np.percentile(scores[stain], _HIGH)), _FLOOR * usual, 1e-6)
+            relative[stain] = scores[stain] / high
+    return relative
 
 
 def targets(pseudo: Pseudo, foreground: Array) -> Array:

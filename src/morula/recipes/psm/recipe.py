@@ -54,7 +54,7 @@ from morula.recipes.psm.clustering import features, fit_mixture
 from morula.recipes.psm.config import PsmConfig, best, fast, smoke
 from morula.recipes.psm.controls import checkpoints
 from morula.recipes.psm.decode import network_maps, segmentation
-from morula.recipes.psm.front import Prepared, SizePrior, fit_sizes, prepare, soft_otsu
+from morula.recipes.psm.front import Prepared, SizePrior, fit_sizes, foreground, prepare
 from morula.recipes.psm.paper import stages as published
 from morula.recipes.psm.paper.config import PaperConfig, paper, paper_small
 from morula.recipes.psm.pseudo import pseudo_instances, targets
@@ -227,7 +227,7 @@ def _clusters(
         ]
         mixture = fit_mixture(np.concatenate(draws), config.clusters, rng.at(0))
         for index in own:
-            threshold = soft_otsu(images[index].density)
+            threshold = foreground(images[index])
             share = _CLUSTER_SHARE * mixture.foreground(values[index])
             found[index] = (share + (1 - _CLUSTER_SHARE) * threshold).astype(np.float32)
     stage.finish(share=_CLUSTER_SHARE)
@@ -239,7 +239,7 @@ def _first_goals(
 ) -> list[Array]:
     stage = run.stage("pseudo")
     found = [
-        pseudo_instances(image.density, inside, image.modality, config.diameter)
+        pseudo_instances(image, inside, config.diameter)
         for image, inside in zip(images, foregrounds, strict=True)
     ]
     stage.save_array("foreground", foregrounds[0].astype(np.float16))
@@ -254,7 +254,7 @@ def _next_goals(
     """Line 6: the teacher's foreground takes the place of the clusters', and lends its edges."""
     for image in images:
         inside, _ = _maps(network, image, fabric, config)
-        pseudo = pseudo_instances(image.density, inside, image.modality, config.diameter, trust=_TRUST)
+        pseudo = pseudo_instances(image, inside, config.diameter, trust=_TRUST)
         yield targets(pseudo, inside)
 
 

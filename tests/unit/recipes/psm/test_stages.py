@@ -7,7 +7,7 @@ from morula.recipes.psm.activation import ActivationNet, agreement_loss, orient,
 from morula.recipes.psm.batches import crops, two_views
 from morula.recipes.psm.clustering import fit_mixture
 from morula.recipes.psm.decode import classes_of, to_shape
-from morula.recipes.psm.front import SizePrior, density, fit_sizes, optical_density, prepare, soft_otsu
+from morula.recipes.psm.front import SizePrior, density, fit_sizes, foreground, optical_density, prepare
 from morula.recipes.psm.pseudo import pseudo_instances, targets
 
 
@@ -42,8 +42,8 @@ def test_an_image_with_few_objects_takes_the_size_of_the_set():
 def test_pseudo_labels_are_the_objects(nuclei):
     priors, found = fit_sizes([nuclei])
     image = prepare(nuclei, priors, 22.0, found[0])
-    inside = soft_otsu(image.density)
-    pseudo = pseudo_instances(image.density, inside, image.modality, 22.0)
+    inside = foreground(image)
+    pseudo = pseudo_instances(image, inside, 22.0)
     assert len(pseudo.confidence) == pseudo.labels.max() == 30
     goal = targets(pseudo, inside)
     assert goal.shape == (3, *image.density.shape)
@@ -51,8 +51,8 @@ def test_pseudo_labels_are_the_objects(nuclei):
 
 
 def test_an_image_without_objects_has_no_pseudo_labels():
-    empty = np.zeros((64, 64), dtype=np.float32)
-    assert pseudo_instances(empty, soft_otsu(empty), "fluorescence", 22.0).labels.max() == 0
+    empty = prepare(np.zeros((64, 64, 1), dtype=np.uint8), {}, 22.0)
+    assert pseudo_instances(empty, foreground(empty), 22.0).labels.max() == 0
 
 
 def test_density_of_a_pale_and_a_black_nucleus_differ_little():
