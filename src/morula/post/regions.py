@@ -7,6 +7,7 @@ is, how round and how convex it is.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -83,7 +84,7 @@ def _measure(labels: Array, slope: Array) -> Candidates:
     edge, convexity, roundness = np.zeros(len(area)), np.zeros(len(area)), np.zeros(len(area))
     ends = np.searchsorted(owner[order], np.arange(1, len(area) + 2))
     values, points = fall[y, x][order], np.stack([y, x], axis=1)[order]
-    for index, (start, stop) in enumerate(zip(ends[:-1], ends[1:], strict=True)):
+    for index, (start, stop) in enumerate(itertools.pairwise(ends)):
         own = values[start:stop]
         edge[index] = 0.5 * own.mean() + 0.5 * own[int(WEAK * len(own))]
         hull = spatial.ConvexHull((points[start:stop, None] + _CORNERS).reshape(-1, 2))
