@@ -72,7 +72,7 @@ def _measure(labels: Array, slope: Array) -> Candidates:
     inward = np.stack(
         [ndi.gaussian_filter((labels > 0).astype(np.float32), 1.0, order=order) for order in ((1, 0), (0, 1))]
     )
-    fall = (slope * inward).sum(axis=0) / np.maximum(np.hypot(*inward), 1e-6)
+    fall: Array = (slope * inward).sum(axis=0) / np.maximum(np.hypot(*inward), 1e-6)
     around = np.where(labels == 0, labels.max(initial=0) + 1, labels)
     touching = (ndi.maximum_filter(np.where(labels == 0, -1, labels), 3) != labels) | (
         ndi.minimum_filter(around, 3) != labels

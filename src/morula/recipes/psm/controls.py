@@ -13,7 +13,7 @@ from morula.core.types import Array, Segmentation, Volume
 from morula.data.modality import modality
 from morula.post import drop_small, split
 from morula.recipes.psm.clustering import fit_mixture
-from morula.recipes.psm.decode import classes_of, to_shape
+from morula.recipes.psm.decode import classes_of, enlarged
 from morula.recipes.psm.front import SizePrior, density, foreground, optical_density, prepare, soft_otsu
 from morula.recipes.psm.pseudo import pseudo_instances
 
@@ -59,13 +59,8 @@ def pseudo_only(volume: Volume, priors: Mapping[str, SizePrior], diameter: float
     image = volume.read_yxc()
     prepared = prepare(image, priors, diameter)
     pseudo = pseudo_instances(prepared, foreground(prepared), diameter)
-    labels = to_shape(pseudo.labels, prepared.shape)
-    kept = np.unique(labels[labels > 0])
-    return Segmentation(
-        drop_small(labels, 1),
-        pseudo.confidence[kept - 1],
-        classes_of(image, drop_small(labels, 1), prepared.modality),
-    )
+    labels, scores = enlarged(pseudo, prepared.shape)
+    return Segmentation(labels, scores, classes_of(image, labels, prepared.modality))
 
 
 def _from_mask(mask: Array, image: Array) -> Segmentation:

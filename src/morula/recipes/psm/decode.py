@@ -16,12 +16,14 @@ from morula.data.modality import Modality
 from morula.post import drop_small, split
 from morula.recipes.psm import front
 from morula.recipes.psm.front import BROWN, Prepared, optical_density
+from morula.recipes.psm.pseudo import Pseudo, pseudo_instances
 
-__all__ = ["classes_of", "network_maps", "segmentation", "to_shape"]
+__all__ = ["classes_of", "enlarged", "network_maps", "segmentation", "to_shape"]
 
 _TURNS = ((0, False), (1, False), (2, True), (3, True))
 _TILE, _HALO = 1024, 96  # pixels; the halo covers what the network sees around a pixel
-_VOTES: Mapping[Modality, float] = {"fluorescence": 0.5, "H&E": 0.5}  # of one threshold in the foreground
+_VOTES: Mapping[Modality, float] = {"fluorescence": 0.5}  # of one threshold in the foreground
+_AGREEMENT = 0.65  # IoU of the network's foreground and the pseudo labels' below which the network has failed
 _BLACK = 4.2  # mean of the three densities together that haematoxylin alone does not reach
 
 
@@ -54,9 +56,11 @@ def segmentation(
 ) -> Segmentation:
     """Objects by seeded watershed, brought to the image's own scale, with scores and classes.
 
-    Where one threshold of the density is a fair judge it has a vote beside the network, which keeps outlines
-    from shrinking on small or mixed data sets. A score is the object's mean foreground probability, times
-    the height of its centre distance.
+    On an image that it has not learned, and a mixed data set has some, the network's foreground is far from
+    that of the image's own pseudo labels; these are then the answer. In fluorescence, where one threshold of
+    the density is a fair judge, it has a vote beside the network, which keeps outlines from shrinking. A
+    score is the object's mean foreground probability, times the height of its centre distance; or the
+    confidence of the pseudo label.
 
     Args:
         prepared: the image at the common scale.
@@ -65,21 +69,17 @@ def segmentation(
         diameter: of the median object at the common scale, in pixels.
         image: `(y, x, c)` as it came.
     """
-    vote = _VOTES.get(prepared.modality, 0.0)
-    foreground = (1 - vote) * foreground + vote * front.foreground(prepared)
-    labels = split(
-        foreground, distance, threshold=0.5, smoothing=0.12 * diameter, depth=0.06,
-        smallest=0.15 * np.pi * diameter**2 / 4,
-    )  # fmt: skip
-    large = drop_small(to_shape(labels, prepared.shape), 4)
-    inside, height = to_shape(foreground, prepared.shape), to_shape(distance, prepared.shape)
-    ids = np.arange(1, int(large.max(initial=0)) + 1)
-    if len(ids) == 0:
-        return Segmentation(large, np.zeros(0), (), {"foreground": inside, "centre distance": height})
-    top = np.clip(np.asarray(ndi.maximum(height, large, ids)), 0, 1)
-    scores = np.clip(np.asarray(ndi.mean(inside, large, ids)) * np.sqrt(top), 0, 1)
-    classes = classes_of(image, large, prepared.modality)
-    return Segmentation(large, scores, classes, {"foreground": inside, "centre distance": height})
+    pseudo = pseudo_instances(prepared, front.foreground(prepared), diameter)
+    maps = {
+        "foreground": to_shape(foreground, prepared.shape),
+        "centre distance": to_shape(distance, prepared.shape),
+    }
+    if _agreement(foreground > 0.5, pseudo.labels > 0) < _AGREEMENT:
+        labels, scores = enlarged(pseudo, prepared.shape)
+    else:
+        labels = drop_small(to_shape(_basins(prepared, foreground, distance, diameter), prepared.shape), 4)
+        scores = _scores(labels, maps["foreground"], maps["centre distance"])
+    return Segmentation(labels, scores, classes_of(image, labels, prepared.modality), maps)
 
 
 def classes_of(image: Array, labels: Array, kind: Modality) -> tuple[str, ...]:
@@ -102,6 +102,37 @@ def classes_of(image: Array, labels: Array, kind: Modality) -> tuple[str, ...]:
     brown = np.asarray(ndi.mean(density[..., 2] - density[..., 0], labels, ids))
     total = np.asarray(ndi.mean(density.sum(axis=-1), labels, ids))
     return tuple("positive" if yes else "negative" for yes in (brown > BROWN) | (total > _BLACK))
+
+
+def enlarged(pseudo: Pseudo, shape: tuple[int, int]) -> tuple[Array, Array]:
+    """Pseudo labels at the image's own scale, and their confidence."""
+    labels = to_shape(pseudo.labels, shape)
+    kept = np.unique(labels[labels > 0])
+    return drop_small(labels, 1), pseudo.confidence[kept - 1]
+
+
+def _agreement(found: Array, expected: Array) -> float:
+    """IoU of two masks; 1 where both are empty."""
+    either = np.count_nonzero(found | expected)
+    return np.count_nonzero(found & expected) / either if either else 1.0
+
+
+def _basins(prepared: Prepared, foreground: Array, distance: Array, diameter: float) -> Array:
+    vote = _VOTES.get(prepared.modality, 0.0)
+    if vote:
+        foreground = (1 - vote) * foreground + vote * front.foreground(prepared)
+    return split(
+        foreground, distance, threshold=0.5, smoothing=0.12 * diameter, depth=0.06,
+        smallest=0.15 * np.pi * diameter**2 / 4,
+    )  # fmt: skip
+
+
+def _scores(labels: Array, inside: Array, height: Array) -> Array:
+    ids = np.arange(1, int(labels.max(initial=0)) + 1)
+    if len(ids) == 0:
+        return np.zeros(0)
+    top = np.clip(np.asarray(ndi.maximum(height, labels, ids)), 0, 1)
+    return np.clip(np.asarray(ndi.mean(inside, labels, ids)) * np.sqrt(top), 0, 1)
 
 
 def to_shape(image: Array, shape: tuple[int, int]) -> Array:

@@ -9,14 +9,14 @@ from functools import cached_property
 import numpy as np
 import scipy.ndimage as ndi
 from skimage.filters import threshold_otsu
-from skimage.measure import label
 
 from morula.core.types import Array
 from morula.data.modality import Modality, modality
-from morula.post import candidates, choose
+from morula.post import candidates, choose, regions
 
 __all__ = [
     "BROWN",
+    "LEVELS",
     "Prepared",
     "Size",
     "SizePrior",
@@ -33,6 +33,8 @@ Size = tuple[float, int]  # median diameter in pixels, and how many objects it c
 
 _SCALE = (0.35, 2.5)  # an image is not shrunk or enlarged beyond this
 _RADII = tuple(np.geomspace(3.5, 32.0, 9))
+LEVELS = np.linspace(0.12, 1.0, 10)  # thresholds of regions, from background to object
+_SPREAD_CELL = (200.0, 8000.0)  # pixels; areas that a spread cell in phase contrast may have
 _DAB_RED = 0.35  # red over blue optical density of DAB (Ruifrok and Johnston, 2001)
 BROWN = 0.12  # blue minus red optical density of what DAB colours
 _NUCLEUS = 20.0  # pixels; no nucleus is as wide as twice this
@@ -189,12 +191,13 @@ def estimate_size(dense: Array, kind: Modality) -> Size | None:
     """Median diameter in pixels of the confident objects and their number; None where there are none."""
     inside = soft_otsu(dense)
     if kind == "phase contrast":
-        labels = np.asarray(label(ndi.binary_opening(inside > 0.5, iterations=3), connectivity=1))
-        area = np.bincount(labels.ravel())[1:]
-        area = area[area > 100]
-        return (2 * float(np.sqrt(np.median(area) / np.pi)), len(area)) if len(area) else None
-    found = candidates(dense, _RADII, smoothing=1.2)
-    scores = found.edge * found.roundness**4 * np.clip(found.mean_of(inside) - 0.3, 0, None) * found.area**0.3
+        levels = (np.percentile(dense, 3) + LEVELS).tolist()
+        found = regions(dense, levels, smallest=_SPREAD_CELL[0], largest=_SPREAD_CELL[1])
+        shape = found.convexity**2 * found.area**0.6
+    else:
+        found = candidates(dense, _RADII, smoothing=1.2)
+        shape = found.roundness**4 * found.area**0.3
+    scores = np.clip(found.edge, 0, None) * shape * np.clip(found.mean_of(inside) - 0.3, 0, None)
     if len(scores) == 0 or scores.max() <= 0:
         return None
     _, chosen = choose(
@@ -262,7 +265,7 @@ def _grey_density(grey: Array, kind: Modality) -> tuple[Array, float]:
         return -np.log(np.clip((grey + 1) / (white + 1), 0.02, 1)), 97.0
     flat = grey - ndi.gaussian_filter(grey, 25)
     flat = flat / max(1.4826 * float(np.median(np.abs(flat))), 1e-6)
-    texture = np.sqrt(ndi.gaussian_filter((flat - ndi.gaussian_filter(flat, 2)) ** 2, 3))
+    texture = np.sqrt(ndi.gaussian_filter((flat - ndi.gaussian_filter(flat, 3)) ** 2, 1.5))
     return np.log1p(texture), 97.0
 
 

@@ -8,27 +8,26 @@ import numpy as np
 import scipy.ndimage as ndi
 
 from morula.core.types import Array
+from morula.data.modality import Modality
 from morula.post import (
     Candidates,
     candidates,
     centre_distance,
     choose,
-    drop_small,
     regions,
     regrow,
-    split,
 )
-from morula.recipes.psm.front import Prepared
+from morula.recipes.psm.front import LEVELS, Prepared
 
 __all__ = ["Pseudo", "pseudo_instances", "targets"]
 
 _REACH = (0.45, 0.64, 0.82, 1.09, 1.45, 1.91)  # radii of blobs, in units of the median radius
-_LEVELS = np.linspace(0.12, 1.0, 10)  # thresholds of regions, from background to object
 _ALONE = 2.0  # what a wholly convex region is worth beside a round contour with the same edge
 _HIGH = 97.0  # percentile of the scores in an image with which they are compared
 _FLOOR = 0.3  # of that of both stains, where one stain has nothing but weak candidates
 _LEAST = 0.2  # of that percentile
 _RIM = 3.0  # pixels around an object that count as background in full
+_HALO = 0.06  # of the median diameter, by which texture in phase contrast is wider than the cell
 _SPREAD = 1.2  # of the log of areas around the size prior
 
 
@@ -58,23 +57,19 @@ def pseudo_instances(image: Prepared, foreground: Array, diameter: float, *, tru
         diameter: of the median object, in pixels.
         trust: how much of the map whose edges count is the foreground, the rest is the density.
     """
-    if image.modality == "phase contrast":  # cells that are not round, split by distance
-        return _blobs(foreground, diameter)
     mixed = (trust * foreground + (1 - trust) * image.density).astype(np.float32)
-    disc = np.pi * diameter**2 / 4
-    round_ones = candidates(mixed, [0.5 * diameter * reach for reach in _REACH])
-    levels = (np.percentile(mixed, 3) + _LEVELS).tolist()
-    lone_ones = regions(mixed, levels, smallest=max(20.0, 0.12 * disc), largest=6 * disc)
-    found = Candidates.join([round_ones, lone_ones])
+    found, shape = _candidates(mixed, image.modality, diameter)
     if len(found.area) == 0:
         return Pseudo(np.zeros(mixed.shape, dtype=np.int32), np.zeros(0))
-    shape = np.concatenate([round_ones.roundness**3, _ALONE * lone_ones.convexity**6])
-    size = found.area / disc
-    scores = np.clip(found.mean_of(foreground) - 0.3, 0, None) * shape * found.edge
+    size = 4 * found.area / (np.pi * diameter**2)
+    scores = np.clip(found.mean_of(foreground) - 0.3, 0, None) * shape * np.clip(found.edge, 0, None)
     scores = scores * size**0.6 * np.exp(-0.5 * (np.log(size) / _SPREAD) ** 2)
     scores = _compared(scores, found.mean_of(image.brown) > 0.5)
     labels, chosen = choose(found, scores, (mixed.shape[0], mixed.shape[1]), least=_LEAST)
-    return Pseudo(regrow(labels, mixed), np.clip(scores[chosen], 0, 1))
+    confidence = np.clip(scores[chosen], 0, 1)
+    if image.modality == "phase contrast":
+        return _shrunk(labels, confidence, _HALO * diameter)
+    return Pseudo(regrow(labels, mixed), confidence)
 
 
 def _compared(scores: Array, brown: Array) -> Array:
@@ -101,12 +96,23 @@ def targets(pseudo: Pseudo, foreground: Array) -> Array:
     return np.stack([pseudo.labels > 0, centre_distance(pseudo.labels), weight]).astype(np.float16)
 
 
-def _blobs(foreground: Array, diameter: float) -> Pseudo:
-    inside = ndi.binary_opening(foreground > 0.5, iterations=1)
-    depth = np.asarray(ndi.distance_transform_edt(inside)) / (0.35 * diameter)
-    labels = split(inside.astype(np.float32), depth, smoothing=0.1 * diameter, depth=0.15)
-    labels = drop_small(labels, 0.15 * np.pi * diameter**2 / 4)
-    count = int(labels.max(initial=0))
-    return Pseudo(
-        labels, np.asarray(ndi.mean(foreground, labels, np.arange(1, count + 1))) if count else np.zeros(0)
-    )
+def _candidates(mixed: Array, kind: Modality, diameter: float) -> tuple[Candidates, Array]:
+    """Outlines that may be objects, and what the shape of each is worth."""
+    disc = np.pi * diameter**2 / 4
+    levels = (np.percentile(mixed, 3) + LEVELS).tolist()
+    lone_ones = regions(mixed, levels, smallest=max(20.0, 0.12 * disc), largest=6 * disc)
+    if kind == "phase contrast":  # spread cells have arms, and no round ones among them
+        return lone_ones, lone_ones.convexity**2
+    round_ones = candidates(mixed, [0.5 * diameter * reach for reach in _REACH])
+    shape = np.concatenate([round_ones.roundness**3, _ALONE * lone_ones.convexity**6])
+    return Candidates.join([round_ones, lone_ones]), shape
+
+
+def _shrunk(labels: Array, confidence: Array, width: float) -> Pseudo:
+    """Objects without a rim of `width` pixels, over which texture reaches beyond the cell."""
+    free = labels == 0
+    edges = (ndi.maximum_filter(labels, 3) != labels) & ~free
+    depth = np.asarray(ndi.distance_transform_edt(~(free | edges)))
+    inner = np.where(depth >= width, labels, 0)
+    kept = np.unique(inner[inner > 0])
+    return Pseudo(np.searchsorted(kept, inner).astype(np.int32) + (inner > 0), confidence[kept - 1])
