@@ -1,4 +1,4 @@
-"""What the recipe has to beat: a threshold with watershed, colour clusters, and its own pseudo labels."""
+"""What the recipe has to beat: a threshold, clusters, an untrained network, its own pseudo labels."""
 
 from __future__ import annotations
 
@@ -7,22 +7,39 @@ from pathlib import Path
 
 import numpy as np
 import scipy.ndimage as ndi
+import torch
 from lightning_fabric import Fabric
 
+from morula.core.rng import Rng
 from morula.core.types import Array, Segmentation, Volume
 from morula.data.modality import modality
+from morula.engine import seeded
 from morula.post import drop_small, split
-from morula.recipes.psm.clustering import fit_mixture
-from morula.recipes.psm.decode import classes_of, enlarged
+from morula.recipes.psm.activation import ActivationNet, orient, self_activation
+from morula.recipes.psm.clustering import features, fit_mixture
+from morula.recipes.psm.decode import classes_of, enlarged, to_shape
 from morula.recipes.psm.front import SizePrior, density, foreground, optical_density, prepare, soft_otsu
 from morula.recipes.psm.pseudo import pseudo_instances
 
-__all__ = ["checkpoints", "colour_kmeans", "controls", "otsu_watershed", "pseudo_only"]
+__all__ = [
+    "checkpoints",
+    "colour_kmeans",
+    "controls",
+    "otsu_watershed",
+    "pseudo_only",
+    "untrained_activation",
+]
+
+_DIAMETER = 22.0  # pixels; the common scale of preset best
 
 
 def controls() -> Mapping[str, Callable[[Volume], Segmentation]]:
     """The simple methods by name."""
-    return {"otsu-watershed": otsu_watershed, "colour-clusters": colour_kmeans}
+    return {
+        "otsu-watershed": otsu_watershed,
+        "colour-clusters": colour_kmeans,
+        "untrained-activation": untrained_activation,
+    }
 
 
 def checkpoints(path: Path, fabric: Fabric) -> Mapping[str, Callable[[Volume], Segmentation]]:
@@ -52,6 +69,20 @@ def colour_kmeans(volume: Volume) -> Segmentation:
     pixels = values.reshape(-1, values.shape[-1])
     mixture = fit_mixture(pixels[:: max(1, len(pixels) // 20000)], 3, np.random.default_rng(0))
     return _from_mask(mixture.foreground(values) > 0.5, image)
+
+
+def untrained_activation(volume: Volume) -> Segmentation:
+    """Clusters of the recipe's features with the map of an activation network that has learned nothing."""
+    image = volume.read_yxc()
+    prepared = prepare(image, {}, _DIAMETER)
+    with seeded(Rng(0, "untrained")):
+        network = ActivationNet().eval()
+    raw = self_activation(network, torch.from_numpy(prepared.network_input.astype(np.float32)))
+    (prior,), _ = orient([raw], [prepared.density])
+    values = features(prepared.density, prepared.colour, prior)
+    pixels = values.reshape(-1, values.shape[-1])
+    mixture = fit_mixture(pixels[:: max(1, len(pixels) // 20000)], 3, np.random.default_rng(0))
+    return _from_mask(to_shape(mixture.foreground(values), prepared.shape) > 0.5, image)
 
 
 def pseudo_only(volume: Volume, priors: Mapping[str, SizePrior], diameter: float) -> Segmentation:

@@ -3,10 +3,12 @@ import pytest
 import torch
 
 from morula.core.rng import Rng
+from morula.core.types import Axes, Volume
 from morula.recipes.psm.activation import ActivationNet, agreement_loss, orient, self_activation
 from morula.recipes.psm.batches import crops, two_views
 from morula.recipes.psm.clustering import fit_mixture
-from morula.recipes.psm.decode import classes_of, to_shape
+from morula.recipes.psm.controls import controls
+from morula.recipes.psm.decode import classes_of, enlarged, segmentation, to_shape
 from morula.recipes.psm.front import SizePrior, density, fit_sizes, foreground, optical_density, prepare
 from morula.recipes.psm.pseudo import pseudo_instances, targets
 
@@ -124,3 +126,67 @@ def test_optical_density_does_not_depend_on_the_depth_of_the_numbers(dtype, whit
     light = np.linspace(0.05, 1.0, 64 * 64 * 3).reshape(64, 64, 3)
     shallow = optical_density((light * 255).round().astype(np.uint8))
     np.testing.assert_allclose(optical_density((light * white).astype(dtype)), shallow, atol=0.05)
+
+
+def stained(nuclei, colour):
+    """Discs of one colour on near white, as an RGB image."""
+    image = np.full((*nuclei.shape[:2], 3), 238.0)
+    image[nuclei[..., 0] > 80] = colour
+    return (image + Rng(1).at(0).normal(0, 3, image.shape)).clip(0, 255).astype(np.uint8)
+
+
+def test_pale_nuclei_are_found_beside_black_ones(nuclei):
+    image = stained(nuclei, (172, 186, 208))
+    black = (np.mgrid[:160, :192][1] > 128) & (nuclei[..., 0] > 80)
+    image[black] = (70, 42, 24)
+    prepared = prepare(image, {}, 22.0, (12.5, 30))
+    assert prepared.modality == "IHC"
+    pseudo = pseudo_instances(prepared, foreground(prepared), 22.0)
+    labels, _ = enlarged(pseudo, prepared.shape)
+    assert labels.max() == 30
+    assert sorted(set(classes_of(image, labels, "IHC"))) == ["negative", "positive"]
+    assert classes_of(image, labels, "IHC").count("positive") == 10
+
+
+def test_no_positives_are_invented_where_nothing_is_brown(nuclei):
+    image = stained(nuclei, (120, 135, 185))
+    prepared = prepare(image, {}, 22.0, (12.5, 30))
+    labels, _ = enlarged(pseudo_instances(prepared, foreground(prepared), 22.0), prepared.shape)
+    assert set(classes_of(image, labels, "IHC")) == {"negative"}
+
+
+def test_where_the_network_fails_the_pseudo_labels_are_the_answer(nuclei):
+    priors, found = fit_sizes([nuclei])
+    prepared = prepare(nuclei, priors, 22.0, found[0])
+    nothing = np.zeros(prepared.density.shape, np.float32)
+    result = segmentation(prepared, nothing, nothing, 22.0, nuclei)
+    assert result.labels.max() == 30
+    goal = targets(pseudo_instances(prepared, foreground(prepared), 22.0), foreground(prepared))
+    learned = segmentation(prepared, goal[0].astype(np.float32), goal[1].astype(np.float32), 22.0, nuclei)
+    assert learned.labels.max() == 30
+    assert learned.scores.tolist() != result.scores.tolist()
+
+
+def test_spread_cells_in_phase_contrast_are_regions():
+    y, x = np.mgrid[:200, :200]
+    image = np.full((200, 200), 110.0)
+    noise = Rng(2).at(0).normal(0, 1, image.shape)
+    for centre in ((50, 60), (140, 130)):
+        inside = np.hypot((y - centre[0]) / 14, (x - centre[1]) / 34) <= 1
+        image = np.where(inside, image + 30 * noise, image)
+    grey = (image + Rng(2).at(1).normal(0, 1.5, image.shape)).clip(0, 255).astype(np.uint8)[..., None]
+    prepared = prepare(grey, {}, 22.0)
+    assert prepared.modality == "phase contrast"
+    assert prepared.diameter == pytest.approx(2 * np.sqrt(14 * 34), rel=0.25)
+    pseudo = pseudo_instances(prepared, foreground(prepared), 22.0)
+    assert pseudo.labels.max() == len(pseudo.confidence) == 2
+
+
+def test_every_control_segments_every_modality(nuclei):
+    for image in (nuclei, stained(nuclei, (120, 135, 185))):
+        order = "yx" if image.shape[-1] == 1 else "cyx"
+        pixels = image[..., 0] if order == "yx" else np.moveaxis(image, -1, 0)
+        names = ("grey",) if order == "yx" else ("red", "green", "blue")
+        volume = Volume(pixels, Axes(order), "made", channels=names)
+        for name, control in controls().items():
+            assert control(volume).labels.max() > 20, name
