@@ -32,7 +32,7 @@ from morula.recipes.emda.config import EmdaConfig
 from morula.recipes.emda.crops import GREY, Crops, Labelled
 from morula.recipes.emda.domains import Domains
 from morula.recipes.emda.losses import IGNORE, bce_dice
-from morula.recipes.emda.segmenter import network_of
+from morula.recipes.emda.segmenter import layout, network_of
 from morula.recipes.emda.supervised import averaged, optimiser_of
 
 __all__ = ["hide", "learn", "paste", "pseudo_label", "ramp"]
@@ -84,7 +84,7 @@ def _fit(run: Run, stage: Stage, student: nn.Module, domains: Domains, config: E
             seen = hide(batch.varied.to(device), draw, config.hide)
             mixed, label = paste(seen, guessed, x, y, draw, share=config.mix)
             x, y = torch.cat([x, mixed]), torch.cat([y, label])
-        logits = model(x.contiguous(memory_format=torch.channels_last))
+        logits = model(x.contiguous(memory_format=layout(config)))
         loss = bce_dice(logits[:count], y[:count], _DICE)
         if weight > 0:
             loss = loss + weight * bce_dice(logits[count:], y[count:], _DICE)

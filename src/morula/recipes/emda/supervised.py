@@ -14,7 +14,7 @@ from morula.recipes.emda.config import EmdaConfig
 from morula.recipes.emda.crops import Crops, Labelled
 from morula.recipes.emda.domains import Domains
 from morula.recipes.emda.losses import bce, bce_dice
-from morula.recipes.emda.segmenter import network_of
+from morula.recipes.emda.segmenter import layout, network_of
 
 __all__ = ["averaged", "fit_supervised", "learn", "optimiser_of"]
 
@@ -66,7 +66,7 @@ def fit_supervised(
     crops = Crops(domains, config, stage.rng("crops"))
 
     def step(batch: Labelled) -> dict[str, Tensor]:
-        logits = model(batch.image.to(run.fabric.device, memory_format=torch.channels_last))
+        logits = model(batch.image.to(run.fabric.device, memory_format=layout(config)))
         label = batch.label.to(run.fabric.device)
         loss = bce(logits, label) if config.optimiser == "sgd" else bce_dice(logits, label, _DICE)
         constant = config.optimiser == "sgd"

@@ -173,7 +173,7 @@ def test_a_frozen_part_keeps_its_weights_and_lets_gradients_through() -> None:
     assert frozen == {"encoder", "reconstruction"}
 
 
-@pytest.mark.parametrize("network", [AttentionUNet(4), ResidualUNet(width=4), CutGenerator(4, 3)])
+@pytest.mark.parametrize("network", [AttentionUNet(16), ResidualUNet(width=16), CutGenerator(16, 3)])
 def test_the_networks_work_in_bfloat16(network: nn.Module) -> None:
     image = torch.rand(1, 1, 64, 64).to(memory_format=torch.channels_last)
     with torch.autocast("cpu", dtype=torch.bfloat16):
