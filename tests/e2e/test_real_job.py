@@ -1,4 +1,4 @@
-"""The main job on real images beats the simple methods, even after the shortest training."""
+"""The main job on real images beats the simple methods, even after a short training."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def some(real_data: Path, name: str, folder: Path) -> tuple[Path, Path]:
 @pytest.mark.real
 def test_a_short_run_beats_otsu_and_watershed(real_data: Path, tmp_path: Path) -> None:
     images, masks = some(real_data, "dsb2018", tmp_path)
-    result = morula.run(images, labels=masks, out=tmp_path / "run", preset="smoke", device="cpu")
+    result = morula.run(images, labels=masks, out=tmp_path / "run", preset="fast", device="cpu")
     assert result.scores is not None
     control = json.loads((result.path / "controls" / "otsu-watershed" / "scores.json").read_text())
     assert result.scores["ap50"] > np.mean([row["ap50"] for row in control.values()])
