@@ -1,15 +1,22 @@
 """Images and labels in, predictions out: whole files or an error that names the file and the fix."""
 
+from morula.data.alignment import Alignment, align
+from morula.data.capsules import draw_tree
 from morula.data.export import write_prediction
 from morula.data.folder import list_images, load_records
 from morula.data.labels import read_labels, write_labels
 from morula.data.masks import read_ignored, read_mask, to_mask
 from morula.data.objects import ObjectTable, measure
 from morula.data.open import open_volume
+from morula.data.swc import SwcFile, read_swc, write_swc
 from morula.data.volumes import list_volumes, load_volumes
 
 __all__ = [
+    "Alignment",
     "ObjectTable",
+    "SwcFile",
+    "align",
+    "draw_tree",
     "list_images",
     "list_volumes",
     "load_records",
@@ -19,7 +26,9 @@ __all__ = [
     "read_ignored",
     "read_labels",
     "read_mask",
+    "read_swc",
     "to_mask",
     "write_labels",
     "write_prediction",
+    "write_swc",
 ]
