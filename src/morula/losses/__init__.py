@@ -1,5 +1,6 @@
 """Losses as pure functions of tensors."""
 
+from morula.losses.affinity import balance, weighted_bce, weighted_mse
 from morula.losses.overlap import soft_dice, weighted_mean
 
-__all__ = ["soft_dice", "weighted_mean"]
+__all__ = ["balance", "soft_dice", "weighted_bce", "weighted_mean", "weighted_mse"]
