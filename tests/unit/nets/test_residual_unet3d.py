@@ -1,0 +1,55 @@
+import pytest
+import torch
+
+from morula.engine import Weights, WeightsInfo
+from morula.nets import ResidualUNet3d
+
+SMALL = {"widths": (4, 6, 8), "norm": "group"}
+
+
+def parameters(network: torch.nn.Module) -> int:
+    return sum(each.numel() for each in network.parameters())
+
+
+def test_the_published_network_has_its_published_size() -> None:
+    assert parameters(ResidualUNet3d()) == 1_478_603
+
+
+@pytest.mark.parametrize("shape", [(4, 16, 16), (3, 17, 22)])
+@pytest.mark.parametrize("stride", [(1, 1, 1), (1, 2, 2)])
+def test_maps_have_the_size_of_the_volume(shape: tuple[int, ...], stride: tuple[int, int, int]) -> None:
+    network = ResidualUNet3d(1, 5, stride=stride, **SMALL)  # type: ignore[arg-type]
+    assert network(torch.rand(2, 1, *shape)).shape == (2, 5, *shape)
+
+
+def test_the_pyramid_goes_from_coarse_to_fine() -> None:
+    network = ResidualUNet3d(pool=(2, 2, 2), **SMALL)  # type: ignore[arg-type]
+    pyramid = network.pyramid(torch.rand(1, 1, 8, 8, 8))
+    assert [tuple(each.shape[1:]) for each in pyramid] == [(6, 4, 4, 4), (4, 8, 8, 8)]
+    assert network.shrinks == (4, 4, 4)
+
+
+def test_every_parameter_learns() -> None:
+    network = ResidualUNet3d(**SMALL)  # type: ignore[arg-type]
+    network(torch.rand(2, 1, 4, 16, 16)).square().mean().backward()
+    assert [name for name, each in network.named_parameters() if not each.grad.abs().sum() > 0] == []  # type: ignore[union-attr]
+
+
+def test_without_skips_nothing_passes_beside_the_bottleneck() -> None:
+    """A change of one voxel reaches the maps through the deepest level alone, so it spreads in blocks."""
+    torch.manual_seed(0)
+    with_skips, without = ResidualUNet3d(**SMALL), ResidualUNet3d(skips=False, **SMALL)  # type: ignore[arg-type]
+    without.load_state_dict(with_skips.state_dict())
+    volume = torch.rand(1, 1, 4, 16, 16)
+    assert not torch.allclose(with_skips.eval()(volume), without.eval()(volume))
+
+
+def test_weights_without_skips_fit_with_skips() -> None:
+    pretrained = ResidualUNet3d(1, 1, skips=False, **SMALL)  # type: ignore[arg-type]
+    found = Weights.of(pretrained, WeightsInfo("residual_unet3d", kind="encoder"))
+    report = found.load_into(
+        ResidualUNet3d(1, 3, **SMALL),
+        rename=lambda name: None if name.startswith("out.") else name,  # type: ignore[arg-type]
+    )
+    assert report.skipped == ("out.weight", "out.bias")
+    assert report.missing == ("out.weight", "out.bias")
