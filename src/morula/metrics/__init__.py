@@ -40,9 +40,18 @@ from morula.metrics.selection import (
     with_consensus,
 )
 from morula.metrics.semantic import dice, iou, iou_per_slice, semantic_scores
+from morula.metrics.voi import (
+    AdaptedRand,
+    Voi,
+    adapted_rand,
+    ignore_border,
+    neuron_scores,
+    variation_of_information,
+)
 
 __all__ = [
     "DSB_THRESHOLDS",
+    "AdaptedRand",
     "CountingErrors",
     "Counts",
     "CrossSections",
@@ -54,6 +63,8 @@ __all__ = [
     "Shapes",
     "Term",
     "Verdict",
+    "Voi",
+    "adapted_rand",
     "aji",
     "aji_fast",
     "aji_plus",
@@ -68,6 +79,7 @@ __all__ = [
     "dsb_score",
     "edge_contrast",
     "ensemble_dice",
+    "ignore_border",
     "instance_scores",
     "iou",
     "iou_per_slice",
@@ -76,6 +88,7 @@ __all__ = [
     "match_points",
     "matching",
     "micro",
+    "neuron_scores",
     "normalised_entropy",
     "object_dice",
     "objections",
@@ -87,5 +100,6 @@ __all__ = [
     "shapes",
     "solidity",
     "tissue_growth",
+    "variation_of_information",
     "with_consensus",
 ]

@@ -19,6 +19,7 @@ from morula.metrics.counts import Counts
 __all__ = ["Overlap", "assign", "best_of_each", "overlap"]
 
 _LARGEST_KEY = int(np.iinfo(np.int64).max)
+_PIECE = 2**20  # pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,12 +165,27 @@ def _count_label_pairs(first: Array, second: Array) -> tuple[Array, Array, Array
         second_ids, second = np.unique(second, return_inverse=True)
         row, column, pixels = _count_label_pairs(first, second)
         return first_ids[row], second_ids[column], pixels
-    keys = first.ravel().astype(np.int64) * span + second.ravel().astype(np.int64)
-    starts = np.flatnonzero(np.concatenate([np.ones(keys[:1].size, bool), keys[1:] != keys[:-1]]))
-    runs = np.diff(starts, append=keys.size)  # equal neighbours are sorted once, as a run
-    pairs, index = np.unique(keys[starts], return_inverse=True)
-    pixels = np.bincount(index, weights=runs, minlength=len(pairs)).astype(np.int64)
+    parts = [
+        _count_sorted(a.astype(np.int64) * span + b.astype(np.int64))
+        for a, b in zip(_pieces(first), _pieces(second), strict=True)
+    ]
+    keys, counts = (np.concatenate(each) for each in zip(*parts, strict=True))
+    pairs, index = np.unique(keys, return_inverse=True)
+    pixels = np.bincount(index, weights=counts, minlength=len(pairs)).astype(np.int64)
     return pairs // span, pairs % span, pixels
+
+
+def _pieces(labels: Array) -> list[Array]:
+    """The labels in a row, in pieces: sorting these is fast and takes little memory."""
+    row = labels.ravel()
+    return np.array_split(row, -(-max(row.size, 1) // _PIECE))
+
+
+def _count_sorted(keys: Array) -> tuple[Array, Array]:
+    """Distinct keys, ascending, and how often each occurs."""
+    keys = np.sort(keys)
+    starts = np.flatnonzero(np.concatenate([np.ones(keys[:1].size, bool), keys[1:] != keys[:-1]]))
+    return keys[starts], np.diff(starts, append=keys.size)
 
 
 def _areas(labels: Array, pixels: Array) -> tuple[Array, Array]:
