@@ -150,8 +150,8 @@ def tolerance_scores(pred: Tree, truth: Tree, tolerance: float, *, spacing: floa
 
     >>> line = Tree.of([[0, 0, 0], [0, 0, 10]], [-1, 0])
     >>> long = Tree.of([[0, 0, 0], [0, 0, 40]], [-1, 0])
-    >>> [round(score, 2) for score in tolerance_scores(long, line, 2.0)]
-    [0.3, 1.0, 0.47]
+    >>> [round(score, 1) for score in tolerance_scores(long, line, 2.0)]
+    [0.3, 1.0, 0.5]
     """
     if not len(pred) or not len(truth):
         same = float(len(pred) == len(truth))
