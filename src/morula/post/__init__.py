@@ -1,13 +1,22 @@
-"""From maps to labels: numpy, scipy, scikit-image and cc3d only."""
+"""From maps to labels: numpy, scipy, scikit-image, cc3d and bioimage-cpp only."""
 
+from morula.post.agglomerate import Linkage, MergeTree, agglomerate, relabel
 from morula.post.components import clean, components, fill_holes, remove_small, z_median
 from morula.post.contours import Candidates, blob_seeds, candidates, choose, closed_contours
+from morula.post.fragments import boundary, fragments
+from morula.post.partition import multicut, mutex_watershed
+from morula.post.region_graph import RegionGraph, region_graph
 from morula.post.regions import regions
 from morula.post.watershed import centre_distance, drop_small, regrow, split
 
 __all__ = [
     "Candidates",
+    "Linkage",
+    "MergeTree",
+    "RegionGraph",
+    "agglomerate",
     "blob_seeds",
+    "boundary",
     "candidates",
     "centre_distance",
     "choose",
@@ -16,8 +25,13 @@ __all__ = [
     "components",
     "drop_small",
     "fill_holes",
+    "fragments",
+    "multicut",
+    "mutex_watershed",
+    "region_graph",
     "regions",
     "regrow",
+    "relabel",
     "remove_small",
     "split",
     "z_median",

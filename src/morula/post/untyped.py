@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Any
 
-__all__ = ["cc3d", "draw", "morphology", "ndi", "segmentation", "spatial"]
+__all__ = ["cc3d", "draw", "graphs", "grids", "morphology", "multicuts", "ndi", "segmentation", "spatial"]
 
 cc3d: Any = import_module("cc3d")
 ndi: Any = import_module("scipy.ndimage")
@@ -11,3 +11,6 @@ draw: Any = import_module("skimage.draw")
 morphology: Any = import_module("skimage.morphology")
 segmentation: Any = import_module("skimage.segmentation")
 spatial: Any = import_module("scipy.spatial")
+graphs: Any = import_module("bioimage_cpp.graph")
+grids: Any = import_module("bioimage_cpp.segmentation")
+multicuts: Any = import_module("bioimage_cpp.graph.multicut")
