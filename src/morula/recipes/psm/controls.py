@@ -17,9 +17,9 @@ from morula.engine import seeded
 from morula.post import drop_small, split
 from morula.recipes.psm.activation import ActivationNet, orient, self_activation
 from morula.recipes.psm.clustering import features, fit_mixture
-from morula.recipes.psm.decode import classes_of, enlarged, to_shape
-from morula.recipes.psm.front import SizePrior, density, foreground, optical_density, prepare, soft_otsu
-from morula.recipes.psm.pseudo import pseudo_instances
+from morula.tasks.cells.decode import classes_of, enlarged, to_shape
+from morula.tasks.cells.front import SizePrior, density, foreground, optical_density, prepare, soft_otsu
+from morula.tasks.cells.pseudo import pseudo_instances
 
 __all__ = [
     "checkpoints",

@@ -27,7 +27,6 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from morula.core.files import write_json
 from morula.core.rng import Rng
@@ -45,20 +44,21 @@ from morula.engine import (
     seeded,
     update,
 )
-from morula.losses import soft_dice, weighted_mean
 from morula.nets import UNet2d
 from morula.recipes.psm import controls as simple
 from morula.recipes.psm.activation import ActivationNet, agreement_loss, orient, self_activation
-from morula.recipes.psm.batches import Batch, crops, two_views
 from morula.recipes.psm.clustering import features, fit_mixture
 from morula.recipes.psm.config import PsmConfig, best, fast, smoke
 from morula.recipes.psm.controls import checkpoints
-from morula.recipes.psm.decode import network_maps, segmentation
-from morula.recipes.psm.front import Prepared, SizePrior, fit_sizes, foreground, prepare
 from morula.recipes.psm.paper import stages as published
 from morula.recipes.psm.paper.config import PaperConfig, paper, paper_small
-from morula.recipes.psm.pseudo import pseudo_instances, targets
 from morula.recipes.psm.story import chapters
+from morula.recipes.psm.views import two_views
+from morula.tasks.cells.batches import Batch, crops
+from morula.tasks.cells.decode import network_maps, segmentation
+from morula.tasks.cells.front import Prepared, SizePrior, fit_sizes, foreground, prepare
+from morula.tasks.cells.loss import loss_of
+from morula.tasks.cells.pseudo import pseudo_instances, targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -309,20 +309,6 @@ def _fit_student(
         return crops(inputs, goals, rng, index, batch=config.batch, size=config.crop)
 
     fit(step, batches, state, steps, stage)
-
-
-def loss_of(logits: Tensor, target: Tensor) -> Tensor:
-    """Foreground: cross-entropy and half a Dice; centre distance: smooth L1; all by the weight map.
-
-    Args:
-        logits: `(b, 2, y, x)`.
-        target: `(b, 3, y, x)` foreground, centre distance, weight.
-    """
-    inside, distance, weight = target.unbind(dim=1)
-    entropy = F.binary_cross_entropy_with_logits(logits[:, 0], inside, reduction="none")
-    far = F.smooth_l1_loss(torch.sigmoid(logits[:, 1]), distance, reduction="none", beta=0.1)
-    overlap = soft_dice(torch.sigmoid(logits[:, 0]), inside, weight)
-    return weighted_mean(entropy, weight) + 0.5 * overlap + 2 * weighted_mean(far * (0.2 + inside), weight)
 
 
 def _maps(network: nn.Module, image: Prepared, fabric: Fabric, config: PsmConfig) -> tuple[Array, Array]:

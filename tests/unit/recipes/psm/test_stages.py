@@ -5,12 +5,13 @@ import torch
 from morula.core.rng import Rng
 from morula.core.types import Axes, Volume
 from morula.recipes.psm.activation import ActivationNet, agreement_loss, orient, self_activation
-from morula.recipes.psm.batches import crops, two_views
 from morula.recipes.psm.clustering import fit_mixture
 from morula.recipes.psm.controls import controls
-from morula.recipes.psm.decode import classes_of, enlarged, segmentation, to_shape
-from morula.recipes.psm.front import SizePrior, density, fit_sizes, foreground, optical_density, prepare
-from morula.recipes.psm.pseudo import pseudo_instances, targets
+from morula.recipes.psm.views import two_views
+from morula.tasks.cells.batches import crops
+from morula.tasks.cells.decode import classes_of, enlarged, segmentation, to_shape
+from morula.tasks.cells.front import SizePrior, density, fit_sizes, foreground, optical_density, prepare
+from morula.tasks.cells.pseudo import pseudo_instances, targets
 
 
 @pytest.fixture

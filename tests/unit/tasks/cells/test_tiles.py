@@ -9,8 +9,8 @@ import torch
 from morula.core.rng import Rng
 from morula.engine import seeded
 from morula.nets import UNet2d
-from morula.recipes.psm import decode
-from morula.recipes.psm.front import Prepared
+from morula.tasks.cells import decode
+from morula.tasks.cells.front import Prepared
 
 
 @pytest.mark.parametrize("shape", [(300, 530), (256, 256), (257, 90)])

@@ -17,7 +17,7 @@ from morula.post import (
     regions,
     regrow,
 )
-from morula.recipes.psm.front import LEVELS, Prepared
+from morula.tasks.cells.front import LEVELS, Prepared
 
 __all__ = ["Pseudo", "pseudo_instances", "targets"]
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from morula.core.rng import Rng
 from morula.core.types import Array
 
-__all__ = ["Batch", "crops", "two_views"]
+__all__ = ["Batch", "crops", "resample", "vary"]
 
 
 @dataclass(frozen=True)
@@ -43,22 +43,6 @@ def crops(
     return Batch(torch.cat([image for image, _ in pairs]), torch.cat([target for _, target in pairs]))
 
 
-def two_views(
-    images: Sequence[Array], rng: Rng, index: int, *, batch: int, size: int
-) -> tuple[Tensor, Tensor]:
-    """Two independently varied views of the same crops, for the activation network."""
-    draw = rng.at(index)
-    first, second = [], []
-    for _ in range(batch):
-        image = images[int(draw.integers(len(images)))]
-        y, x = (draw.integers(max(1, length - size + 1)) for length in image.shape[1:])
-        part = image[:, y : y + size, x : x + size].astype(np.float32)
-        for views in (first, second):
-            turned = np.rot90(part, int(draw.integers(4)), axes=(1, 2))
-            views.append(_resample(_vary(turned, draw), size))
-    return torch.cat(first), torch.cat(second)
-
-
 def _crop(
     images: Sequence[Array], targets: Sequence[Array], draw: np.random.Generator, size: int
 ) -> tuple[Tensor, Tensor]:
@@ -71,11 +55,16 @@ def _crop(
     for whole in (image, target):
         part = np.rot90(whole[:, y : y + edge, x : x + edge].astype(np.float32), turns, axes=(1, 2))
         parts.append(part[:, :, ::-1] if mirror else part)
-    return _resample(_vary(parts[0], draw), size), _resample(parts[1], size)
+    return resample(vary(parts[0], draw), size), resample(parts[1], size)
 
 
-def _vary(image: Array, draw: np.random.Generator) -> Array:
-    """Stain strength, hue and background, blur and noise; the density takes part as a channel of its own."""
+def vary(image: Array, draw: np.random.Generator) -> Array:
+    """Stain strength, hue and background, blur and noise; the density takes part as a channel of its own.
+
+    Args:
+        image: `(4, y, x)`: density, then three colours.
+        draw: all the randomness.
+    """
     gain = draw.uniform(0.7, 1.4) * np.exp(draw.normal(0, 0.12, 3))
     mixing = np.eye(3) + draw.normal(0, 0.06, (3, 3))
     colour = np.einsum("ij,jyx->iyx", mixing, image[1:]) * gain[:, None, None] + draw.normal(
@@ -89,7 +78,8 @@ def _vary(image: Array, draw: np.random.Generator) -> Array:
     return varied + draw.uniform(0, 0.04) * noise
 
 
-def _resample(image: Array, size: int) -> Tensor:
+def resample(image: Array, size: int) -> Tensor:
+    """`(c, y, x)` at another size, as `(1, c, size, size)`, linearly."""
     tensor = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))[None]
     return (
         tensor

@@ -14,9 +14,9 @@ from torch.nn import functional as F
 from morula.core.types import Array, Segmentation
 from morula.data.modality import Modality
 from morula.post import drop_small, split
-from morula.recipes.psm import front
-from morula.recipes.psm.front import BROWN, Prepared, optical_density
-from morula.recipes.psm.pseudo import Pseudo, pseudo_instances
+from morula.tasks.cells import front
+from morula.tasks.cells.front import BROWN, Prepared, optical_density
+from morula.tasks.cells.pseudo import Pseudo, pseudo_instances
 
 __all__ = ["classes_of", "enlarged", "network_maps", "segmentation", "to_shape"]
 
