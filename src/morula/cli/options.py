@@ -41,6 +41,7 @@ __all__ = [
     "console",
     "existing",
     "join_sizes",
+    "place",
     "voxel",
     "voxel_size",
 ]
@@ -120,7 +121,7 @@ def existing(resume: bool, overwrite: bool) -> Literal["continue", "resume", "ov
 
 
 def join_sizes(arguments: Sequence[str]) -> list[str]:
-    """Command-line words with the three numbers after a voxel size as one word.
+    """Command-line words with the three numbers after a voxel size or a root as one word.
 
     >>> join_sizes(["run", "a.tif", "--voxel-size", "45", "4.6", "4.6", "--out", "r"])
     ['run', 'a.tif', '--voxel-size', '45 4.6 4.6', '--out', 'r']
@@ -129,7 +130,7 @@ def join_sizes(arguments: Sequence[str]) -> list[str]:
     rest = list(arguments)
     while rest:
         joined.append(rest.pop(0))
-        if joined[-1] in {"--voxel-size", "--source-voxel-size"}:
+        if joined[-1] in {"--voxel-size", "--source-voxel-size", "--root"}:
             size = list(takewhile(_is_number, rest[:3]))
             rest = rest[len(size) :]
             joined += [" ".join(size)] if size else []
@@ -170,6 +171,21 @@ def voxel_size(option: str, text: str | None) -> Voxel | Literal["unknown"] | No
         raise UsageError(
             option, f"{text!r} is not a size", "give three lengths Z Y X in nm, or the word unknown"
         ) from error
+
+
+def place(option: str, text: str | None) -> tuple[float, float, float] | None:
+    """A point z, y, x.
+
+    Raises:
+        UsageError: the text is something else.
+    """
+    if text is None:
+        return None
+    try:
+        z, y, x = (float(part) for part in text.replace(",", " ").split())
+    except ValueError as error:
+        raise UsageError(option, f"{text!r} is not a point", "give three numbers Z Y X") from error
+    return z, y, x
 
 
 def _is_number(text: str) -> bool:

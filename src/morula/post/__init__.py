@@ -1,12 +1,14 @@
 """From maps to labels: numpy, scipy, scikit-image, cc3d and bioimage-cpp only."""
 
 from morula.post.agglomerate import Linkage, MergeTree, agglomerate, relabel
+from morula.post.bridges import bridged
 from morula.post.components import clean, components, fill_holes, remove_small, z_median
 from morula.post.contours import Candidates, blob_seeds, candidates, choose, closed_contours
 from morula.post.fragments import boundary, fragments
 from morula.post.partition import multicut, mutex_watershed
 from morula.post.region_graph import RegionGraph, region_graph
 from morula.post.regions import regions
+from morula.post.trace import Tracing, trace
 from morula.post.watershed import centre_distance, drop_small, regrow, split
 
 __all__ = [
@@ -14,9 +16,11 @@ __all__ = [
     "Linkage",
     "MergeTree",
     "RegionGraph",
+    "Tracing",
     "agglomerate",
     "blob_seeds",
     "boundary",
+    "bridged",
     "candidates",
     "centre_distance",
     "choose",
@@ -34,5 +38,6 @@ __all__ = [
     "relabel",
     "remove_small",
     "split",
+    "trace",
     "z_median",
 ]

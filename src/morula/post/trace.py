@@ -1,0 +1,257 @@
+"""From a probability map or a mask to a traced neuron: minimal paths from the root, pruned, as a tree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from morula.core.tree import Tree
+from morula.core.types import Array
+from morula.post.bridges import bridged
+from morula.post.components import components
+from morula.post.untyped import csgraph, ndi, sparse, spatial
+
+__all__ = ["Tracing", "trace"]
+
+_SOMA = 2.5  # times the median radius; a blob as thick as this is a cell body
+_CENTRED = 8.0  # times longer counts a step along the surface than one along the centre line
+_AROUND = 5  # edge of the cube in which a voxel's radius is compared with the largest
+_SMOOTHED = 3  # voxels to either side of one on a path that are averaged
+_WINDOW = (3, 2, 2)  # voxels to either side over which a point is moved to the centre of probability
+
+
+@dataclass(frozen=True)
+class Tracing:
+    """How to trace; lengths in voxels, along z too: sections are taken as far apart as the image is blurred.
+
+    Attributes:
+        threshold: probability from which a voxel is foreground.
+        weak: probability from which a voxel is, if it touches foreground.
+        gap: widest gap between two pieces that is bridged.
+        least_branch: shorter branches are dropped.
+        step: distance of the nodes.
+    """
+
+    threshold: float = 0.5
+    weak: float = 0.25
+    gap: float = 12.0
+    least_branch: float = 8.0
+    step: float = 3.0
+
+
+@dataclass(frozen=True)
+class _Graph:
+    """The voxels of one neuron.
+
+    Attributes:
+        voxels: `(n, 3)` z, y, x.
+        places: where the centre of probability around each is.
+        radius: `(n,)` distance to the background.
+        links: `(n, n)` sparse, lengths of steps to neighbours, longer away from the centre line.
+    """
+
+    voxels: Array
+    places: Array
+    radius: Array
+    links: Any
+
+
+def trace(
+    probability: Array,
+    *,
+    root: Sequence[float] | None = None,
+    tracing: Tracing | None = None,
+) -> Tree:
+    """Traces one neuron.
+
+    Foreground is numbered and bridged where gaps are small. The piece at the root, or else the one of the
+    greatest volume times probability, is the neuron. Paths that keep to the centre line lead from the root to
+    the furthest voxel, then to the furthest that no path has come near, and so on (after TEASAR, Sato et al.,
+    2000). The root is the given one, or the cell body, or the thicker end of the longest path. From a given
+    root that is no cell body a tracing starts, so of all that leaves it only the longest subtree stays.
+
+    Args:
+        probability: `(z, y, x)` floats in [0, 1], or a mask.
+        root: where the neuron begins, z, y, x in voxels.
+        tracing: thresholds and lengths.
+
+    Returns:
+        A tree with one root, in voxels; empty where no voxel reaches the threshold.
+    """
+    settings = tracing or Tracing()
+    whole = _foreground(probability, settings)
+    joined = components(bridged(whole, settings.gap))
+    number = _chosen(joined, probability, root)
+    if number == 0:
+        return Tree.of(np.zeros((0, 3)), [])
+    graph = _graph(joined == number, probability)
+    start, begins = _start(graph, None if root is None else np.asarray(root))
+    return _tree(_paths(graph, start, settings), graph, settings, stem=begins)
+
+
+def _foreground(probability: Array, settings: Tracing) -> Array:
+    if probability.dtype.kind != "f":
+        return probability != 0
+    weak = components(probability >= settings.weak)
+    strong = np.zeros(int(weak.max(initial=0)) + 1, np.bool_)
+    strong[np.unique(weak[probability >= settings.threshold])] = True
+    strong[0] = False
+    return strong[weak]
+
+
+def _chosen(labels: Array, probability: Array, root: Sequence[float] | None) -> int:
+    """Number of the piece that is the neuron, 0 where there is none."""
+    if not labels.any():
+        return 0
+    if root is None:
+        weight = np.bincount(labels.ravel(), np.asarray(probability, np.float64).ravel())
+        weight[0] = 0
+        return int(weight.argmax())
+    voxels = np.argwhere(labels)
+    nearest = np.linalg.norm(voxels - np.asarray(root), axis=1).argmin()
+    return int(labels[tuple(voxels[nearest])])
+
+
+def _graph(mask: Array, probability: Array) -> _Graph:
+    box = ndi.find_objects(mask.astype(np.uint8))[0]
+    inside = np.pad(mask[box], 1)
+    depth: Array = ndi.distance_transform_edt(inside)
+    voxels = np.argwhere(inside)
+    number = np.full(inside.shape, -1, np.int64)
+    number[tuple(voxels.T)] = np.arange(len(voxels))
+    radius = depth[tuple(voxels.T)]
+    widest: Array = ndi.maximum_filter(depth, size=_AROUND)[tuple(voxels.T)]
+    cost = 1 + (_CENTRED - 1) * (1 - radius / widest) ** 2
+    rows: list[Array] = []
+    columns: list[Array] = []
+    lengths: list[Array] = []
+    for offset in _HALF:
+        other = number[tuple((voxels + offset).T)]
+        near = np.flatnonzero(other >= 0)
+        step = float(np.linalg.norm(offset))
+        rows.append(near)
+        columns.append(other[near])
+        lengths.append(step * (cost[near] + cost[other[near]]) / 2)
+    parts = np.concatenate(lengths), (np.concatenate(rows), np.concatenate(columns))
+    links = sparse.csr_array(parts, shape=(len(voxels), len(voxels)))
+    weight = np.pad(np.asarray(probability[box], np.float32), 1) * inside
+    corner = np.array([each.start for each in box]) - 1
+    return _Graph(voxels + corner, _centred(voxels, weight) + corner, radius, links)
+
+
+def _centred(voxels: Array, weight: Array) -> Array:
+    """The centre of the weights in a window around each voxel."""
+    size = tuple(2 * half + 1 for half in _WINDOW)
+    mass: Array = ndi.uniform_filter(weight, size, mode="constant")[tuple(voxels.T)]
+    grids = np.meshgrid(
+        *(np.arange(length, dtype=np.float32) for length in weight.shape), indexing="ij", sparse=True
+    )
+    sums = [ndi.uniform_filter(weight * grid, size, mode="constant")[tuple(voxels.T)] for grid in grids]
+    return np.stack(sums, axis=1) / np.maximum(mass, 1e-6)[:, None]
+
+
+_HALF = np.array([(z, y, x) for z in (-1, 0, 1) for y in (-1, 0, 1) for x in (-1, 0, 1)][14:])
+"""One of each pair of opposite neighbours."""
+
+
+def _start(graph: _Graph, root: Array | None) -> tuple[int, bool]:
+    """The voxel to start from, and whether the neuron lies on one side of it."""
+    thick = float(_SOMA * np.median(graph.radius[graph.radius > graph.radius.mean()]))
+    if root is not None:
+        nearest = int(np.linalg.norm(graph.places - root, axis=1).argmin())
+        around = np.linalg.norm(graph.places - graph.places[nearest], axis=1) <= thick
+        return nearest, float(graph.radius[around].max()) < thick
+    deepest = int(graph.radius.argmax())
+    if graph.radius[deepest] >= thick:
+        return deepest, False
+    one = int(_finite(csgraph.dijkstra(graph.links, directed=False, indices=deepest)).argmax())
+    other = int(_finite(csgraph.dijkstra(graph.links, directed=False, indices=one)).argmax())
+    ends = [
+        float(graph.radius[np.linalg.norm(graph.places - graph.places[end], axis=1) < 2 * thick].max())
+        for end in (one, other)
+    ]
+    return (one if ends[0] >= ends[1] else other), False
+
+
+def _finite(distance: Array) -> Array:
+    return np.where(np.isfinite(distance), distance, -1)
+
+
+def _paths(graph: _Graph, start: int, settings: Tracing) -> list[list[int]]:
+    """Rows of voxels from a voxel of an earlier path, or the start, to a tip; the longest path first."""
+    cost, before = csgraph.dijkstra(graph.links, directed=False, indices=start, return_predecessors=True)
+    index = spatial.cKDTree(graph.places)
+    covered = ~np.isfinite(cost)
+    order: list[int] = np.argsort(-_finite(cost), kind="stable").tolist()
+    on_path = {start}
+    paths = [[start]]
+    for tip in order:
+        if covered[tip]:
+            continue
+        path = [tip]
+        while path[-1] not in on_path:
+            path.append(int(before[path[-1]]))
+        for row, near in zip(
+            path, index.query_ball_point(graph.places[path], _reach(graph, path)), strict=True
+        ):
+            covered[near] = True
+            covered[row] = True
+        length = float(np.linalg.norm(np.diff(graph.places[path], axis=0), axis=1).sum())
+        if length - graph.radius[path[-1]] >= settings.least_branch:
+            on_path.update(path)
+            paths.append(path[::-1])
+    return paths
+
+
+def _reach(graph: _Graph, path: Sequence[int]) -> Array:
+    """How far around each voxel of a path no other path is looked for."""
+    return 1.5 * graph.radius[list(path)] + 2.0
+
+
+def _tree(paths: list[list[int]], graph: _Graph, settings: Tracing, *, stem: bool) -> Tree:
+    """Thins out and smooths the paths, and joins them."""
+    joints = {path[0] for path in paths}
+    rows = [paths[0][0]]
+    points = [graph.places[rows[0]]]
+    parents = [-1]
+    place = {rows[0]: 0}
+    for path in paths[1:]:
+        smooth = _smoothed(graph.places[path])
+        smooth[0] = points[place[path[0]]]
+        last, since = place[path[0]], 0.0
+        for number in range(1, len(path)):
+            since += float(np.linalg.norm(graph.places[path[number]] - graph.places[path[number - 1]]))
+            if since >= settings.step or path[number] in joints or number == len(path) - 1:
+                place[path[number]] = len(rows)
+                rows.append(path[number])
+                points.append(smooth[number])
+                parents.append(last)
+                last, since = place[path[number]], 0.0
+    tree = Tree.of(np.array(points), parents, graph.radius[rows])
+    return _one_stem(tree) if stem else tree
+
+
+def _smoothed(places: Array) -> Array:
+    """A running mean along a path whose ends stay."""
+    width = 2 * _SMOOTHED + 1
+    padded = np.pad(places, ((_SMOOTHED, _SMOOTHED), (0, 0)), mode="edge")
+    mean = np.stack([np.convolve(column, np.ones(width) / width, "valid") for column in padded.T], axis=1)
+    mean[0], mean[-1] = places[0], places[-1]
+    return mean
+
+
+def _one_stem(tree: Tree) -> Tree:
+    """The longest of the subtrees at the root, with the root."""
+    child, parent = tree.edges.T
+    stem = np.zeros(len(tree), np.int64)
+    for row, above in zip(child.tolist(), parent.tolist(), strict=True):
+        stem[row] = row if above == 0 else stem[above]
+    length = np.bincount(
+        stem[child], np.linalg.norm(tree.points[child] - tree.points[parent], axis=1), minlength=len(tree)
+    )
+    keep = stem == int(length.argmax())
+    keep[0] = True
+    return tree.kept(keep)

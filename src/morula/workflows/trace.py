@@ -1,0 +1,125 @@
+"""From a mask or a probability map in a file to SWC files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from morula.core.errors import DataError, UsageError
+from morula.core.tree import Tree
+from morula.core.types import Array, Volume, Voxel
+from morula.data import open_volume, write_swc
+from morula.data.volumes import as_stack
+from morula.post import trace as trace_map
+from morula.workflows.adaptation import VoxelSize
+
+__all__ = ["Traced", "trace", "write_traces"]
+
+_FILES = ("trace.swc", "trace.voxel.swc")
+
+
+@dataclass(frozen=True)
+class Traced:
+    """What a tracing left on disk.
+
+    Attributes:
+        out: the folder with `trace.swc` (um) and `trace.voxel.swc` (voxels).
+        tree: the neuron, in voxels.
+        length_um: of all branches together.
+    """
+
+    out: Path
+    tree: Tree
+    length_um: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The result as JSON values."""
+        return {
+            "out": str(self.out),
+            "nodes": len(self.tree),
+            "tips": len(self.tree.tips),
+            "branch_points": len(self.tree.branch_points),
+            "length_um": round(self.length_um, 3),
+        }
+
+
+def trace(
+    source: str | Path,
+    *,
+    out: str | Path,
+    root: Sequence[float] | None = None,
+    voxel: VoxelSize = None,
+    overwrite: bool = False,
+) -> Traced:
+    """Traces the neuron in a mask (whole numbers, non-zero inside) or a probability map (floats in [0, 1]).
+
+    Args:
+        source: a stack in any format that `morula.data.open_volume` reads.
+        out: folder for `trace.swc` in micrometres and `trace.voxel.swc` in voxels.
+        root: where the neuron begins, z, y, x in voxels; found where it is not given.
+        voxel: size of a voxel in nm, where the file does not say.
+        overwrite: replace earlier traces.
+
+    Raises:
+        DataError: not a stack, values outside [0, 1], or no foreground.
+        UsageError: no voxel size is known, the root lies outside, or a trace is there already.
+    """
+    path, out = Path(source), Path(out)
+    there = next((out / name for name in _FILES if (out / name).exists()), None)
+    if there is not None and not overwrite:
+        raise UsageError(there, "a trace is there already", "choose another --out, or add --overwrite")
+    volume = as_stack(open_volume(path))
+    size = _size(volume, voxel)
+    _check_root(root, volume.shape)
+    tree = trace_map(_probability(path, volume), root=root)
+    if not len(tree):
+        raise DataError(path, "there is no foreground in it", "give a mask or a map with values above 0.5")
+    return Traced(out, tree, write_traces(out, tree, size))
+
+
+def write_traces(out: Path, tree: Tree, size: Voxel) -> float:
+    """Writes `trace.swc` and `trace.voxel.swc`, and returns the length in micrometres.
+
+    Args:
+        out: the folder.
+        tree: in voxels.
+        size: of a voxel in nm, with z.
+
+    Raises:
+        ResourceError: the disk is full.
+    """
+    edges = (size.z or size.x, size.y, size.x)
+    physical = tree.scaled([edge / 1000 for edge in edges])
+    write_swc(out / "trace.voxel.swc", tree, comments=["unit: voxels of the stack, the first at 0"])
+    said = " x ".join(f"{edge:g}" for edge in edges)
+    write_swc(out / "trace.swc", physical, comments=[f"unit: um; voxel z x y x x: {said} nm"])
+    return physical.length
+
+
+def _size(volume: Volume, voxel: VoxelSize) -> Voxel:
+    size = voxel if isinstance(voxel, Voxel) else volume.voxel
+    if size is None or size.z is None:
+        found = f"{volume.uri} does not say how large a voxel is along z, y and x"
+        raise UsageError("--voxel-size", found, "give Z Y X in nm")
+    return size
+
+
+def _check_root(root: Sequence[float] | None, shape: Sequence[int]) -> None:
+    if root is None:
+        return
+    if any(not 0 <= place <= length - 1 for place, length in zip(root, shape, strict=True)):
+        told = " ".join(f"{place:g}" for place in root)
+        found = f"{told} lies outside the stack of {' x '.join(map(str, shape))} voxels"
+        raise UsageError("--root", found, "give z y x in voxels, counted from 0")
+
+
+def _probability(path: Path, volume: Volume) -> Array:
+    array = volume.read()
+    if array.dtype.kind == "f" and (array.min() < 0 or array.max() > 1):
+        found = f"floats from {array.min():.4g} to {array.max():.4g}"
+        raise DataError(path, found, "give probabilities between 0 and 1, or a mask of whole numbers")
+    return array.astype(np.float32) if array.dtype.kind == "f" else array

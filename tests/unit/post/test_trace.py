@@ -1,0 +1,102 @@
+"""A drawn tree is traced back: its branches, its gaps, its root, and nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage as ndi
+
+from morula.core.tree import Tree
+from morula.data import draw_tree
+from morula.metrics import tolerance_scores
+from morula.post import Tracing, bridged, trace
+
+SHAPE = (20, 80, 90)
+NEURON = Tree.of(
+    [[10, 8, 8], [10, 30, 30], [8, 60, 34], [12, 34, 70], [12, 60, 80], [12, 20, 84]], [-1, 0, 1, 1, 3, 3]
+)
+
+
+def drawn(tree: Tree = NEURON, radius: float = 2.0) -> np.ndarray:
+    return draw_tree(tree, SHAPE, least=radius, largest=radius)
+
+
+def soft(mask: np.ndarray) -> np.ndarray:
+    return np.clip(1.4 * ndi.gaussian_filter(mask.astype(np.float32), 0.8), 0, 1)
+
+
+@pytest.mark.parametrize("probability", [drawn(), drawn().astype(np.uint16), soft(drawn())])
+@pytest.mark.parametrize("root", [None, (10, 8, 8)])
+def test_a_tree_comes_back(probability: np.ndarray, root: tuple[int, ...] | None) -> None:
+    found = trace(probability, root=root)
+    assert tuple(tolerance_scores(found, NEURON, 1.5)) == pytest.approx((1, 1, 1), abs=0.06)
+    assert len(found.roots) == 1
+    assert len(found.tips) == 3  # and the fourth end is the root
+    assert len(found.branch_points) >= 2
+    assert 1.5 < np.median(found.radius) < 3.5
+
+
+def test_the_given_root_is_the_first_node() -> None:
+    found = trace(drawn(), root=(12, 60, 80))
+    assert np.linalg.norm(found.points[0] - [12, 60, 80]) < 3
+
+
+def test_a_tracing_that_begins_part_way_goes_one_way() -> None:
+    line = Tree.of([[10, 40, 5], [10, 40, 85]], [-1, 0])
+    found = trace(drawn(line), root=(10, 40, 30))
+    assert found.points[:, 2].min() > 27
+    assert found.points[:, 2].max() > 82
+
+
+def test_from_a_cell_body_all_branches_leave() -> None:
+    line = drawn(Tree.of([[10, 40, 5], [10, 40, 85]], [-1, 0]))
+    line |= draw_tree(Tree.of([[10, 40, 45]], [-1], 8.0), SHAPE)
+    for root in (None, (10, 40, 45)):
+        found = trace(line, root=root)
+        assert np.linalg.norm(found.points[0] - [10, 40, 45]) < 3
+        assert found.points[:, 2].min() < 8
+        assert found.points[:, 2].max() > 82
+
+
+def test_short_branches_are_dropped() -> None:
+    spur = Tree.of([[10, 40, 5], [10, 40, 45], [10, 40, 85], [10, 47, 45]], [-1, 0, 1, 1])
+    assert len(trace(drawn(spur)).tips) == 1
+    assert len(trace(drawn(spur), tracing=Tracing(least_branch=3.0)).tips) == 2
+
+
+def test_gaps_are_bridged_up_to_a_width() -> None:
+    line = drawn(Tree.of([[10, 40, 5], [10, 40, 85]], [-1, 0]))
+    line[:, :, 40:48] = False
+    assert trace(line).length > 70
+    assert trace(line, tracing=Tracing(gap=4.0)).length < 45
+
+
+def test_one_neuron_and_its_neighbour() -> None:
+    other = Tree.of([[10, 75, 5], [10, 75, 40]], [-1, 0])
+    both, near = drawn() | drawn(other), Tracing(gap=5.0)
+    assert tolerance_scores(trace(both, tracing=near), NEURON, 1.5).precision > 0.95
+    assert tolerance_scores(trace(both, root=(10, 75, 5), tracing=near), other, 1.5).f1 > 0.95
+
+
+def test_weak_voxels_count_where_they_touch_strong_ones() -> None:
+    line = drawn(Tree.of([[10, 40, 5], [10, 40, 85]], [-1, 0])).astype(np.float32)
+    line[:, :, 45:] *= 0.4
+    assert trace(line).length > 70
+    assert trace(line, tracing=Tracing(weak=0.5)).length < 45
+    assert not len(trace(line * 0.9, tracing=Tracing(threshold=0.95, weak=0.3)))
+
+
+def test_nothing_to_trace() -> None:
+    assert not len(trace(np.zeros(SHAPE, np.float32)))
+
+
+def test_bridges_are_as_few_as_join_all() -> None:
+    mask = np.zeros((1, 9, 20), bool)
+    mask[0, 1:3, 1:3] = mask[0, 1:3, 6:8] = mask[0, 6:8, 4:6] = mask[0, 7, 18] = True
+    joined = bridged(mask, 5.0)
+    assert (joined & mask).sum() == mask.sum()
+    labels, count = ndi.label(joined, np.ones((3, 3, 3)))
+    assert count == 2
+    assert labels[0, 7, 18] != labels[0, 1, 1]
+    assert 0 < (joined & ~mask).sum() <= 6
+    np.testing.assert_array_equal(bridged(mask, 0.0), mask)
