@@ -20,10 +20,7 @@ from morula.recipes.emda.networks import (
     draw_positions,
 )
 
-
-@pytest.fixture(autouse=True)
-def seeded() -> None:
-    torch.manual_seed(0)
+pytestmark = pytest.mark.usefixtures("seeded")
 
 
 def count(module: nn.Module) -> int:

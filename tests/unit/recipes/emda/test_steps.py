@@ -17,10 +17,7 @@ from morula.recipes.emda.networks import (
     draw_positions,
 )
 
-
-@pytest.fixture(autouse=True)
-def seeded() -> None:
-    torch.manual_seed(0)
+pytestmark = pytest.mark.usefixtures("seeded")
 
 
 def learns(module: nn.Module) -> bool:
