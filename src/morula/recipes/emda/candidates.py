@@ -34,6 +34,9 @@ class Judgement:
         distance: of that solidity from the source labels'; the published criterion takes the least.
         composite: score of Morula's criterion; the highest is best.
         reasons: term -> what it takes off that score.
+        measured: term -> the value that was found.
+        expected: term -> the value that would have taken nothing off; with `measured` and `reasons` the
+            criterion can be studied without predicting again.
         objections: why it cannot be a segmentation of mitochondria; empty if it can.
         fraction: of the target that it calls mitochondrion.
     """
@@ -43,6 +46,8 @@ class Judgement:
     distance: float
     composite: float
     reasons: Mapping[str, float]
+    measured: Mapping[str, float]
+    expected: Mapping[str, float]
     objections: tuple[str, ...]
     fraction: float
 
@@ -104,6 +109,8 @@ def judge(files: Sequence[Path], predict: Callable[[Path], list[Array]], domains
             distance=abs(value - published),
             composite=verdict.score,
             reasons={name: term.penalty for name, term in verdict.terms.items()},
+            measured={name: term.value for name, term in verdict.terms.items()},
+            expected={name: term.expected for name, term in verdict.terms.items()},
             objections=verdict.objections,
             fraction=shape.fraction,
         )
@@ -117,12 +124,15 @@ def chosen(judged: Sequence[Judgement], criterion: Criterion) -> Judgement:
     """The checkpoint that a criterion takes: the last, the least distance of solidity, the highest score.
 
     The published criterion looks at every second checkpoint; of equals it keeps the first, as published.
+    The composite looks at the second half of the training, where a schedule has settled and the average of
+    the weights is one of trained networks, unless nothing there is plausible.
     """
     if criterion == "last":
         return judged[-1]
     if criterion == "solidity":
         return min(judged[::_TRIED], key=lambda each: each.distance)
-    return max(judged, key=lambda each: each.composite)
+    settled = [each for each in judged[len(judged) // 2 :] if not each.objections]
+    return max(settled or judged, key=lambda each: each.composite)
 
 
 def _folder(stage: Stage) -> Path:

@@ -17,6 +17,7 @@ TABLE = Path(__file__).parents[4] / "benchmarks" / "emda" / "table.py"
 
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(TABLE.parent))
     spec = importlib.util.spec_from_file_location("emda_table", TABLE)
     assert spec is not None
     assert spec.loader is not None

@@ -14,8 +14,8 @@ from morula.recipes.emda.domains import Domain, Domains
 from synthetic import em_stack
 
 
-def judgement(step: int, distance: float, composite: float) -> Judgement:
-    return Judgement(step, 0.9, distance, composite, {}, (), 0.1)
+def judgement(step: int, distance: float, composite: float, *objections: str) -> Judgement:
+    return Judgement(step, 0.9, distance, composite, {}, {}, {}, objections, 0.1)
 
 
 @pytest.mark.parametrize(("steps", "count"), [(10, 3), (7, 7), (100, 10), (3, 10)])
@@ -33,7 +33,12 @@ def test_each_criterion_takes_its_own() -> None:
     rows = [judgement(n, d, c) for n, d, c in [(1, 0.3, -5), (2, 0.0, -1), (3, 0.1, -2), (4, 0.2, -3)]]
     assert chosen(rows, "last").step == 4
     assert chosen(rows, "solidity").step == 3  # step 2 is closer, but only every second one is looked at
-    assert chosen(rows, "composite").step == 2
+    assert chosen(rows, "composite").step == 3  # step 2 scores higher, but training had not settled
+
+
+def test_the_composite_goes_back_where_the_end_of_training_is_implausible() -> None:
+    rows = [judgement(1, 0.3, -5), judgement(2, 0.2, -9), *(judgement(n, 0, -101, "empty") for n in (3, 4))]
+    assert chosen(rows, "composite").step == 1
 
 
 def test_the_truth_is_judged_better_than_nothing_and_than_specks() -> None:
