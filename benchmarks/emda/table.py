@@ -281,8 +281,8 @@ def _gap(found: Sequence[Mapping[str, Any]], direction: str) -> str:
         return f"{direction}: the rows that tell the share of the gap are not complete."
     paper, plain, ours, high = (float(np.mean(means[row])) for row in rows)
     text = (
-        f"{direction}, on the half that the upper bound is tested on: source-only {paper:.3f} (paper network) "
-        f"and {plain:.3f} (best network), best {ours:.3f}, upper bound {high:.3f}. "
+        f"{direction}, on the half that the upper bound is tested on: source-only {paper:.3f} (paper "
+        f"network) and {plain:.3f} (best network), best {ours:.3f}, upper bound {high:.3f}. "
     )
     if high <= max(ours, plain):
         return text + "The upper bound is below what it should bound, so there is no share to state."
