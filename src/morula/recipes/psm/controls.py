@@ -1,4 +1,4 @@
-"""What the recipe has to beat: a threshold, clusters, an untrained network, its own pseudo labels."""
+"""What the recipe has to beat: a threshold, clusters, an untrained network."""
 
 from __future__ import annotations
 
@@ -6,27 +6,23 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-import scipy.ndimage as ndi
 import torch
 from lightning_fabric import Fabric
 
 from morula.core.rng import Rng
-from morula.core.types import Array, Segmentation, Volume
+from morula.core.types import Segmentation, Volume
 from morula.data.modality import modality
 from morula.engine import seeded
-from morula.post import drop_small, split
 from morula.recipes.psm.activation import ActivationNet, orient, self_activation
 from morula.recipes.psm.clustering import features, fit_mixture
-from morula.tasks.cells.decode import classes_of, enlarged, to_shape
-from morula.tasks.cells.front import SizePrior, density, foreground, optical_density, prepare, soft_otsu
-from morula.tasks.cells.pseudo import pseudo_instances
+from morula.tasks.cells.controls import from_mask, otsu_watershed
+from morula.tasks.cells.decode import to_shape
+from morula.tasks.cells.front import density, optical_density, prepare
 
 __all__ = [
     "checkpoints",
     "colour_kmeans",
     "controls",
-    "otsu_watershed",
-    "pseudo_only",
     "untrained_activation",
 ]
 
@@ -48,17 +44,6 @@ def checkpoints(path: Path, fabric: Fabric) -> Mapping[str, Callable[[Volume], S
     return {}
 
 
-def otsu_watershed(volume: Volume) -> Segmentation:
-    """Otsu's threshold of one stain or of the brightness, then a watershed of the distance transform."""
-    image = volume.read_yxc()
-    kind = modality(image)
-    coloured = kind in ("H&E", "IHC")
-    dense = optical_density(image)[..., 0] if coloured else density(image, kind)
-    if kind == "IHC":  # brightness of red, in which pale haematoxylin is not lost beside black DAB
-        dense = 1 - np.exp(-dense)
-    return _from_mask(soft_otsu(dense) > 0.5, image)
-
-
 def colour_kmeans(volume: Volume) -> Segmentation:
     """Three clusters of the channels of one image, the densest taken: the published step without its map."""
     image = volume.read_yxc()
@@ -68,7 +53,7 @@ def colour_kmeans(volume: Volume) -> Segmentation:
     values = np.concatenate([dense, optical_density(image)], axis=-1) if coloured else dense
     pixels = values.reshape(-1, values.shape[-1])
     mixture = fit_mixture(pixels[:: max(1, len(pixels) // 20000)], 3, np.random.default_rng(0))
-    return _from_mask(mixture.foreground(values) > 0.5, image)
+    return from_mask(mixture.foreground(values) > 0.5, image)
 
 
 def untrained_activation(volume: Volume) -> Segmentation:
@@ -82,21 +67,4 @@ def untrained_activation(volume: Volume) -> Segmentation:
     values = features(prepared.density, prepared.colour, prior)
     pixels = values.reshape(-1, values.shape[-1])
     mixture = fit_mixture(pixels[:: max(1, len(pixels) // 20000)], 3, np.random.default_rng(0))
-    return _from_mask(to_shape(mixture.foreground(values), prepared.shape) > 0.5, image)
-
-
-def pseudo_only(volume: Volume, priors: Mapping[str, SizePrior], diameter: float) -> Segmentation:
-    """The recipe's own pseudo labels from one threshold: no activation network, clusters or training."""
-    image = volume.read_yxc()
-    prepared = prepare(image, priors, diameter)
-    pseudo = pseudo_instances(prepared, foreground(prepared), diameter)
-    labels, scores = enlarged(pseudo, prepared.shape)
-    return Segmentation(labels, scores, classes_of(image, labels, prepared.modality))
-
-
-def _from_mask(mask: Array, image: Array) -> Segmentation:
-    inside = ndi.binary_fill_holes(ndi.binary_opening(mask))
-    depth = np.asarray(ndi.distance_transform_edt(inside))
-    labels = split(np.asarray(inside, dtype=np.float32), depth, smoothing=1.5, depth=0.75, smallest=30)
-    count = int(labels.max(initial=0))
-    return Segmentation(drop_small(labels, 1), np.ones(count), classes_of(image, labels, modality(image)))
+    return from_mask(to_shape(mixture.foreground(values), prepared.shape) > 0.5, image)

@@ -55,8 +55,9 @@ from morula.recipes.psm.paper.config import PaperConfig, paper, paper_small
 from morula.recipes.psm.story import chapters
 from morula.recipes.psm.views import two_views
 from morula.tasks.cells.batches import Batch, crops
+from morula.tasks.cells.controls import pseudo_only
 from morula.tasks.cells.decode import network_maps, segmentation
-from morula.tasks.cells.front import Prepared, SizePrior, fit_sizes, foreground, prepare
+from morula.tasks.cells.front import Prepared, SizePrior, fit_sizes, foreground, prepare, window
 from morula.tasks.cells.loss import loss_of
 from morula.tasks.cells.pseudo import pseudo_instances, targets
 
@@ -68,7 +69,6 @@ if TYPE_CHECKING:
 __all__ = ["PsmPredictor", "checkpoints", "controls", "load", "presets", "story", "train"]
 
 _CLUSTER_SHARE = 0.25  # of the mixture in the first foreground; the rest is one threshold per image
-_WINDOW = 1024  # pixels; the edge of the part of an image that is trained on
 _SAMPLED = 2000  # pixels an image gives to the mixture
 _TRUST = 0.5  # how much of the edges comes from the teacher's foreground in a self-training round
 
@@ -114,14 +114,12 @@ def controls(
     if isinstance(config, PaperConfig):
         return {**simple.controls(), **published.controls(records, config)}
     rng = Rng(0, "windows")
-    priors, _ = fit_sizes(
-        [_window(record.image, rng, i) for i, record in enumerate(records[: config.images])]
-    )
+    priors, _ = fit_sizes([window(record.image, rng, i) for i, record in enumerate(records[: config.images])])
 
-    def pseudo_only(volume: Volume) -> Segmentation:
-        return simple.pseudo_only(volume, priors, config.diameter)
+    def pseudo_labels(volume: Volume) -> Segmentation:
+        return pseudo_only(volume, priors, config.diameter)
 
-    return {**simple.controls(), "pseudo-labels": pseudo_only}
+    return {**simple.controls(), "pseudo-labels": pseudo_labels}
 
 
 def story(path: Path) -> Sequence[Chapter]:
@@ -154,7 +152,7 @@ def _prepare(
 ) -> tuple[list[Prepared], dict[str, SizePrior]]:
     stage = run.stage("prepare")
     order = run.rng("images").at(0).permutation(len(records))[: config.images]
-    arrays = [_window(records[index].image, run.rng("windows"), index) for index in np.sort(order).tolist()]
+    arrays = [window(records[index].image, run.rng("windows"), index) for index in np.sort(order).tolist()]
     priors, found = fit_sizes(arrays)
     images = [
         prepare(array, priors, config.diameter, size) for array, size in zip(arrays, found, strict=True)
@@ -162,13 +160,6 @@ def _prepare(
     stage.save_array("density", images[0].density.astype(np.float16))
     stage.finish(sizes={kind: asdict(prior) for kind, prior in priors.items()})
     return images, priors
-
-
-def _window(image: Volume, rng: Rng, index: int) -> Array:
-    """The image, or a random part of a large one, so that the memory holds all that is trained on."""
-    pixels = image.read_yxc()
-    y, x = (int(rng.at(index).integers(max(1, length - _WINDOW + 1))) for length in pixels.shape[:2])
-    return pixels[y : y + _WINDOW, x : x + _WINDOW]
 
 
 def _activation(

@@ -18,7 +18,7 @@ from morula.tasks.cells import front
 from morula.tasks.cells.front import BROWN, Prepared, optical_density
 from morula.tasks.cells.pseudo import Pseudo, pseudo_instances
 
-__all__ = ["classes_of", "enlarged", "network_maps", "segmentation", "to_shape"]
+__all__ = ["classes_of", "enlarged", "network_maps", "object_scores", "segmentation", "to_shape"]
 
 _TURNS = ((0, False), (1, False), (2, True), (3, True))
 _TILE, _HALO = 1024, 96  # pixels; the halo covers what the network sees around a pixel
@@ -78,7 +78,7 @@ def segmentation(
         labels, scores = enlarged(pseudo, prepared.shape)
     else:
         labels = drop_small(to_shape(_basins(prepared, foreground, distance, diameter), prepared.shape), 4)
-        scores = _scores(labels, maps["foreground"], maps["centre distance"])
+        scores = object_scores(labels, maps["foreground"], maps["centre distance"])
     return Segmentation(labels, scores, classes_of(image, labels, prepared.modality), maps)
 
 
@@ -127,7 +127,14 @@ def _basins(prepared: Prepared, foreground: Array, distance: Array, diameter: fl
     )  # fmt: skip
 
 
-def _scores(labels: Array, inside: Array, height: Array) -> Array:
+def object_scores(labels: Array, inside: Array, height: Array) -> Array:
+    """Mean foreground probability of each object 1..N, times the height of its centre distance: `(N,)`.
+
+    Args:
+        labels: `(y, x)`.
+        inside: `(y, x)` foreground probability.
+        height: `(y, x)` centre distance.
+    """
     ids = np.arange(1, int(labels.max(initial=0)) + 1)
     if len(ids) == 0:
         return np.zeros(0)

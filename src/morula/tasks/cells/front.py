@@ -10,7 +10,8 @@ import numpy as np
 import scipy.ndimage as ndi
 from skimage.filters import threshold_otsu
 
-from morula.core.types import Array
+from morula.core.rng import Rng
+from morula.core.types import Array, Volume
 from morula.data.modality import Modality, modality
 from morula.post import candidates, choose, regions
 
@@ -27,10 +28,12 @@ __all__ = [
     "optical_density",
     "prepare",
     "soft_otsu",
+    "window",
 ]
 
 Size = tuple[float, int]  # median diameter in pixels, and how many objects it comes from
 
+_WINDOW = 1024  # pixels; the edge of the part of an image that is trained on
 _SCALE = (0.35, 2.5)  # an image is not shrunk or enlarged beyond this
 _RADII = tuple(np.geomspace(3.5, 32.0, 9))
 LEVELS = np.linspace(0.12, 1.0, 10)  # thresholds of regions, from background to object
@@ -93,6 +96,13 @@ class Prepared:
     def network_input(self) -> Array:
         """`(4, y, x)` float16."""
         return np.concatenate([self.density[None], np.moveaxis(self.colour, -1, 0)]).astype(np.float16)
+
+
+def window(image: Volume, rng: Rng, index: int) -> Array:
+    """The image, or a random part of a large one, so that the memory holds all that is trained on."""
+    pixels = image.read_yxc()
+    y, x = (int(rng.at(index).integers(max(1, length - _WINDOW + 1))) for length in pixels.shape[:2])
+    return pixels[y : y + _WINDOW, x : x + _WINDOW]
 
 
 def optical_density(image: Array) -> Array:
