@@ -61,7 +61,8 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `m
 Labels = Annotated[
     Path | None,
     typer.Option(
-        help="Ground truth: label images by stem, COCO JSON, Aperio XML, or a folder of PNGs per image."
+        help="Label images by stem, COCO JSON, Aperio XML, or a folder of PNGs per image. Labels of some "
+        "images train; labels of all of them measure, unless --recipe cupre is given."
     ),
 ]
 Source = Annotated[

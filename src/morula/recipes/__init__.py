@@ -60,17 +60,24 @@ class Entry:
         module: where its `recipe.py` is.
         objects: what it finds, as the report's title names them.
         volumes: whether it takes volumes, one a file or folder, in place of 2D images.
+        learns: whether it is trained on labels of the images; else these only measure what it found.
     """
 
     title: str
     module: str
     objects: str = "Cells"
     volumes: bool = False
+    learns: bool = False
 
 
 RECIPES: Mapping[str, Entry] = {
     "psm": Entry(
         "2D cells and nuclei without labels (prior self-activation maps)", "morula.recipes.psm.recipe"
+    ),
+    "cupre": Entry(
+        "2D cells and nuclei from a few labelled images and many without labels",
+        "morula.recipes.cupre.recipe",
+        learns=True,
     ),
     "emda": Entry(
         "mitochondria in unlabelled EM volumes, learned from labelled ones of another domain",

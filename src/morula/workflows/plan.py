@@ -125,9 +125,9 @@ def plan(
     changes = {} if config is None else from_toml(config)
     recipe, preset = changes.pop("recipe", recipe), changes.pop("preset", preset)
     changes = changes.pop("config", changes)
-    found = _configured(recipe or ("psm" if source is None else "emda"), preset)
-    found = override(found, changes, where=str(config))
-    found = override(found, parse_assignments(assignments))
+    chosen = recipe or _told_by_roles(labels, source)
+    if chosen is not None:
+        _configured(chosen, preset, changes, assignments, str(config))
     _check_roles(recipe, source, source_labels, source_voxel)
     origin = None if source is None else Path(source)
     origin_labels = None if source_labels is None else Path(source_labels)
@@ -135,13 +135,16 @@ def plan(
         target, others, bad = load_domains(
             images, labels, origin, origin_labels, voxel, source_voxel, skip_bad=skip_bad
         )
-        facts, chosen = survey_domains(target, others), recipe or "emda"
+        facts, chosen = survey_domains(target, others), chosen or "emda"
         reasons, doubts = why_adapt(facts, asked=recipe is not None)
     else:
         target, bad = load_records(images, labels, skip_bad=skip_bad, voxel=_known(voxel))
         others, facts = [], _survey(target, labels)
         chosen, reasons = _choose(recipe, facts)
         doubts = _doubts(facts, target)
+    if RECIPES[chosen].learns:
+        _check_few_labels(facts, labels)
+    found = _configured(chosen, preset, changes, assignments, str(config))
     warnings = tuple(f"Left out: {error}" for error in bad) + doubts
     return Plan(
         images, labels, tuple(target), origin, origin_labels, tuple(others), chosen, preset, found, facts,
@@ -174,13 +177,33 @@ def _known(voxel: VoxelSize) -> Voxel | None:
     return None if voxel == "unknown" else voxel
 
 
-def _configured(recipe: str, preset: str) -> Config:
+def _told_by_roles(labels: Path | None, source: str | Path | None) -> str | None:
+    """The recipe, where it follows before any image is read."""
+    if source is not None:
+        return "emda"
+    return "psm" if labels is None else None
+
+
+def _check_few_labels(facts: Mapping[str, Any], labels: Path | None) -> None:
+    """Refuses to learn from labels that are not there, or hold nothing."""
+    if labels is None:
+        found = "recipe cupre learns from a few labelled images, and none are named"
+        raise UsageError("--labels", found, "name the labels, or choose --recipe psm, which needs none")
+    if not facts["with_objects"]:
+        found = f"none of the {facts['labelled']} labelled images has an object"
+        raise DataError(labels, found, "label at least one image, or leave --labels out")
+
+
+def _configured(
+    recipe: str, preset: str, changes: Mapping[str, Any], assignments: Sequence[str], where: str
+) -> Config:
     presets = load_recipe(recipe).presets()
     if preset not in presets:
         raise UsageError(
             "--preset", f"{recipe} has no preset {preset!r}", f"choose one of {', '.join(presets)}"
         )
-    return presets[preset]
+    changed = override(presets[preset], changes, where=where)
+    return override(changed, parse_assignments(assignments))
 
 
 def _survey(records: Sequence[Record], labels: Path | None) -> dict[str, Any]:
@@ -200,6 +223,7 @@ def _survey(records: Sequence[Record], labels: Path | None) -> dict[str, Any]:
         "largest": sizes.max(axis=0).tolist(),
         "dtypes": sorted({str(record.image.dtype) for record in records}),
         "labelled": 0 if labels is None else sum(record.is_labelled for record in records),
+        "with_objects": sum(record.labels is not None and bool(record.labels().any()) for record in records),
         "pixel_nm": [sized[0].y, sized[0].x] if sized else None,
     }
 
@@ -213,13 +237,24 @@ def _choose(recipe: str | None, facts: Mapping[str, Any]) -> tuple[str, tuple[st
     count = facts["images"]
     several = f"The {count} images are two-dimensional; told from their pixels they are {kinds}."
     reasons = [several if count > 1 else f"The image is two-dimensional; told from its pixels it is {kinds}."]
+    chosen = recipe or ("cupre" if 0 < facts["labelled"] < count else "psm")
     if recipe is not None:
-        return recipe, (*reasons, f"Recipe {recipe} was asked for.")
-    reasons.append(f"Recipe psm needs no labels: {RECIPES['psm'].title}.")
-    if facts["labelled"]:
-        found = f"{facts['labelled']} images have labels; this version uses them to measure, never to train."
-        reasons.append(found)
-    return "psm", tuple(reasons)
+        reasons.append(f"Recipe {recipe} was asked for.")
+    elif chosen == "cupre":
+        reasons.append(f"Some images have labels and others none. Recipe cupre: {RECIPES['cupre'].title}.")
+    else:
+        reasons.append(f"Recipe psm needs no labels: {RECIPES['psm'].title}.")
+    if RECIPES[chosen].learns:
+        reasons.append(
+            f"It learns from the {facts['with_objects']} labelled image(s) that show objects. These labels "
+            "cannot measure it any more; to know the accuracy, keep some aside and use `morula evaluate`."
+        )
+    elif facts["labelled"]:
+        reasons.append(
+            f"{facts['labelled']} images have labels; recipe {chosen} uses them to measure, never to train. "
+            "To learn from labels, choose --recipe cupre."
+        )
+    return chosen, tuple(reasons)
 
 
 def _doubts(facts: Mapping[str, Any], records: Sequence[Record]) -> tuple[str, ...]:

@@ -146,8 +146,8 @@ def _content(run: Path, findings: Sequence[_Finding]) -> ReportContent:
         scores=_scores(findings),
         image_scores=_score_table(findings),
         controls=_controls(run, findings, shown),
-        trust=_trust(findings),
-        next_steps=_next_steps(findings),
+        trust=_trust(findings, RECIPES[plan["recipe"]].learns),
+        next_steps=_next_steps(findings, _advised(run)),
         stages=tuple(load_recipe(plan["recipe"]).story(run)),
         distributions=_histograms(findings, classes, unit),
         images=tuple(_row(finding, findings) for finding in findings),
@@ -286,7 +286,7 @@ def _method(
     return Control(name, values, is_result, picture=picture)
 
 
-def _trust(findings: Sequence[_Finding]) -> tuple[str, ...]:
+def _trust(findings: Sequence[_Finding], learned: bool) -> tuple[str, ...]:
     every = np.concatenate([finding.column("score") for finding in findings])
     if len(every) == 0:
         return ("No objects were found. Check the picture of each stage below to see where they are lost.",)
@@ -303,6 +303,11 @@ def _trust(findings: Sequence[_Finding]) -> tuple[str, ...]:
                 f"Over the {len(scored)} labelled images the mean confidence follows the score with a "
                 f"correlation of {correlation:.2f} (1: it can be trusted to rank images; 0: it cannot)."
             )
+    elif learned:
+        lines.append(
+            "Nothing was measured, for the labels trained the network. Label three to five other images, "
+            "keep them out of --labels, and compare with `morula evaluate` to know the accuracy."
+        )
     else:
         lines.append(
             "Nothing was measured, for there are no labels. Label three to five images to know the accuracy."
@@ -310,7 +315,19 @@ def _trust(findings: Sequence[_Finding]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _next_steps(findings: Sequence[_Finding]) -> tuple[str, ...]:
+def _advised(run: Path) -> list[str]:
+    """What the recipe would have labelled next, the most useful first, where it says so."""
+    path = run / "report" / "label_next.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as stream:
+        return [row["image"] for row in csv.DictReader(stream)]
+
+
+def _next_steps(findings: Sequence[_Finding], advised: Sequence[str]) -> tuple[str, ...]:
+    if advised:
+        names = ", ".join(advised[:3])
+        return (f"Label these first, for most can be learned from them: {names}. See report/label_next.csv.",)
     unlabelled = [finding for finding in findings if finding.truth is None]
     if not unlabelled:
         return ("All images have labels; look at the worst one above first.",)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from morula.core.files import write_json
 from morula.core.types import Record, Segmentation
 from morula.data import write_labels
 from morula.metrics import instance_scores
-from morula.recipes import Predictor, load_recipe
+from morula.recipes import RECIPES, Predictor, load_recipe
 from morula.workflows.adaptation import VoxelSize
 from morula.workflows.plan import Plan, plan
 from morula.workflows.predict import open_model, segment
@@ -90,7 +90,8 @@ def run(
 
     Args:
         images: an image or a folder of images.
-        labels: ground truth (see `morula.data.load_records`); it measures the result and trains nothing.
+        labels: see `morula.data.load_records`. Labels of some of the images train (recipe cupre); labels of
+            all measure the result and train nothing (recipe psm). `recipe` decides otherwise.
         source: volumes of another domain to learn from; the images are volumes then, too.
         source_labels: labels of the source.
         out: the run's folder; `runs/<date>-<recipe>-<name>` by default.
@@ -141,14 +142,22 @@ def run_plan(
     trained = train_plan(made, out=out, existing=existing, device=device, seed=seed, console=console)
     path = trained.path
     counts: dict[str, int] = {}
-    for record, found in segment(open_model(path, device), made.records, path / "predictions", console):
+    measured = replace(made, records=_without_training_labels(made))
+    for record, found in segment(open_model(path, device), measured.records, path / "predictions", console):
         counts[record.id] = len(found.scores)
         if (scores := _scores_of(record, found)) is not None:
             write_json(path / "scores" / f"{record.id}.json", scores)
-    _compare(made, path)
-    _score_checkpoints(made, trained)
+    _compare(measured, path)
+    _score_checkpoints(measured, trained)
     report(path)
     return RunResult(path, made.recipe, counts, _mean_scores(path), made.warnings)
+
+
+def _without_training_labels(made: Plan) -> tuple[Record, ...]:
+    """The images with the labels that may measure the result: none that it was trained on."""
+    if not RECIPES[made.recipe].learns:
+        return made.records
+    return tuple(replace(record, labels=None) for record in made.records)
 
 
 def _scores_of(record: Record, found: Segmentation) -> dict[str, float] | None:

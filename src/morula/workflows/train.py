@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from morula.core.files import write_json, write_text
+from morula.core.hashing import fingerprint
 from morula.core.types import Record
-from morula.recipes import load_recipe
+from morula.recipes import RECIPES, load_recipe
 from morula.workflows.adaptation import VoxelSize
 from morula.workflows.plan import Plan, plan
 
@@ -97,6 +98,9 @@ def train_plan(
 def _described(made: Plan) -> dict[str, Any]:
     """Images by name; those of a source behind `source/`, for they may share a name with a target."""
     ours = {record.id: describe(record) for record in made.records}
+    if RECIPES[made.recipe].learns:  # other labels make another run
+        for record in made.records:
+            ours[record.id]["labels"] = None if record.labels is None else fingerprint(record.labels())
     return ours | {f"source/{record.id}": describe(record) for record in made.sources}
 
 

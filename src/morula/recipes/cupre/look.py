@@ -1,0 +1,102 @@
+"""How every image is brought before the network, learned from the set and from the few labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from morula.core.types import Array
+from morula.data.modality import modality, unit_grey
+from morula.tasks.cells.front import Prepared, Size, SizePrior, density, estimate_size, fit_sizes, prepare
+
+__all__ = ["Look", "fit_look", "median_diameter"]
+
+_CERTAIN = 10**6  # objects; a size from labels counts in full
+_TRUST = 2.0  # labelled images at which the estimates' bias is corrected by half
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look and one size of objects, or neither.
+
+    Attributes:
+        normalise: bring images to a density map and their median object to `diameter`; else only stretch
+            their grey values.
+        diameter: of the median object as the network sees it, in pixels.
+        sizes: diameters of the objects by modality, from outlines found without labels.
+        bias: log of the true over the estimated diameter, from the labelled images.
+    """
+
+    normalise: bool
+    diameter: float
+    sizes: Mapping[str, SizePrior]
+    bias: float
+
+    def of(self, image: Array) -> Prepared:
+        """A new image `(y, x, c)`."""
+        if not self.normalise:
+            return _stretched(image, self.diameter)
+        kind = modality(image)
+        return self.sized(image, estimate_size(density(image, kind), kind))
+
+    def sized(self, image: Array, found: Size | None) -> Prepared:
+        """An image `(y, x, c)` whose size is estimated already."""
+        if not self.normalise:
+            return _stretched(image, self.diameter)
+        corrected = None if found is None else (found[0] * float(np.exp(self.bias)), found[1])
+        return prepare(image, self.sizes, self.diameter, corrected)
+
+    def labelled(self, image: Array, labels: Array) -> Prepared:
+        """An image `(y, x, c)` whose labels `(y, x)` tell the size of its objects."""
+        if not self.normalise:
+            return _stretched(image, self.diameter)
+        return prepare(image, self.sizes, self.diameter, (median_diameter(labels), _CERTAIN))
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON values."""
+        sizes = {kind: asdict(prior) for kind, prior in self.sizes.items()}
+        return {
+            "normalise": self.normalise, "diameter": self.diameter, "sizes": sizes, "bias": self.bias
+        }  # fmt: skip
+
+    @staticmethod
+    def of_json(saved: Mapping[str, Any]) -> Look:
+        """What `as_json` gave."""
+        sizes = {kind: SizePrior(**prior) for kind, prior in saved["sizes"].items()}
+        return Look(saved["normalise"], saved["diameter"], sizes, saved["bias"])
+
+
+def fit_look(
+    images: Sequence[Array], labels: Sequence[Array | None], *, normalise: bool, diameter: float
+) -> tuple[Look, list[Size | None]]:
+    """The look of a set, and each image's estimated size.
+
+    Args:
+        images: each `(y, x, c)`.
+        labels: of each image `(y, x)` with at least one object, or None.
+        normalise: see `Look`.
+        diameter: wanted, in pixels; without `normalise` that of the labelled objects is taken.
+    """
+    known = {place: median_diameter(each) for place, each in enumerate(labels) if each is not None}
+    if not normalise:
+        return Look(False, float(np.median(list(known.values()))), {}, 0.0), [None] * len(images)
+    sizes, found = fit_sizes(images)
+    wrong = [np.log(true / size[0]) for place, true in known.items() if (size := found[place]) is not None]
+    bias = float(np.sum(wrong)) / (len(wrong) + _TRUST)
+    corrected = {kind: SizePrior(prior.log_mean + bias, prior.log_variance) for kind, prior in sizes.items()}
+    return Look(True, diameter, corrected, bias), found
+
+
+def median_diameter(labels: Array) -> float:
+    """Diameter in pixels of the disc that is as large as the median object of `labels`, which has some."""
+    areas = np.bincount(labels.ravel())[1:]
+    return 2 * float(np.sqrt(np.median(areas[areas > 0]) / np.pi))
+
+
+def _stretched(image: Array, diameter: float) -> Prepared:
+    grey = unit_grey(image)
+    shape = (image.shape[0], image.shape[1])
+    return Prepared(modality(image), grey, np.stack([grey] * 3, axis=-1), shape, diameter)

@@ -1,0 +1,314 @@
+"""Cells in 2D from a few labelled images and many without labels (recipe cupre).
+
+After Liao et al., "CUPre: cross-domain unsupervised pre-training for few-shot cell segmentation" (arXiv
+2310.03981), whose question this answers by other means: preset `best` pre-trains on nothing. README.md says
+what each part adds.
+
+    morula run images/ --labels few/ --out runs/mine
+
+Algorithm (preset best)
+  1  one look and one size of objects for all images; labelled ones take the size from their labels
+  2  U <- pseudo instances of the images without labels: closed contours by edge, shape, size, foreground
+  3  train f on crops of labelled images, with objects pasted between them, and of U by its confidence;
+     its moving average f' is the teacher
+  4  repeat: U <- the teacher's instances of the images without labels, by its confidence; train f on
+  5  rank the images without labels by doubt and novelty: label these next
+Nothing is held back to stop by: the steps are fixed, and f' is what is used. So one labelled image is enough.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from morula.core.errors import DataError
+from morula.core.files import write_json
+from morula.core.rng import Rng
+from morula.core.types import Array, Record, Segmentation, Volume
+from morula.engine import (
+    Run,
+    Stage,
+    TrainState,
+    Weights,
+    WeightsInfo,
+    cosine,
+    ema_,
+    fit,
+    read_json,
+    seeded,
+    update,
+)
+from morula.nets import UNet2d
+from morula.recipes.cupre import config as configs
+from morula.recipes.cupre.batches import Example, mixed_crops
+from morula.recipes.cupre.config import CupreConfig
+from morula.recipes.cupre.label_next import advise, describe, doubt, write_advice
+from morula.recipes.cupre.look import Look, fit_look
+from morula.recipes.cupre.objects import found_objects, scored_objects
+from morula.recipes.cupre.story import chapters
+from morula.tasks.cells.batches import Batch
+from morula.tasks.cells.controls import otsu_watershed, pseudo_only
+from morula.tasks.cells.decode import network_maps, to_shape
+from morula.tasks.cells.front import Prepared, fit_sizes, foreground, window
+from morula.tasks.cells.loss import loss_of
+from morula.tasks.cells.pseudo import Pseudo, pseudo_instances, targets
+
+if TYPE_CHECKING:
+    from morula.report import Stage as Chapter
+
+__all__ = ["CuprePredictor", "checkpoints", "controls", "load", "presets", "story", "train"]
+
+
+_NARROW = 16  # channels
+
+
+@dataclass(frozen=True)
+class _Image:
+    """An image at the common look; `labels` at its scale, or None."""
+
+    id: str
+    prepared: Prepared
+    labels: Array | None
+
+
+def presets() -> Mapping[str, CupreConfig]:
+    """The named configs, `best` first; `scratch` learns from the labels alone."""
+    return configs.presets()
+
+
+def train(run: Run, records: Sequence[Record], config: CupreConfig) -> None:
+    """Runs the algorithm; finished stages are skipped.
+
+    Raises:
+        DataError: no image has labels with an object.
+    """
+    look, images = _prepare(run, records, config)  # line 1
+    labelled = [_example(each.prepared, _certain(each.labels)) for each in images if each.labels is not None]
+    others = [each.prepared for each in images if each.labels is None] if config.unlabelled else []
+    network = _network_of(run, config)
+    for turn in range(config.rounds + 1):  # lines 2 to 4
+        network = _learn(run, network, labelled, others, look, config, turn)
+    _advise(run, network, images, config)  # line 5
+    _save(run, network, look, config)
+
+
+def load(path: Path, fabric: Fabric) -> Callable[[Volume], Segmentation]:
+    """What segments new images, from the run's folder alone."""
+    described = read_json(path / "model" / "model.json")
+    config = CupreConfig.model_validate(described["config"])
+    network = _network(config)
+    Weights.load(path / "model" / "network.safetensors").load_into(network)
+    return CuprePredictor(
+        fabric.setup_module(network).eval(), Look.of_json(described["look"]), config, fabric
+    )
+
+
+def checkpoints(path: Path, fabric: Fabric) -> Mapping[str, Callable[[Volume], Segmentation]]:
+    """None: the model is what the last stage made, not chosen among several."""
+    del path, fabric
+    return {}
+
+
+def controls(
+    records: Sequence[Record], config: CupreConfig
+) -> Mapping[str, Callable[[Volume], Segmentation]]:
+    """What needs no label: one threshold, and the pseudo labels that line 2 starts from."""
+    rng = Rng(0, "windows")
+    sizes, _ = fit_sizes([window(record.image, rng, i) for i, record in enumerate(records[: config.images])])
+
+    def pseudo_labels(volume: Volume) -> Segmentation:
+        return pseudo_only(volume, sizes, config.diameter)
+
+    return {"otsu-watershed": otsu_watershed, "pseudo-labels": pseudo_labels}
+
+
+def story(path: Path) -> Sequence[Chapter]:
+    """The stages of a finished run with their pictures."""
+    return chapters(path)
+
+
+class CuprePredictor:
+    """A trained run, ready for new images."""
+
+    def __init__(self, network: nn.Module, look: Look, config: CupreConfig, fabric: Fabric) -> None:
+        self._network, self._look, self._config, self._fabric = network, look, config, fabric
+
+    def __call__(self, volume: Volume) -> Segmentation:
+        """Objects, scores, classes and maps of one 2D image."""
+        image = volume.read_yxc()
+        prepared = self._look.of(image)
+        maps = _maps(self._network, prepared, self._fabric, augment=self._config.augment_test)
+        return found_objects(prepared, *maps, self._look.diameter, image)
+
+
+def _prepare(run: Run, records: Sequence[Record], config: CupreConfig) -> tuple[Look, list[_Image]]:
+    stage = run.stage("prepare", normalise=config.normalise, diameter=config.diameter)
+    truths = {record.id: labels for record in records if (labels := _objects(record)) is not None}
+    if not truths:
+        raise DataError("--labels", "no image has labels with an object", "label at least one image")
+    rest = [record for record in records if record.id not in truths]
+    drawn = run.rng("images").at(0).permutation(len(rest))[: config.images]
+    kept = [record for record in records if record.id in truths]
+    kept += [rest[place] for place in np.sort(drawn).tolist()]
+    rng = run.rng("windows")
+    pixels = [
+        record.image.read_yxc() if record.id in truths else window(record.image, rng, place)
+        for place, record in enumerate(kept)
+    ]
+    labels = [truths.get(record.id) for record in kept]
+    look, sizes = fit_look(pixels, labels, normalise=config.normalise, diameter=config.diameter)
+    images: list[_Image] = []
+    for record, image, truth, size in zip(kept, pixels, labels, sizes, strict=True):
+        prepared = look.sized(image, size) if truth is None else look.labelled(image, truth)
+        scaled = None if truth is None else to_shape(truth, _shape(prepared))
+        images.append(_Image(record.id, prepared, scaled))
+    if not stage.done:
+        stage.save_array("density", images[0].prepared.density.astype(np.float16))
+        stage.save_array("labels", _certain(images[0].labels).labels)
+        objects = [int(np.count_nonzero(np.unique(truth))) for truth in truths.values()]
+        stage.finish(labelled=dict(zip(truths, objects, strict=True)), look=look.as_json())
+    return look, images
+
+
+def _objects(record: Record) -> Array | None:
+    """The labels of an image that has objects; one without is more often not labelled yet than empty."""
+    labels = None if record.labels is None else record.labels()
+    return labels if labels is not None and labels.any() else None
+
+
+def _shape(prepared: Prepared) -> tuple[int, int]:
+    return prepared.density.shape[0], prepared.density.shape[1]
+
+
+def _certain(labels: Array | None) -> Pseudo:
+    """Labels that people drew: 1..N, each as certain as can be."""
+    assert labels is not None
+    ids, numbered = np.unique(labels, return_inverse=True)
+    first = 1 if ids[0] > 0 else 0  # no background is left
+    return Pseudo((numbered.reshape(labels.shape) + first).astype(np.int32), np.ones(len(ids) - 1 + first))
+
+
+def _example(prepared: Prepared, found: Pseudo) -> Example:
+    target = targets(found, np.asarray(found.labels > 0))
+    return Example(prepared.modality, prepared.network_input, target, found.labels)
+
+
+def _pseudo(teacher: nn.Module | None, prepared: Prepared, diameter: float, fabric: Fabric) -> Example:
+    """Lines 2 and 4: what an image without labels seems to show."""
+    if teacher is None:
+        inside = foreground(prepared)
+        found = pseudo_instances(prepared, inside, diameter)
+    else:
+        inside, distance = _maps(teacher, prepared, fabric, augment=False)
+        found = scored_objects(inside, distance, diameter)
+    return Example(prepared.modality, prepared.network_input, targets(found, inside), found.labels)
+
+
+def _learn(
+    run: Run,
+    teacher: nn.Module,
+    labelled: Sequence[Example],
+    others: Sequence[Prepared],
+    look: Look,
+    config: CupreConfig,
+    turn: int,
+) -> nn.Module:
+    stage = run.stage("train" if turn == 0 else f"train-again-{turn}")
+    path = stage.path / "teacher.safetensors"
+    teacher.to(run.fabric.device)
+    if stage.done:
+        Weights.load(path).load_into(teacher)
+        return teacher
+    unsure = [_pseudo(teacher if turn else None, each, look.diameter, run.fabric) for each in others]
+    _fit_student(run, stage, teacher, labelled, unsure, config)
+    Weights.of(teacher, WeightsInfo("unet2d")).save(path)
+    if others:
+        inside, _ = _maps(teacher, others[0], run.fabric, augment=False)
+        stage.save_array("density", others[0].density.astype(np.float16))
+        stage.save_array("learned", unsure[0].labels)
+        stage.save_array("foreground", inside.astype(np.float16))
+    stage.finish(objects=sum(int(each.labels.max(initial=0)) for each in unsure))
+    return teacher
+
+
+def _fit_student(
+    run: Run,
+    stage: Stage,
+    teacher: nn.Module,
+    labelled: Sequence[Example],
+    others: Sequence[Example],
+    config: CupreConfig,
+) -> None:
+    steps = config.steps if stage.name == "train" else config.round_steps
+    student = copy.deepcopy(teacher)
+    optimiser = torch.optim.AdamW(student.parameters(), lr=config.lr, weight_decay=1e-3)
+    model, optimiser = run.fabric.setup(student, optimiser)
+    model.train()
+    state, rng = TrainState(student=model, teacher=teacher, optimiser=optimiser), stage.rng("crops")
+
+    def step(batch: Batch) -> dict[str, Tensor]:
+        image = batch.image.to(run.fabric.device).contiguous(memory_format=_layout(config))
+        loss = loss_of(model(image), batch.target.to(run.fabric.device))
+        rate = cosine(config.lr, state.step, steps, warmup=steps // 10)
+        update(run.fabric, optimiser, loss, lr=rate, clip=1.0)
+        ema_(teacher, student, min(config.momentum, (state.step + 1) / (state.step + 10)))
+        return {"loss": loss.detach()}
+
+    def batches(index: int) -> Batch:
+        return mixed_crops(
+            labelled, others, rng, index,
+            batch=config.batch, size=config.crop, share=config.unlabelled, pasted=config.paste,
+        )  # fmt: skip
+
+    fit(step, batches, state, steps, stage)
+
+
+def _advise(run: Run, network: nn.Module, images: Sequence[_Image], config: CupreConfig) -> None:
+    stage = run.stage("advise")
+    if stage.done:
+        return
+    doubts = {
+        each.id: doubt(_maps(network, each.prepared, run.fabric, augment=False)[0])
+        for each in images
+        if each.labels is None
+    }
+    looks = {each.id: describe(each.prepared) for each in images}
+    ranking = advise(doubts, looks, [each.id for each in images if each.labels is not None])
+    write_advice(run.path / "report" / "label_next.csv", ranking)
+    stage.finish(first=[each.image for each in ranking[:5]])
+
+
+def _maps(network: nn.Module, image: Prepared, fabric: Fabric, *, augment: bool) -> tuple[Array, Array]:
+    network.eval()
+    with fabric.autocast():
+        return network_maps(network, image, fabric.device, augment=augment)
+
+
+def _network(config: CupreConfig) -> nn.Module:
+    return UNet2d(4, 2, config.widths).to(memory_format=_layout(config))
+
+
+def _layout(config: CupreConfig) -> torch.memory_format:
+    """Channels last is a fifth faster on CPUs, but crashes in bf16 where a network is narrow (torch 2.15)."""
+    return torch.channels_last if min(config.widths) > _NARROW else torch.contiguous_format
+
+
+def _network_of(run: Run, config: CupreConfig) -> nn.Module:
+    with seeded(run.rng("network")):
+        return _network(config)
+
+
+def _save(run: Run, network: nn.Module, look: Look, config: CupreConfig) -> None:
+    folder = run.path / "model"
+    Weights.of(network, WeightsInfo("unet2d", {"channels_in": 4, "channels_out": 2})).save(
+        folder / "network.safetensors"
+    )
+    write_json(folder / "model.json", {"config": config.model_dump(mode="json"), "look": look.as_json()})

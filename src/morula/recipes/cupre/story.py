@@ -1,0 +1,54 @@
+"""The stages as pictures for the report, from the arrays that the stages left on disk."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from morula.report import Stage as Chapter
+
+__all__ = ["chapters"]
+
+_SHOWN = 5  # images of the ranking
+
+
+def chapters(path: Path) -> list[Chapter]:
+    """One chapter a stage, in the order of the algorithm.
+
+    Args:
+        path: folder of a finished run.
+    """
+    from morula.engine import read_json
+    from morula.report import Picture, Stage, colourise, overlay, to_rgb8
+
+    def array(stage: str, name: str) -> np.ndarray:
+        return np.load(next(path.glob(f"*-{stage}")) / f"{name}.npy", allow_pickle=False)
+
+    labelled = read_json(next(path.glob("*-prepare")) / "done.json")["labelled"]
+    view = to_rgb8(array("prepare", "density").astype(np.float32))
+    given = f"{sum(labelled.values())} objects in {len(labelled)} labelled image(s): {', '.join(labelled)}."
+    told = [
+        Stage("Labels", given, (Picture(overlay(view, array("prepare", "labels")), "The first of them"),))
+    ]
+    for stage in sorted(path.glob("*-train*")):
+        if not (stage / "learned.npy").exists():
+            continue
+        image = to_rgb8(np.load(stage / "density.npy").astype(np.float32))
+        learned = Picture(overlay(image, np.load(stage / "learned.npy")), "Learned from, by confidence")
+        found = Picture(
+            colourise(np.load(stage / "foreground.npy").astype(np.float32)), "Foreground found afterwards"
+        )
+        first = stage.name.endswith("-train")
+        whose = "closed contours, found without labels" if first else "what the network found before"
+        text = f"Beside the labels, the network learns from images without: {whose}."
+        told.append(Stage("First training" if first else "The teacher's labels", text, (learned, found)))
+    with (path / "report" / "label_next.csv").open(newline="", encoding="utf-8") as stream:
+        names = [row["image"] for row in csv.DictReader(stream)]
+    if names:
+        text = f"Most doubt, and most unlike what is labelled: {', '.join(names[:_SHOWN])}."
+        told.append(Stage("Label these next", text + " The whole ranking is report/label_next.csv."))
+    return told

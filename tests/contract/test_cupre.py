@@ -1,0 +1,143 @@
+"""Every preset of cupre trains on a few labels, goes on where it was stopped, and predicts from the model."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from morula.core.config import override
+from morula.core.errors import DataError
+from morula.core.types import Axes, Record, Volume
+from morula.engine import Run, Weights, launch
+from morula.recipes import load_recipe
+from synthetic import field
+
+SMALL = {"steps": 8, "round_steps": 4, "batch": 2, "crop": 64, "widths": [8, 12]}
+recipe = load_recipe("cupre")
+
+
+def records(labelled: int = 1, count: int = 3) -> list[Record]:
+    found: list[Record] = []
+    for seed in range(count):
+        image, labels = field(seed, size=96, count=8)
+        volume = Volume(np.moveaxis(image, -1, 0), Axes("cyx"), f"c{seed}", channels=("red", "green", "blue"))
+        found.append(Record(f"c{seed}", volume, (lambda labels=labels: labels) if seed < labelled else None))
+    return found
+
+
+def config(preset: str, **changes: Any) -> Any:
+    return override(recipe.presets()[preset], {**SMALL, **changes})
+
+
+def train(path: Path, settings: Any, given: list[Record] | None = None) -> Run:
+    run = Run.open(
+        path, recipe="cupre", config=settings.model_dump(mode="json"), data={}, seed=0, fabric=launch("cpu")
+    )
+    recipe.train(run, given or records(), settings)
+    return run
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return dict(Weights.load(path / "model" / "network.safetensors").tensors)
+
+
+def same(one: Run, other: Run) -> bool:
+    first, second = weights(one.path), weights(other.path)
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("preset", recipe.presets())
+def test_a_preset_trains_and_predicts_from_the_model_alone(preset: str, tmp_path: Path) -> None:
+    train(tmp_path / "run", config(preset))
+    shutil.copytree(tmp_path / "run" / "model", tmp_path / "moved" / "model")
+    image = records()[2].image
+    found = recipe.load(tmp_path / "moved", launch("cpu"))(image)
+    assert found.labels.shape == image.spatial_shape
+    assert found.maps["foreground"].shape == image.spatial_shape
+    with (tmp_path / "run" / "report" / "label_next.csv").open(newline="") as stream:
+        assert sorted(row["image"] for row in csv.DictReader(stream)) == ["c1", "c2"]
+    assert recipe.story(tmp_path / "run")
+
+
+@pytest.mark.parametrize("preset", ["best", "scratch"])
+def test_a_stopped_training_goes_on_to_the_same_weights(
+    preset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config(preset)
+    train(tmp_path / "whole", settings)
+    ticks: Iterator[int] = count(0, 60)
+    monkeypatch.setattr("morula.engine.loop.time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    from morula.recipes.cupre import recipe as module
+
+    made, steps = module.loss_of, count()
+
+    def interrupted(*arguments: torch.Tensor) -> torch.Tensor:
+        if next(steps) == (10 if preset == "best" else 5):
+            raise KeyboardInterrupt
+        return made(*arguments)
+
+    monkeypatch.setattr(module, "loss_of", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "stopped", settings)
+    assert list((tmp_path / "stopped").glob("*/state.pt"))
+    monkeypatch.undo()
+    train(tmp_path / "stopped", settings)
+    one, other = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+
+
+def test_all_images_may_have_labels(tmp_path: Path) -> None:
+    train(tmp_path / "run", config("best", rounds=0), records(labelled=2, count=2))
+    assert (tmp_path / "run" / "report" / "label_next.csv").read_text().splitlines() == [
+        "rank,image,doubt,novelty"
+    ]
+    assert recipe.story(tmp_path / "run")
+
+
+def test_labels_without_an_object_teach_nothing_and_alone_are_refused(tmp_path: Path) -> None:
+    empty = [replace(each, labels=lambda: np.zeros((96, 96), np.int32)) for each in records()]
+    with pytest.raises(DataError, match="no image has labels with an object"):
+        train(tmp_path / "empty", config("best"), empty)
+    first = records()[0]
+    one = train(tmp_path / "one", config("best"), [first, *records(0)[1:]])
+    beside = train(tmp_path / "beside", config("best"), [first, *empty[1:]])
+    assert same(one, beside)
+
+
+def test_other_labels_give_another_network(tmp_path: Path) -> None:
+    first, *rest = records()
+    assert first.labels is not None
+    half = first.labels().copy()
+    half[:, 48:] = 0
+    one = train(tmp_path / "whole", config("scratch"))
+    other = train(tmp_path / "half", config("scratch"), [replace(first, labels=lambda: half), *rest])
+    assert not same(one, other)
+
+
+def test_scratch_sees_no_image_without_labels(tmp_path: Path) -> None:
+    first, *rest = records()
+    other, _ = field(9, look="H&E", size=96, count=8)
+    stranger = Volume(np.moveaxis(other, -1, 0), Axes("cyx"), "x", channels=("red", "green", "blue"))
+    one = train(tmp_path / "one", config("scratch"), [first, *rest])
+    two = train(tmp_path / "two", config("scratch"), [first, Record("c1", stranger)])
+    assert same(one, two)
+    best = train(tmp_path / "best", config("best"), [first, *rest])
+    changed = train(tmp_path / "changed", config("best"), [first, Record("c1", stranger)])
+    assert not same(best, changed)
+
+
+def test_controls_need_no_labels() -> None:
+    given = records(0)
+    controls = recipe.controls(given, config("best"))
+    for control in controls.values():
+        assert control(given[0].image).labels.max() > 4
