@@ -8,7 +8,7 @@ from statistics import mean, median_high
 import cc3d
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from morula.core.affinities import NEAREST, Affinities
@@ -25,6 +25,13 @@ def scene(seed: int, shape: tuple[int, ...] = (2, 4, 5), labels: int = 6) -> tup
     rng = np.random.default_rng(seed)
     fragments = np.unique(rng.integers(1, labels + 1, shape), return_inverse=True)[1].reshape(shape) + 1
     return fragments, Affinities(rng.random((len(OFFSETS), *shape)).astype(np.float32), OFFSETS)
+
+
+def in_bins_of_their_own(given: Affinities, seed: int) -> Affinities:
+    """Other affinities, no two in one bin: pooled contacts never share a median, so one order is right."""
+    assert given.values.size <= BINS
+    bins = np.random.default_rng(seed).permutation(BINS)[: given.values.size].reshape(given.values.shape)
+    return Affinities(((bins + 0.5) / BINS).astype(np.float32), given.offsets)
 
 
 def contacts(fragments: np.ndarray, given: Affinities) -> dict[tuple[int, int], list[float]]:
@@ -89,13 +96,13 @@ def test_a_region_graph_is_all_affinities_between_fragments_that_touch(seed: int
 
 @pytest.mark.parametrize("linkage", ["mean", "median", "median-of-maxima"])
 @given(seed=seeds)
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=30, deadline=None)
 def test_a_cut_tree_is_an_agglomeration_with_that_threshold(linkage: str, seed: int) -> None:
     fragments, given_affinities = scene(seed, labels=9)
+    if linkage != "mean":
+        given_affinities = in_bins_of_their_own(given_affinities, seed)
     graph = region_graph(fragments, given_affinities, histograms=True)
     tree = agglomerate(graph, linkage)  # type: ignore[arg-type]
-    if linkage != "mean" and len(np.unique(tree.scores)) < len(tree.scores):
-        assume(False)  # binned scores tie, and then any order is right
     for threshold in (0.2, 0.5, 0.7, 2.0):
         slow = slow_agglomeration(contacts(fragments, given_affinities), graph.size, linkage, threshold)
         assert same_partition(tree.cut(threshold), slow)
