@@ -1,6 +1,32 @@
 """Networks."""
 
+from morula.nets.inflate import (
+    Conv3dOfSlices,
+    Inflation,
+    fitting,
+    inflate_kernel,
+    inflated,
+    resize_positions,
+)
+from morula.nets.inflated_unet3d import InflatedUNet3d, squeezenet_stages
 from morula.nets.residual_unet3d import Norm3d, ResidualUNet3d
+from morula.nets.slice_vit import SliceViT, UPerHead, dino_name
 from morula.nets.unet import Norm, UNet2d
 
-__all__ = ["Norm", "Norm3d", "ResidualUNet3d", "UNet2d"]
+__all__ = [
+    "Conv3dOfSlices",
+    "InflatedUNet3d",
+    "Inflation",
+    "Norm",
+    "Norm3d",
+    "ResidualUNet3d",
+    "SliceViT",
+    "UNet2d",
+    "UPerHead",
+    "dino_name",
+    "fitting",
+    "inflate_kernel",
+    "inflated",
+    "resize_positions",
+    "squeezenet_stages",
+]
