@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import struct
 import zlib
 from collections.abc import Callable
@@ -12,6 +14,9 @@ import mrcfile
 import numpy as np
 import tifffile
 from PIL import Image
+
+from morula.core.types import Axes
+from morula.data.ome_zarr import write_image
 
 __all__ = ["BAD_INPUTS", "BAD_VOLUMES"]
 
@@ -201,6 +206,33 @@ def _same_folder(folder: Path) -> tuple[Path, Path]:
     return folder, folder
 
 
+def _with_zarr(spoil: Callable[[Path], object], array: np.ndarray | None = None) -> Maker:
+    """A store that `spoil` damages after it was written."""
+
+    def make(folder: Path) -> tuple[Path, None]:
+        path = folder / "cube.ome.zarr"
+        whole = _stack() if array is None else array
+        write_image(path, whole, Axes("zyx"), chunks=(1, 16, 16), shards=(1, 16, 16))
+        spoil(path)
+        return path, None
+
+    return make
+
+
+def _without_pixels(path: Path) -> None:
+    described = json.loads((path / "0/zarr.json").read_text())
+    (path / "0/zarr.json").write_text(json.dumps({**described, "shape": [0, 32, 40]}))
+
+
+def _without_scales(path: Path) -> None:
+    (path / "zarr.json").write_text(json.dumps({"zarr_format": 3, "node_type": "group", "attributes": {}}))
+
+
+def _with_half_a_chunk(path: Path) -> None:
+    chunk = path / "0/c/1/0/0"
+    chunk.write_bytes(chunk.read_bytes()[:20])
+
+
 _COLOURS = np.stack([_picture(), _picture()[::-1], _picture()], axis=-1)
 
 
@@ -267,6 +299,17 @@ _VOLUME_MAKERS: dict[str, Maker] = {
     "label volume of floats": _stack_with_labels(np.ones((3, 32, 40), np.float32)),
     "labels of other volumes": _labels_of_others,
     "labels in the folder of the images": _same_folder,
+}
+
+_VOLUME_MAKERS |= {
+    "zarr with a missing chunk": _with_zarr(lambda path: (path / "0/c/1/0/0").unlink()),
+    "zarr with half a chunk": _with_zarr(_with_half_a_chunk),
+    "zarr without an axis": _with_zarr(_without_pixels),
+    "zarr of complex numbers": _with_zarr(lambda _: None, np.zeros((2, 32, 40), np.complex64)),
+    "zarr without multiscales": _with_zarr(_without_scales),
+    "zarr without a level": _with_zarr(lambda path: shutil.rmtree(path / "0")),
+    "zarr that is not JSON": _with_zarr(lambda path: (path / "zarr.json").write_text("{")),
+    "missing zarr": lambda folder: (folder / "nowhere.ome.zarr", None),
 }
 
 BAD_INPUTS: dict[str, Maker] = {name: _in_its_folder(make) for name, make in _MAKERS.items()}

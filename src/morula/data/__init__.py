@@ -7,6 +7,7 @@ from morula.data.folder import list_images, load_records
 from morula.data.labels import read_labels, write_labels
 from morula.data.masks import read_ignored, read_mask, to_mask
 from morula.data.objects import ObjectTable, measure
+from morula.data.ome_zarr import open_ome_zarr
 from morula.data.open import open_volume
 from morula.data.swc import SwcFile, read_swc, write_swc
 from morula.data.volumes import list_volumes, load_volumes
@@ -22,6 +23,7 @@ __all__ = [
     "load_records",
     "load_volumes",
     "measure",
+    "open_ome_zarr",
     "open_volume",
     "read_ignored",
     "read_labels",

@@ -12,6 +12,7 @@ import tifffile
 from morula.core.errors import DataError
 from morula.core.files import atomic_path
 from morula.core.types import Array, Voxel
+from morula.data.ome_zarr import is_ome_zarr
 from morula.data.open import decode_image, read_header
 from morula.data.reading import Header
 from morula.data.slices import section_files
@@ -30,7 +31,7 @@ def read_labels(path: str | PathLike[str]) -> Array:
     what wrote them may have interpolated.
 
     Args:
-        path: a PNG, BMP, TIFF or MRC file, `file.h5:/key`, or a folder of sections.
+        path: a PNG, BMP, TIFF or MRC file, `file.h5:/key`, OME-Zarr labels, or a folder of sections.
 
     Returns:
         `(y, x)` or `(z, y, x)` int32, 0 = background.
@@ -40,7 +41,7 @@ def read_labels(path: str | PathLike[str]) -> Array:
     """
     path = Path(path)
     header = read_header(path)
-    files = section_files(path) if path.is_dir() else [path]
+    files = section_files(path) if path.is_dir() and not is_ome_zarr(path) else [path]
     if any(file.suffix.lower() in {".jpg", ".jpeg"} for file in files):
         raise DataError(path, "labels as JPEG, which blurs them", "save them as PNG or TIFF")
     if header.dtype.kind == "f":

@@ -15,6 +15,7 @@ from morula.core.types import Array, Volume, Voxel
 from morula.data import hdf5, mrc, raster, slices, tiff
 from morula.data.box import bounding_box
 from morula.data.hdf5 import split_key
+from morula.data.ome_zarr import check_chunks, is_ome_zarr, open_ome_zarr
 from morula.data.reading import Header, check_file, check_header
 
 __all__ = [
@@ -98,6 +99,7 @@ def open_volume(path: str | PathLike[str], *, voxel: Voxel | None = None) -> Vol
     * MRC, memory-mapped; voxel size from the header.
     * A folder of 2D images of one size: a stack, its sections in natural order (`s2` before `s10`). RGB
       sections become grey if their channels are equal.
+    * OME-Zarr 0.4 and 0.5, local or remote: the group of an image, or the array of a level (`a.ome.zarr/1`).
 
     Whole numbers keep their type: 64-bit label ids stay exact. A truncated file or values that are not finite
     may show only when the pixels are read; `load_records` and `load_volumes` read all before they return.
@@ -112,12 +114,14 @@ def open_volume(path: str | PathLike[str], *, voxel: Voxel | None = None) -> Vol
     Raises:
         DataError: the file cannot be opened, is too small, too large, or holds axes other than c, z, y, x.
     """
+    if is_ome_zarr(path):
+        volume = open_ome_zarr(path, voxel=voxel)
+        _check_side(path, volume.shape)
+        check_chunks(volume)
+        return volume
     path = Path(path)
     header = read_header(path)
-    height, width = header.shape[-2:]
-    if min(height, width) < MIN_SIDE:
-        found = f"{height} x {width} pixels"
-        raise DataError(path, found, f"give an image of at least {MIN_SIDE} x {MIN_SIDE} pixels")
+    _check_side(path, header.shape)
     located = hdf5.resolved(path) if hdf5.is_hdf5(path) else path
     return Volume(
         ImageFile(located, header),
@@ -136,6 +140,9 @@ def read_header(path: Path) -> Header:
         DataError: missing, empty, a folder without sections, not readable, of an unknown kind, or a
             decompression bomb.
     """
+    if is_ome_zarr(path):
+        volume = open_ome_zarr(path)
+        return Header(volume.shape, volume.dtype, volume.axes, volume.channels, volume.voxel)
     if path.is_dir():
         return slices.header(path)
     file, _ = split_key(path)
@@ -155,7 +162,14 @@ def decode_image(path: Path, *, indices: bool = False) -> Array:
     Raises:
         DataError: the file is damaged or cut short.
     """
-    return _reader(path).decode(path, indices=indices)
+    return open_ome_zarr(path).read() if is_ome_zarr(path) else _reader(path).decode(path, indices=indices)
+
+
+def _check_side(path: str | PathLike[str], shape: tuple[int, ...]) -> None:
+    height, width = shape[-2:]
+    if min(height, width) < MIN_SIDE:
+        found = f"{height} x {width} pixels"
+        raise DataError(path, found, f"give an image of at least {MIN_SIDE} x {MIN_SIDE} pixels")
 
 
 def _reader(path: Path) -> Any:

@@ -17,6 +17,7 @@ from morula.data import hdf5, mrc
 from morula.data.folder import check_unique, first_of
 from morula.data.labels import read_labels
 from morula.data.listing import of_kinds, visible, what_else
+from morula.data.ome_zarr import is_ome_zarr
 from morula.data.open import VOLUME_SUFFIXES, open_volume, read_header
 from morula.data.pairing import image_id
 
@@ -43,6 +44,7 @@ def load_volumes(
     What a path means, for images and labels alike:
 
     * a file (multi-page TIFF, MRC, `file.h5:/key`) is one volume; a single 2D image has one section;
+    * an OME-Zarr image (`a.ome.zarr`, or something in it) is one volume;
     * a folder of volume files (multi-page TIFF, HDF5, MRC) is one volume a file;
     * a folder of 2D images is one volume, its sections in natural order, named after the folder;
     * a folder with both is refused.
@@ -89,7 +91,7 @@ def list_volumes(path: str | PathLike[str]) -> list[Path]:
         DataError: no volume in the folder, volumes beside single sections, or no permission.
     """
     path = Path(path)
-    if not path.is_dir():
+    if is_ome_zarr(path) or not path.is_dir():
         return [path]
     inside = visible(path)
     files = of_kinds(inside, VOLUME_SUFFIXES)
@@ -110,7 +112,12 @@ def volume_id(path: Path) -> str:
 
     >>> volume_id(Path("data/sample_A.h5:/volumes/raw"))
     'sample_A'
+    >>> volume_id(Path("data/sample_A.ome.zarr/labels/mito"))
+    'sample_A'
     """
+    if is_ome_zarr(path):
+        store = next(each for each in (path, *path.parents) if each.suffix.lower() == ".zarr")
+        return image_id(store)
     return path.resolve().name if path.is_dir() else image_id(hdf5.split_key(path)[0])
 
 

@@ -1,0 +1,25 @@
+"""OME-Zarr 0.4 and 0.5: multiscale images of any size, local or remote, with labels beside them."""
+
+from morula.data.ome_zarr.metadata import Layout, Level, Multiscale
+from morula.data.ome_zarr.pyramid import Shrinking, factors_of, shrink
+from morula.data.ome_zarr.read import check_chunks, is_ome_zarr, open_ome_zarr, read_multiscale
+from morula.data.ome_zarr.store import StoredArray
+from morula.data.ome_zarr.write import create_image, create_labels, write_image, write_labels
+
+__all__ = [
+    "Layout",
+    "Level",
+    "Multiscale",
+    "Shrinking",
+    "StoredArray",
+    "check_chunks",
+    "create_image",
+    "create_labels",
+    "factors_of",
+    "is_ome_zarr",
+    "open_ome_zarr",
+    "read_multiscale",
+    "shrink",
+    "write_image",
+    "write_labels",
+]

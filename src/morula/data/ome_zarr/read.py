@@ -1,0 +1,174 @@
+"""Opening an OME-Zarr image, or one level of it, as a volume."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from morula.core.errors import DataError
+from morula.core.hashing import fingerprint
+from morula.core.types import Array, ArraySource, Axes, Volume, Voxel
+from morula.data.ome_zarr.metadata import Level, Multiscale, parsed
+from morula.data.ome_zarr.store import StoredArray, is_remote, opened_group
+
+__all__ = ["check_chunks", "is_ome_zarr", "open_ome_zarr", "read_multiscale"]
+
+
+def is_ome_zarr(path: str | PathLike[str]) -> bool:
+    """Whether a path or URL names a Zarr store or something inside one, by the extension `.zarr`.
+
+    >>> is_ome_zarr("a/b.ome.zarr/labels/mito"), is_ome_zarr("a/b.h5")
+    (True, False)
+    """
+    return any(part.lower().endswith(".zarr") for part in str(path).replace("\\", "/").split("/"))
+
+
+def read_multiscale(uri: str | PathLike[str]) -> Multiscale:
+    """What the group of an image declares.
+
+    Raises:
+        DataError: no store, no multiscales, or ones that no image has.
+    """
+    group = opened_group(str(uri))
+    return parsed(dict(group.attrs), str(uri))
+
+
+def open_ome_zarr(
+    uri: str | PathLike[str], *, level: int | None = None, voxel: Voxel | None = None
+) -> Volume:
+    """Opens an image of OME-Zarr 0.4 or 0.5, local or remote; a box is read when it is sliced.
+
+    Args:
+        uri: the group of the image (`a.ome.zarr`, `a.ome.zarr/labels/mito`), or the array of one of its
+            levels (`a.ome.zarr/1`); a path, or a URL that fsspec knows.
+        level: 0 is the largest; where the uri names a level, leave it out.
+        voxel: size of a voxel in nm, where the metadata do not say.
+
+    Returns:
+        A volume with axes `(c) (z) y x`; axes of time and channel with one entry are dropped.
+
+    Raises:
+        DataError: no store or level, several time points, a size of zero, or pixels that are no numbers.
+    """
+    text = str(uri).rstrip("/")
+    parent, _, last = text.rpartition("/")
+    try:
+        image = read_multiscale(text)
+    except DataError:
+        if level is not None or not parent or not _has_level(parent, last):
+            raise
+        text, image = parent, read_multiscale(parent)
+        level = [each.path for each in image.levels].index(last)
+    chosen = _level(image, level or 0, text)
+    stored = StoredArray(text, chosen.path)
+    _check(stored, image)
+    kept = [number for number, axis in enumerate(image.axes) if axis in "zyx" or stored.shape[number] > 1]
+    axes = Axes("".join(image.axes[number] for number in kept))
+    source: ArraySource = stored if len(kept) == len(image.axes) else _Squeezed(stored, tuple(kept))
+    count = source.shape[0] if axes.has_channels else 1
+    return Volume(
+        source,
+        axes,
+        stored.where,
+        voxel=image.voxel(chosen) or voxel,
+        channels=_names(image, count),
+        stamp=_stamp(text, stored),
+    )
+
+
+def check_chunks(volume: Volume) -> None:
+    """Refuses an image of which parts are not there, before hours of work on the zeros in their place.
+
+    Stores that cannot be listed (HTTP) are taken as they are, and so is what is no OME-Zarr.
+
+    Raises:
+        DataError: chunks are missing.
+    """
+    source = volume.source.stored if isinstance(volume.source, _Squeezed) else volume.source
+    if not isinstance(source, StoredArray) or source.where.startswith(("http://", "https://")):
+        return
+    lost, total = source.missing
+    if lost:
+        found = f"{lost:,} of {total:,} chunks are missing; they would be read as zeros"
+        fix = "copy the store again; if they are meant to be empty, write them (write_empty_chunks=True)"
+        raise DataError(volume.uri, found, fix)
+
+
+@dataclass(frozen=True)
+class _Squeezed:
+    """A stored array without some axes of size one."""
+
+    stored: StoredArray
+    kept: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.stored.shape[number] for number in self.kept)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.stored.dtype
+
+    def __getitem__(self, key: Any, /) -> Array:
+        entries = list(key) if isinstance(key, tuple) else [key]
+        if Ellipsis in [entry for entry in entries if not isinstance(entry, np.ndarray)]:
+            place = entries.index(Ellipsis)
+            entries[place : place + 1] = [slice(None)] * (len(self.kept) - len(entries) + 1)
+        entries += [slice(None)] * (len(self.kept) - len(entries))
+        full: list[Any] = [0] * len(self.stored.shape)
+        for number, entry in zip(self.kept, entries, strict=True):
+            full[number] = entry
+        return self.stored[tuple(full)]
+
+
+def _has_level(parent: str, last: str) -> bool:
+    try:
+        return any(each.path == last for each in read_multiscale(parent).levels)
+    except DataError:
+        return False
+
+
+def _level(image: Multiscale, level: int, where: str) -> Level:
+    if not 0 <= level < len(image.levels):
+        found = f"no level {level}; there are {len(image.levels)}"
+        raise DataError(where, found, f"choose one from 0 to {len(image.levels) - 1}")
+    return image.levels[level]
+
+
+def _check(stored: StoredArray, image: Multiscale) -> None:
+    shape = stored.shape
+    size = " x ".join(map(str, shape))
+    if len(shape) != len(image.axes):
+        raise DataError(stored.where, f"an array of {size} for the axes {image.axes}", "write it again")
+    if 0 in shape:
+        raise DataError(stored.where, f"an axis of size zero ({size})", "give an image that has voxels")
+    if stored.dtype.kind not in "buif":
+        raise DataError(
+            stored.where, f"pixels of type {stored.dtype}", "save real numbers (8 or 16 bit, or float)"
+        )
+    if "t" in image.axes and shape[image.axes.index("t")] > 1:
+        found = f"{shape[image.axes.index('t')]} time points"
+        raise DataError(stored.where, found, "save each time point as an image of its own")
+
+
+def _names(image: Multiscale, count: int) -> tuple[str, ...]:
+    if count == 1:
+        return ("grey",)
+    named = image.channels
+    distinct = len(named) == count and all(named) and len(set(named)) == count
+    return named if distinct else tuple(f"channel {number + 1}" for number in range(count))
+
+
+def _stamp(uri: str, stored: StoredArray) -> str:
+    """The metadata of the array, and for local stores when its folder last changed."""
+    described = json.dumps([stored.shape, str(stored.dtype), stored.unit])
+    if is_remote(uri):
+        return fingerprint(described)
+    folder = Path(stored.where)
+    times = [each.stat().st_mtime_ns for each in sorted(folder.iterdir())] if folder.is_dir() else []
+    return fingerprint(described, times)

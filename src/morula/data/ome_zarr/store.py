@@ -1,0 +1,154 @@
+"""One array of a Zarr store, opened where it is used, so that it travels to other processes as a name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from morula.core.errors import DataError, ResourceError
+from morula.core.types import Array
+from morula.data.box import bounding_box
+
+__all__ = ["StoredArray", "is_remote", "opened_group", "storing", "zarr"]
+
+zarr: Any = import_module("zarr")
+_fsspec: Any = import_module("fsspec")
+
+
+class StoredArray:
+    """An array of a store, read and written by boxes.
+
+    Args:
+        uri: of the store.
+        path: of the array in it.
+        writable: whether boxes may be assigned.
+        full: write chunks that hold nothing but zeros, too, so that a chunk that is not there is missing.
+
+    Raises:
+        DataError: when it is used and there is no such array.
+    """
+
+    def __init__(self, uri: str, path: str, *, writable: bool = False, full: bool = False) -> None:
+        self._uri, self._path, self._writable, self._full = uri, path, writable, full
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (self._uri, self._path, self._writable, self._full)
+
+    @property
+    def where(self) -> str:
+        """The store and the path in it."""
+        return f"{self._uri}/{self._path}" if self._path else self._uri
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Size along each axis."""
+        return tuple(map(int, self._array.shape))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Element type."""
+        return np.dtype(self._array.dtype)
+
+    @property
+    def unit(self) -> tuple[int, ...]:
+        """What is written at once: a shard, or a chunk where there are none."""
+        return tuple(map(int, self._array.shards or self._array.chunks))
+
+    @property
+    def missing(self) -> tuple[int, int]:
+        """How many of its objects (shards or chunks) are not in the store, and how many there should be."""
+        total = int(np.prod([-(-size // unit) for size, unit in zip(self.shape, self.unit, strict=True)]))
+        with storing(self.where):
+            inner = int(np.prod([a // b for a, b in zip(self.unit, self._array.chunks, strict=True)]))
+            return max(0, total - int(self._array.nchunks_initialized) // inner), total
+
+    def __getitem__(self, key: Any, /) -> Array:
+        boxed = bounding_box(key, self.shape)
+        with storing(self.where):
+            if boxed is None:
+                return np.asarray(self._array[...])[key]
+            return np.asarray(self._array[boxed[0]])[boxed[1]]
+
+    def __setitem__(self, box: tuple[slice, ...], values: Array) -> None:
+        with storing(self.where):
+            self._array[box] = values
+
+    @cached_property
+    def _array(self) -> Any:
+        with storing(self.where):
+            mode = "r+" if self._writable else "r"
+            config = {"write_empty_chunks": self._full}
+            found = zarr.open(store=self._uri, path=self._path, mode=mode, config=config)
+        if not isinstance(found, zarr.Array):
+            raise DataError(self.where, "a group where an array should be", "name the array of one level")
+        return found
+
+
+def is_remote(uri: str | os.PathLike[str]) -> bool:
+    """Whether a name is a URL and not a path.
+
+    >>> is_remote("s3://bucket/a.zarr"), is_remote("a.zarr")
+    (True, False)
+    """
+    return "://" in str(uri)
+
+
+def opened_group(uri: str) -> Any:
+    """A group of a store for reading.
+
+    Raises:
+        DataError: there is none, or it may not be read.
+    """
+    if not is_remote(uri) and not Path(uri).exists():
+        raise DataError(uri, "no such file or folder", "check the path")
+    with storing(uri):
+        try:
+            found = zarr.open(store=uri, mode="r")
+        except FileNotFoundError as error:
+            raise DataError(uri, "no Zarr store there", "check the address") from error
+    if not isinstance(found, zarr.Group):
+        fix = "name the group that holds the multiscales, or a level inside it"
+        raise DataError(uri, "a Zarr array without OME-Zarr metadata", fix)
+    return found
+
+
+@contextmanager
+def storing(where: str) -> Generator[None]:
+    """Turns what a store may fail with into an error that names it.
+
+    Raises:
+        DataError: damaged chunks or metadata, no permission, or no such array.
+        ResourceError: the disk is full, the memory is, or the network fails.
+    """
+    try:
+        yield
+    except DataError:
+        raise
+    except PermissionError as error:
+        raise DataError(where, "no permission to use this store", "change its permissions") from error
+    except FileNotFoundError as error:
+        raise DataError(where, "no such array in the store", "check the path, or copy it again") from error
+    except MemoryError as error:
+        raise ResourceError(where, "too large for the free memory", "read a smaller box") from error
+    except OSError as error:
+        raise ResourceError(
+            where, f"the store failed ({_first_line(error)})", "see that disk and network are well"
+        ) from error
+    except (ValueError, RuntimeError, KeyError, TypeError) as error:
+        found = f"damaged, cut short, or not Zarr ({_first_line(error)})"
+        raise DataError(where, found, "copy it again from where it came") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].strip(" .")[:160]
+
+
+def _restored(uri: str, path: str, writable: bool, full: bool) -> StoredArray:
+    return StoredArray(uri, path, writable=writable, full=full)

@@ -1,0 +1,243 @@
+"""OME-Zarr: what is written can be read by us, by the reference reader and by its metadata models."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+import threading
+import warnings
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from morula.core.errors import DataError, UsageError
+from morula.core.types import Axes, Voxel
+from morula.data import load_volumes, open_volume, read_labels
+from morula.data.ome_zarr import (
+    create_image,
+    factors_of,
+    open_ome_zarr,
+    read_multiscale,
+    shrink,
+    write_image,
+    write_labels,
+)
+
+RNG = np.random.default_rng(5)
+GREY = RNG.integers(1, 255, (3, 300, 40), dtype=np.uint8)
+LABELS = np.kron(RNG.integers(0, 7, (3, 30, 4)), np.ones((1, 10, 10), int)).astype(np.uint32) * 100_000
+SIZE = Voxel(z=40.0, y=4.0, x=4.0)
+SMALL = {"chunks": (1, 64, 16), "shards": (2, 128, 32)}
+
+
+@pytest.fixture(scope="module", params=["0.5", "0.4"])
+def store(request, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("store") / "a.ome.zarr"
+    write_image(path, GREY, Axes("zyx"), SIZE, version=request.param, **SMALL)
+    write_labels(path, "mito", LABELS, Axes("zyx"), SIZE, version=request.param, **SMALL)
+    return path
+
+
+def test_every_level_comes_back_with_its_size(store):
+    image = open_volume(store)
+    assert np.array_equal(image.read(), GREY) and image.axes.order == "zyx" and image.voxel == SIZE
+    assert np.array_equal(image[1, 7:99, ::-2], GREY[1, 7:99, ::-2])
+    coarse = open_volume(store / "1")
+    assert coarse.shape == (3, 150, 20) and coarse.voxel == Voxel(z=40.0, y=8.0, x=8.0)
+    blocks = GREY.reshape(3, 150, 2, 20, 2).mean(axis=(2, 4))
+    assert np.array_equal(coarse.read(), np.rint(blocks).astype(np.uint8))
+    assert np.array_equal(open_ome_zarr(store, level=1).read(), coarse.read())
+    with pytest.raises(DataError, match="no level 2; there are 2"):
+        open_ome_zarr(store, level=2)
+
+
+def test_labels_are_never_averaged(store):
+    assert np.array_equal(read_labels(store / "labels/mito"), LABELS)
+    coarse = open_ome_zarr(store / "labels/mito", level=1).read()
+    assert coarse.dtype == np.uint32 and set(np.unique(coarse)) <= set(np.unique(LABELS))
+    ((record,), _) = load_volumes(store, store / "labels/mito")
+    assert record.id == "a" and record.labels is not None and np.array_equal(record.labels(), LABELS)
+
+
+def test_the_models_accept_the_metadata(store):
+    from ome_zarr_models import v04, v05
+
+    version = read_multiscale(store).version
+    for group, name in (
+        (zarr.open_group(store, mode="r"), "Image"),
+        (zarr.open_group(store / "labels/mito", mode="r"), "ImageLabel"),
+    ):
+        if version == "0.5":
+            assert getattr(v05, name).from_zarr(group).attributes.ome.version == "0.5"
+        else:
+            kinds = {"Image": v04.image.ImageAttrs, "ImageLabel": v04.image_label.ImageLabelAttrs}
+            assert kinds[name].model_validate(dict(group.attrs)).multiscales[0].version == "0.4"
+
+
+def test_the_reference_reader_finds_the_image_and_its_labels(store):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from ome_zarr.io import parse_url
+        from ome_zarr.reader import Reader
+
+        nodes = {Path(node.zarr.path).name: node for node in Reader(parse_url(store))()}
+    assert np.array_equal(np.asarray(nodes["a.ome.zarr"].data[0]), GREY)
+    assert np.array_equal(np.asarray(nodes["mito"].data[0]), LABELS)
+    assert [each["name"] for each in nodes["mito"].metadata["axes"]] == ["z", "y", "x"]
+
+
+def test_one_object_holds_many_chunks(tmp_path):
+    write_image(tmp_path / "a.zarr", GREY, Axes("zyx"), **SMALL)
+    found = zarr.open_array(tmp_path / "a.zarr/0", mode="r")
+    assert found.chunks == (1, 64, 16) and found.shards == (2, 128, 32)
+    files = [path for path in (tmp_path / "a.zarr/0").rglob("*") if path.is_file()]
+    assert len(files) == 1 + 2 * 3 * 2
+
+
+def test_it_travels_by_name(store):
+    image = pickle.loads(pickle.dumps(open_volume(store)))
+    assert np.array_equal(image[0], GREY[0])
+    assert len(pickle.dumps(image)) < 2000
+
+
+class Ranges(SimpleHTTPRequestHandler):
+    """An object store as far as reading goes: files, and parts of them from the start or the end."""
+
+    def do_GET(self) -> None:
+        path = Path(self.translate_path(self.path))
+        if not path.is_file():
+            self.send_error(404)
+            return
+        body, status = path.read_bytes(), 200
+        if asked := re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", "")):
+            first, last = asked.groups()
+            body = body[int(first) : int(last) + 1 if last else None] if first else body[-int(last) :]
+            status = 206
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        del format, args
+
+
+def test_a_store_behind_a_server(store):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Ranges, directory=str(store.parent)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        assert np.array_equal(open_volume(f"{address}/a.ome.zarr")[1:, 100:200, 3], GREY[1:, 100:200, 3])
+        assert np.array_equal(open_volume(f"{address}/a.ome.zarr/labels/mito")[0], LABELS[0])
+        with pytest.raises(DataError, match="Fix:"):
+            open_volume(f"{address}/b.ome.zarr")
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_a_store_in_memory_is_one_of_fsspec(tmp_path):
+    array = GREY[:1, :20]
+    write_image("memory://a.ome.zarr", array, Axes("zyx"), SIZE)
+    assert np.array_equal(open_volume("memory://a.ome.zarr").read(), array)
+
+
+def rewritten(path: Path, **changes: object) -> Path:
+    file = path / "zarr.json"
+    described = json.loads(file.read_text())
+    described["attributes"]["ome"]["multiscales"][0] |= changes
+    file.write_text(json.dumps(described))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("unit", "voxel"),
+    [("micrometer", Voxel(z=4e4, y=4e3, x=4e3)), ("", None), ("parsec", None)],
+)
+def test_units_are_converted_and_never_guessed(tmp_path, unit, voxel):
+    write_image(tmp_path / "a.zarr", GREY, Axes("zyx"), SIZE)
+    axes = [{"name": name, "type": "space", **({"unit": unit} if unit else {})} for name in "zyx"]
+    rewritten(tmp_path / "a.zarr", axes=axes)
+    assert open_volume(tmp_path / "a.zarr").voxel == voxel
+    assert open_volume(tmp_path / "a.zarr", voxel=SIZE).voxel == (voxel or SIZE)
+
+
+def five(path: Path, times: int, channels: int) -> Path:
+    root = zarr.create_group(path)
+    array = np.arange(times * channels * 2 * 20 * 30).reshape(times, channels, 2, 20, 30).astype(np.uint16)
+    root.create_array("s0", data=array)
+    axes = [{"name": name, "type": "x"} for name in "tczyx"]
+    steps = [{"type": "scale", "scale": [1.0] * 5}]
+    scale = {"axes": axes, "datasets": [{"path": "s0", "coordinateTransformations": steps}]}
+    omero = {"channels": [{"label": name} for name in ("DAPI", "GFP")[:channels]]}
+    root.attrs["ome"] = {"version": "0.5", "multiscales": [scale], "omero": omero}
+    return path
+
+
+def test_axes_of_one_entry_are_dropped_and_channels_named(tmp_path):
+    image = open_volume(five(tmp_path / "a.zarr", 1, 2))
+    assert image.axes.order == "czyx" and image.channels == ("DAPI", "GFP") and image.shape == (2, 2, 20, 30)
+    assert np.array_equal(image[1, ..., 4], image.read()[1, ..., 4])
+    alone = open_volume(five(tmp_path / "b.zarr", 1, 1))
+    assert alone.axes.order == "zyx" and np.array_equal(alone[1], alone.read()[1])
+    with pytest.raises(DataError, match="2 time points"):
+        open_volume(five(tmp_path / "c.zarr", 2, 1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"axes": [{"name": name} for name in "xyz"]}, "axes xyz"),
+        ({"axes": [{"name": "z"}]}, "2 scales|3 scales"),
+        ({"datasets": []}, "without any level"),
+        ({"datasets": [{"path": "0"}]}, "coordinateTransformations"),
+        ({"datasets": 3}, "cannot be read"),
+    ],
+)
+def test_metadata_that_no_image_has(tmp_path, changes, told):
+    write_image(tmp_path / "a.zarr", GREY, Axes("zyx"), SIZE)
+    with pytest.raises(DataError, match=told):
+        open_volume(rewritten(tmp_path / "a.zarr", **changes))
+
+
+def test_nothing_is_overwritten(tmp_path):
+    write_image(tmp_path / "a.zarr", GREY, Axes("zyx"))
+    with pytest.raises(UsageError, match="something already"):
+        write_image(tmp_path / "a.zarr", GREY, Axes("zyx"))
+    write_labels(tmp_path / "a.zarr", "mito", LABELS, Axes("zyx"))
+    with pytest.raises(UsageError, match="labels of this name"):
+        write_labels(tmp_path / "a.zarr", "mito", LABELS, Axes("zyx"))
+    with pytest.raises(DataError, match="size zero"):
+        create_image(tmp_path / "b.zarr", (0, 4, 4), np.uint8, Axes("zyx"))
+    with pytest.raises(DataError, match="whole numbers"):
+        write_labels(tmp_path / "a.zarr", "map", np.zeros((2, 4, 4)), Axes("zyx"))
+
+
+def test_several_labels_are_listed(tmp_path):
+    write_image(tmp_path / "a.zarr", GREY, Axes("zyx"))
+    for name in ("b", "a"):
+        write_labels(tmp_path / "a.zarr", name, LABELS, Axes("zyx"))
+    assert zarr.open_group(tmp_path / "a.zarr/labels", mode="r").attrs["ome"]["labels"] == ["a", "b"]
+
+
+def test_a_pyramid_halves_thick_sections_last():
+    assert factors_of((100, 1000, 600), Axes("zyx"), Voxel(z=10.0, y=10.0, x=10.0))[-1] == (4, 4, 4)
+    assert factors_of((100, 3000, 600), Axes("zyx"), Voxel(z=40.0, y=10.0, x=10.0))[-1] == (4, 16, 16)
+    assert factors_of((2, 3000, 600), Axes("zyx"), None)[-1] == (2, 16, 16)
+    assert factors_of((3, 500, 300), Axes("cyx"), None) == ((1, 1, 1), (1, 2, 2))
+
+
+def test_the_mode_is_the_slow_one():
+    labels = RNG.integers(0, 3, (5, 6, 7))
+    found = shrink(labels, (2, 2, 3), "mode")
+    padded = np.pad(labels, ((0, 1), (0, 0), (0, 2)), mode="edge")
+    for place in np.ndindex(*found.shape):
+        window = padded[tuple(slice(n * f, n * f + f) for n, f in zip(place, (2, 2, 3), strict=True))]
+        assert found[place] == np.bincount(window.ravel()).argmax()
