@@ -167,6 +167,8 @@ class Record:
         id: name of the image within the set (the file's stem).
         image: the image.
         labels: opens the label array `(y, x)` or `(z, y, x)`, 0 = background; None where there are none.
+        box: the part of the image that `labels` is about, one slice with step 1 for each spatial axis; None
+            where it is the whole.
         domain: `source` or `target` for domain adaptation.
         group: images that must stay on one side of a split (tiles of one slide); the id by default.
     """
@@ -176,6 +178,7 @@ class Record:
     labels: Callable[[], Array] | None = None
     domain: Domain = "target"
     group: str = ""
+    box: tuple[slice, ...] | None = None
 
     @property
     def is_labelled(self) -> bool:

@@ -4,6 +4,7 @@ from morula.data.alignment import Alignment, align
 from morula.data.capsules import draw_tree
 from morula.data.export import write_prediction
 from morula.data.folder import list_images, load_records
+from morula.data.label_block import load_block
 from morula.data.labels import read_labels, write_labels
 from morula.data.masks import read_ignored, read_mask, to_mask
 from morula.data.objects import ObjectTable, measure
@@ -20,6 +21,7 @@ __all__ = [
     "draw_tree",
     "list_images",
     "list_volumes",
+    "load_block",
     "load_records",
     "load_volumes",
     "measure",

@@ -15,7 +15,7 @@ from morula.core.errors import DataError
 from morula.core.types import Array, Axes, Voxel
 from morula.data.reading import Header, reading
 
-__all__ = ["SUFFIXES", "decode", "header", "is_hdf5", "part", "resolved", "split_key"]
+__all__ = ["SUFFIXES", "decode", "header", "is_hdf5", "offset_nm", "part", "resolved", "split_key"]
 
 SUFFIXES = (".h5", ".hdf5", ".hdf")
 
@@ -64,6 +64,20 @@ def header(path: Path) -> Header:
         raise DataError(path, found, "name one with the axes z, y, x (or y, x) of numbers")
     kept = np.dtype("uint8") if dtype.kind == "b" else dtype.newbyteorder("=")
     return Header(shape, kept, Axes("zyx"[-len(shape) :]), voxel=_voxel(resolution, len(shape)))
+
+
+def offset_nm(path: Path) -> tuple[float, float, float] | None:
+    """Where a data set lies in the volume that it is a part of, z, y, x in nm (attribute `offset` of CREMI).
+
+    Raises:
+        DataError: not HDF5, cut short, or no such data set.
+    """
+    with _opened(path) as dataset:
+        found = np.asarray(dataset.attrs.get("offset", ())).ravel()
+    if found.shape != (3,) or found.dtype.kind not in "uif" or not np.isfinite(found).all():
+        return None
+    z, y, x = (float(length) for length in found)
+    return z, y, x
 
 
 def decode(path: Path, *, indices: bool = False) -> Array:

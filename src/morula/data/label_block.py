@@ -1,0 +1,116 @@
+"""A volume of which a block is labelled: the block is a part with an offset, or zeros surround it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from morula.core.errors import DataError, UsageError
+from morula.core.types import Array, Record, Volume, Voxel
+from morula.data import hdf5
+from morula.data.labels import read_labels
+from morula.data.volumes import load_volumes
+
+__all__ = ["load_block"]
+
+Offset = tuple[int, int, int]
+
+
+def load_block(
+    volume: Path, labels: Path, *, offset: Offset | None = None, voxel: Voxel | None = None
+) -> Record:
+    """Opens a volume and the labels of a block of it, and reads both once.
+
+    Labels as large as the volume are 0 where nothing was labelled: the smallest box that holds all others is
+    the block, and a 0 inside it means "no neuron". Smaller labels are a block, placed by the offset that is
+    given, or by the attribute `offset` of an HDF5 data set as CREMI's padded files have it, in nm.
+
+    Args:
+        volume: one volume, by the rules of `load_volumes`.
+        labels: labels of it or of a block.
+        offset: of the block's first voxel in the volume, z, y, x.
+        voxel: size of a voxel in nm, in the place of what the file says.
+
+    Returns:
+        A record whose labels are those of its `box`, int32.
+
+    Raises:
+        DataError: a file cannot be used, the labels are larger than the volume or hold nothing.
+        UsageError: the offset is missing or puts the block outside of the volume.
+    """
+    found, _ = load_volumes(volume, voxel=voxel)
+    if len(found) != 1:
+        fix = "name the one that the labels belong to"
+        raise DataError(volume, f"{len(found)} volumes for one block of labels", fix)
+    (record,) = found
+    block = _stack(labels)
+    whole = record.image.spatial_shape
+    if any(ours > theirs for ours, theirs in zip(block.shape, whole, strict=True)):
+        told = f"labels of {_size(block.shape)}, but the volume {record.image.uri} is {_size(whole)}"
+        raise DataError(labels, told, "give labels of the volume or of a part of it, axes z, y, x")
+    start = _placed(labels, block.shape, record.image, offset)
+    inner = _filled(labels, block)
+    box = tuple(slice(at + each.start, at + each.stop) for at, each in zip(start, inner, strict=True))
+    return replace(record, labels=_Block(labels, inner), box=box)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Reads the labels of a box; picklable, so that records travel to worker processes."""
+
+    path: Path
+    inner: tuple[slice, ...]
+
+    def __call__(self) -> Array:
+        return _stack(self.path)[self.inner]
+
+
+def _stack(path: Path) -> Array:
+    labels = read_labels(path)
+    return labels if labels.ndim == 3 else labels[None]
+
+
+def _placed(labels: Path, shape: tuple[int, ...], image: Volume, offset: Offset | None) -> tuple[int, ...]:
+    """The first voxel of the block in the volume."""
+    whole = image.spatial_shape
+    start = offset or _stored(labels, image)
+    if start is None:
+        if shape != whole:
+            found = f"a block of {_size(shape)} in a volume of {_size(whole)}, and nothing says where it lies"
+            raise UsageError("--label-offset", found, "give its first voxel, Z Y X")
+        return (0, 0, 0)
+    if any(at < 0 or at + ours > theirs for at, ours, theirs in zip(start, shape, whole, strict=True)):
+        told = " ".join(map(str, start))
+        found = f"at {told} a block of {_size(shape)} leaves the volume of {_size(whole)}"
+        raise UsageError("--label-offset", found, "give its first voxel in the volume, Z Y X")
+    return start
+
+
+def _stored(labels: Path, image: Volume) -> Offset | None:
+    """The offset that the file states, in voxels, less that of the volume."""
+    if not hdf5.is_hdf5(labels) or image.voxel is None or image.voxel.z is None:
+        return None
+    stated = hdf5.offset_nm(labels)
+    if stated is None:
+        return None
+    uri = Path(image.uri)
+    own = (hdf5.offset_nm(uri) if hdf5.is_hdf5(uri) else None) or (0.0, 0.0, 0.0)
+    edges = image.voxel.z, image.voxel.y, image.voxel.x
+    z, y, x = (round((at - zero) / nm) for at, zero, nm in zip(stated, own, edges, strict=True))
+    return z, y, x
+
+
+def _filled(path: Path, labels: Array) -> tuple[slice, ...]:
+    """The smallest box around all that is not 0."""
+    inside = [np.flatnonzero(labels.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+    if not len(inside[0]):
+        raise DataError(
+            path, "every label is 0", "number the neurons 1, 2, ... and leave 0 where none was labelled"
+        )
+    return tuple(slice(int(places[0]), int(places[-1]) + 1) for places in inside)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import tifffile
+
+from morula.core.errors import DataError, UsageError
+from morula.core.types import Voxel
+from morula.data.label_block import load_block
+
+RAW = np.random.default_rng(0).integers(1, 255, (6, 24, 32), dtype=np.uint8)
+BLOCK = np.random.default_rng(1).integers(1, 9, (3, 10, 12)).astype(np.uint16)
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Path:
+    tifffile.imwrite(tmp_path / "raw.tif", RAW, photometric="minisblack")
+    return tmp_path / "raw.tif"
+
+
+def saved(folder: Path, labels: np.ndarray) -> Path:
+    tifffile.imwrite(folder / "labels.tif", labels, photometric="minisblack")
+    return folder / "labels.tif"
+
+
+def test_a_block_lies_where_its_offset_says(volume: Path, tmp_path: Path) -> None:
+    record = load_block(volume, saved(tmp_path, BLOCK), offset=(2, 5, 20), voxel=Voxel(z=30, y=6, x=6))
+    assert record.box == (slice(2, 5), slice(5, 15), slice(20, 32))
+    assert record.labels is not None
+    assert np.array_equal(record.labels(), BLOCK)
+    assert record.image[record.box].shape == BLOCK.shape
+    assert record.image.voxel == Voxel(z=30, y=6, x=6)
+    assert np.array_equal(pickle.loads(pickle.dumps(record.labels))(), BLOCK)
+
+
+def test_zeros_around_a_block_are_cut_away_and_zeros_inside_it_kept(volume: Path, tmp_path: Path) -> None:
+    block = BLOCK.copy()
+    block[1, 3:5] = 0
+    whole = np.zeros(RAW.shape, np.uint16)
+    whole[1:4, 8:18, 3:15] = block
+    record = load_block(volume, saved(tmp_path, whole))
+    assert record.box == (slice(1, 4), slice(8, 18), slice(3, 15))
+    assert record.labels is not None
+    assert np.array_equal(record.labels(), block)
+
+
+@pytest.mark.parametrize("own", [None, (80.0, 40.0, 20.0)])
+def test_a_padded_cremi_file_is_placed_by_its_offset_in_nm(tmp_path: Path, own: tuple | None) -> None:
+    path = tmp_path / "sample_A_padded.hdf"
+    first = np.array([1, 4, 6]) * (40, 4, 4) + (own or (0, 0, 0))
+    with h5py.File(path, "w") as file:
+        raw = file.create_dataset("volumes/raw", data=RAW)
+        raw.attrs["resolution"] = (40.0, 4.0, 4.0)
+        if own:
+            raw.attrs["offset"] = own
+        labels = file.create_dataset("volumes/labels/neuron_ids", data=BLOCK.astype(np.uint64))
+        labels.attrs["resolution"] = (40.0, 4.0, 4.0)
+        labels.attrs["offset"] = first
+    record = load_block(Path(f"{path}:/volumes/raw"), Path(f"{path}:/volumes/labels/neuron_ids"))
+    assert record.box == (slice(1, 4), slice(4, 14), slice(6, 18))
+    assert record.image.voxel == Voxel(z=40, y=4, x=4)
+
+
+@pytest.mark.parametrize("offset", [(4, 0, 0), (0, 15, 0), (0, 0, -1)])
+def test_a_block_that_leaves_the_volume_is_refused(
+    volume: Path, tmp_path: Path, offset: tuple[int, int, int]
+) -> None:
+    with pytest.raises(UsageError, match="leaves the volume"):
+        load_block(volume, saved(tmp_path, BLOCK), offset=offset)
+
+
+def test_a_block_without_a_place_is_refused(volume: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nothing says where it lies"):
+        load_block(volume, saved(tmp_path, BLOCK))
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.ones((7, 24, 32), np.uint16), "labels of 7 x 24 x 32"),
+        (np.zeros(RAW.shape, np.uint16), "every label is 0"),
+    ],
+)
+def test_labels_that_cannot_be_used_are_refused(
+    volume: Path, tmp_path: Path, labels: np.ndarray, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        load_block(volume, saved(tmp_path, labels))
+
+
+def test_several_volumes_are_too_many(volume: Path, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "raw2.tif", RAW, photometric="minisblack")
+    folder = tmp_path / "labels"
+    folder.mkdir()
+    with pytest.raises(DataError, match="2 volumes"):
+        load_block(tmp_path, saved(folder, BLOCK))
