@@ -12,7 +12,7 @@ from skimage.draw import ellipse
 
 from morula.core.types import Array
 
-__all__ = ["em_pair", "em_stack", "field", "save_folder"]
+__all__ = ["em_pair", "em_stack", "field", "neurites", "save_folder"]
 
 _LOOKS = {
     "fluorescence": ((12, 12, 14), (190, 190, 190)),
@@ -101,3 +101,15 @@ def em_pair(folder: Path, **options: object) -> dict[str, Path]:
         tifffile.imwrite(paths[name], image, photometric="minisblack")
         tifffile.imwrite(paths[f"{name}_labels"], mask, photometric="minisblack")
     return paths
+
+
+def neurites(seed: int, shape: tuple[int, int, int] = (24, 48, 56), count: int = 12) -> tuple[Array, Array]:
+    """Cells that fill space, with dark membranes between them: `(z, y, x)` uint8, and their labels."""
+    rng = np.random.default_rng(seed)
+    places = rng.uniform(0, 1, (count, 3)) * shape
+    grid = np.stack(np.indices(shape), axis=-1) / (3, 1, 1)
+    distance = np.linalg.norm(grid[..., None, :] - places / (3, 1, 1), axis=-1)
+    labels = (np.argmin(distance, axis=-1) + 1).astype(np.uint16)
+    membrane = ndi.maximum_filter(labels, (1, 3, 3)) != ndi.minimum_filter(labels, (1, 3, 3))
+    image = ndi.gaussian_filter(np.where(membrane, 60.0, 180.0), (0, 0.7, 0.7)) + rng.normal(0, 8, shape)
+    return np.clip(image, 0, 255).astype(np.uint8), labels

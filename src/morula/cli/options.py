@@ -22,6 +22,7 @@ __all__ = [
     "Device",
     "Images",
     "Json",
+    "LabelOffset",
     "Labels",
     "Out",
     "Overwrite",
@@ -41,6 +42,7 @@ __all__ = [
     "console",
     "existing",
     "join_sizes",
+    "label_offset",
     "place",
     "voxel",
     "voxel_size",
@@ -62,8 +64,12 @@ Labels = Annotated[
     Path | None,
     typer.Option(
         help="Label images by stem, COCO JSON, Aperio XML, or a folder of PNGs per image. Labels of some "
-        "images train; labels of all of them measure, unless --recipe cupre is given."
+        "images train; labels of all of them measure, unless --recipe cupre is given. Of a volume: labels of "
+        "a block of its neurons, which train."
     ),
+]
+LabelOffset = Annotated[
+    str | None, typer.Option(metavar="Z Y X", help="First voxel of a labelled block in its volume.")
 ]
 Source = Annotated[
     Path | None, typer.Option(help="Labelled volumes of another domain to learn from (recipe emda).")
@@ -122,7 +128,7 @@ def existing(resume: bool, overwrite: bool) -> Literal["continue", "resume", "ov
 
 
 def join_sizes(arguments: Sequence[str]) -> list[str]:
-    """Command-line words with the three numbers after a voxel size or a root as one word.
+    """Command-line words with the three numbers after a size or a place as one word.
 
     >>> join_sizes(["run", "a.tif", "--voxel-size", "45", "4.6", "4.6", "--out", "r"])
     ['run', 'a.tif', '--voxel-size', '45 4.6 4.6', '--out', 'r']
@@ -131,7 +137,7 @@ def join_sizes(arguments: Sequence[str]) -> list[str]:
     rest = list(arguments)
     while rest:
         joined.append(rest.pop(0))
-        if joined[-1] in {"--voxel-size", "--source-voxel-size", "--root"}:
+        if joined[-1] in {"--voxel-size", "--source-voxel-size", "--label-offset", "--root"}:
             size = list(takewhile(_is_number, rest[:3]))
             rest = rest[len(size) :]
             joined += [" ".join(size)] if size else []
@@ -186,6 +192,21 @@ def place(option: str, text: str | None) -> tuple[float, float, float] | None:
         z, y, x = (float(part) for part in text.replace(",", " ").split())
     except ValueError as error:
         raise UsageError(option, f"{text!r} is not a point", "give three numbers Z Y X") from error
+    return z, y, x
+
+
+def label_offset(text: str | None) -> tuple[int, int, int] | None:
+    """The first voxel of a labelled block, z, y, x.
+
+    Raises:
+        UsageError: the text is something else than three whole numbers.
+    """
+    found = place("--label-offset", text)
+    if found is None:
+        return None
+    if any(each != int(each) for each in found):
+        raise UsageError("--label-offset", f"{text!r} is not a voxel", "give three whole numbers Z Y X")
+    z, y, x = map(int, found)
     return z, y, x
 
 

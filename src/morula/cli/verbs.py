@@ -76,6 +76,7 @@ def run(
     pixel_size: o.PixelSize = None,
     voxel_size: o.VoxelSize = None,
     source_voxel_size: o.SourceVoxelSize = None,
+    label_offset: o.LabelOffset = None,
     skip_bad: o.SkipBad = False,
     resume: o.Resume = False,
     overwrite: o.Overwrite = False,
@@ -99,6 +100,7 @@ def run(
         assignments=assignments or (),
         voxel=o.voxel(pixel_size, voxel_size),
         source_voxel=o.voxel_size("--source-voxel-size", source_voxel_size),
+        label_offset=o.label_offset(label_offset),
         skip_bad=skip_bad,
         existing=o.existing(resume, overwrite),
         device=device,
@@ -120,6 +122,7 @@ def plan(
     pixel_size: o.PixelSize = None,
     voxel_size: o.VoxelSize = None,
     source_voxel_size: o.SourceVoxelSize = None,
+    label_offset: o.LabelOffset = None,
     skip_bad: o.SkipBad = False,
     as_json: o.Json = False,
 ) -> None:
@@ -135,6 +138,7 @@ def plan(
         preset=preset,
         voxel=o.voxel(pixel_size, voxel_size),
         source_voxel=o.voxel_size("--source-voxel-size", source_voxel_size),
+        label_offset=o.label_offset(label_offset),
         skip_bad=skip_bad,
     )
     if out is not None:
@@ -156,6 +160,7 @@ def train(
     pixel_size: o.PixelSize = None,
     voxel_size: o.VoxelSize = None,
     source_voxel_size: o.SourceVoxelSize = None,
+    label_offset: o.LabelOffset = None,
     skip_bad: o.SkipBad = False,
     resume: o.Resume = False,
     overwrite: o.Overwrite = False,
@@ -179,6 +184,7 @@ def train(
         assignments=assignments or (),
         voxel=o.voxel(pixel_size, voxel_size),
         source_voxel=o.voxel_size("--source-voxel-size", source_voxel_size),
+        label_offset=o.label_offset(label_offset),
         skip_bad=skip_bad,
         existing=o.existing(resume, overwrite),
         device=device,

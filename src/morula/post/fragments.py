@@ -6,7 +6,7 @@ import numpy as np
 
 from morula.core.affinities import NEAREST, Affinities
 from morula.core.types import Array
-from morula.post.untyped import ndi, segmentation
+from morula.post.untyped import grids, ndi
 
 __all__ = ["boundary", "fragments"]
 
@@ -41,7 +41,10 @@ def boundary(affinities: Affinities, *, per_section: bool) -> Array:
 def fragments(
     affinities: Affinities, *, per_section: bool, threshold: float = 0.5, smoothing: float = 1.0
 ) -> Array:
-    """A watershed of the boundary from seeds at the points farthest from it; every voxel gets a fragment.
+    """A watershed from seeds at the points farthest from any border; every voxel gets a fragment.
+
+    A voxel goes to the seed from which the strongest path of affinities leads, so fragments part between
+    voxels and not on one of them.
 
     Args:
         affinities: with the three nearest offsets.
@@ -56,17 +59,25 @@ def fragments(
         KeyError: a nearest offset is missing.
     """
     height = boundary(affinities, per_section=per_section)
+    edges = affinities.attractive().nearest().values.astype(np.float32)
     if not per_section:
-        return _flood(height, threshold, smoothing)
+        return _flood(edges, _seeds(height, threshold, smoothing))
     found = np.zeros(height.shape, np.int32)
     last = 0
-    for section, result in zip(height, found, strict=True):
-        result[...] = _flood(section, threshold, smoothing) + last
-        last = int(result.max())
+    for number, section in enumerate(height):
+        found[number] = _flood(edges[1:, number], _seeds(section, threshold, smoothing)) + last
+        last = int(found[number].max())
     return found
 
 
-def _flood(height: Array, threshold: float, smoothing: float) -> Array:
+def _flood(edges: Array, seeds: Array) -> Array:
+    """Every voxel's seed; `edges` has a channel for each axis of `seeds`, about the neighbour before."""
+    backwards = (-np.eye(seeds.ndim, dtype=int)).tolist()
+    flooded: Array = grids.watershed_from_affinities(np.ascontiguousarray(edges), backwards, seeds)
+    return flooded
+
+
+def _seeds(height: Array, threshold: float, smoothing: float) -> Array:
     inside = height < threshold
     if not inside.any():
         inside = height == height.min()
@@ -74,8 +85,7 @@ def _flood(height: Array, threshold: float, smoothing: float) -> Array:
     smooth: Array = ndi.gaussian_filter(distance.astype(np.float32), smoothing)
     tops = (smooth == ndi.maximum_filter(smooth, 3)) & inside
     around = np.ones((3,) * height.ndim)
-    seeds = np.asarray(ndi.label(tops, around)[0], dtype=np.int32)
-    return np.asarray(segmentation.watershed(height, seeds), dtype=np.int32)
+    return np.asarray(ndi.label(tops, around)[0], dtype=np.int32)
 
 
 def _along(axis: int, part: slice) -> tuple[slice, ...]:

@@ -61,6 +61,7 @@ class Entry:
         objects: what it finds, as the report's title names them.
         volumes: whether it takes volumes, one a file or folder, in place of 2D images.
         learns: whether it is trained on labels of the images; else these only measure what it found.
+        block: whether it takes one volume of which a block is labelled.
     """
 
     title: str
@@ -68,6 +69,7 @@ class Entry:
     objects: str = "Cells"
     volumes: bool = False
     learns: bool = False
+    block: bool = False
 
 
 RECIPES: Mapping[str, Entry] = {
@@ -84,6 +86,14 @@ RECIPES: Mapping[str, Entry] = {
         "morula.recipes.emda.recipe",
         objects="Mitochondria",
         volumes=True,
+    ),
+    "mscon": Entry(
+        "neurons of an EM volume from a labelled block of it (multiscale-consistency pre-training)",
+        "morula.recipes.mscon.recipe",
+        objects="Neurons",
+        volumes=True,
+        learns=True,
+        block=True,
     ),
 }
 

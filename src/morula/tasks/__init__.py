@@ -1,1 +1,1 @@
-"""tasks."""
+"""Targets, loss, decoding and scores bound together, where several recipes need the same."""

@@ -18,6 +18,14 @@ from morula.data import load_records
 from morula.data.modality import modality
 from morula.recipes import RECIPES, load_recipe
 from morula.workflows.adaptation import VoxelSize, load_domains, survey_domains, why_adapt
+from morula.workflows.neurons import (
+    NEURONS,
+    LabelOffset,
+    is_volume,
+    load_neurons,
+    survey_neurons,
+    why_neurons,
+)
 
 __all__ = ["Plan", "plan"]
 
@@ -100,13 +108,15 @@ def plan(
     assignments: Sequence[str] = (),
     voxel: VoxelSize = None,
     source_voxel: VoxelSize = None,
+    label_offset: LabelOffset = None,
     skip_bad: bool = False,
 ) -> Plan:
     """Reads every image once and chooses a recipe for them.
 
     Args:
         images: an image or a folder of images.
-        labels: ground truth (see `morula.data.load_records`, with a source `morula.data.load_volumes`).
+        labels: ground truth (see `morula.data.load_records`, with a source `morula.data.load_volumes`); of a
+            single volume the labels of a block of it (`morula.data.load_block`).
         source: volumes of another domain, with labels; with them the images are volumes, too.
         source_labels: labels of the source.
         recipe: a recipe to use instead of the one chosen.
@@ -115,6 +125,7 @@ def plan(
         assignments: `key=value` texts that change the config last.
         voxel: size of a pixel or voxel in nm, where the files do not say; `unknown` where nobody knows.
         source_voxel: the same of the source.
+        label_offset: first voxel of a labelled block in its volume, z, y, x.
         skip_bad: leave unreadable images out instead of refusing all.
 
     Raises:
@@ -125,10 +136,10 @@ def plan(
     changes = {} if config is None else from_toml(config)
     recipe, preset = changes.pop("recipe", recipe), changes.pop("preset", preset)
     changes = changes.pop("config", changes)
-    chosen = recipe or _told_by_roles(labels, source)
+    chosen = recipe or _told_by_roles(images, labels, source)
     if chosen is not None:
         _configured(chosen, preset, changes, assignments, str(config))
-    _check_roles(recipe, source, source_labels, source_voxel)
+    _check_roles(chosen, source, source_labels, source_voxel, label_offset)
     origin = None if source is None else Path(source)
     origin_labels = None if source_labels is None else Path(source_labels)
     if origin is not None:
@@ -137,13 +148,17 @@ def plan(
         )
         facts, chosen = survey_domains(target, others), chosen or "emda"
         reasons, doubts = why_adapt(facts, asked=recipe is not None)
+    elif chosen is not None and RECIPES[chosen].block:
+        target, others, bad = [load_neurons(images, labels, voxel, label_offset)], [], []
+        facts = survey_neurons(target[0], label_offset)
+        reasons, doubts = why_neurons(target[0], facts, chosen, asked=recipe is not None)
     else:
         target, bad = load_records(images, labels, skip_bad=skip_bad, voxel=_known(voxel))
         others, facts = [], _survey(target, labels)
         chosen, reasons = _choose(recipe, facts)
         doubts = _doubts(facts, target)
-    if RECIPES[chosen].learns:
-        _check_few_labels(facts, labels)
+        if RECIPES[chosen].learns:
+            _check_few_labels(facts, labels)
     found = _configured(chosen, preset, changes, assignments, str(config))
     warnings = tuple(f"Left out: {error}" for error in bad) + doubts
     return Plan(
@@ -157,18 +172,25 @@ def _check_roles(
     source: str | Path | None,
     labels: str | Path | None,
     source_voxel: VoxelSize,
+    label_offset: LabelOffset,
 ) -> None:
-    """Refuses a source that the recipe cannot use, or what belongs to a source that is not there."""
+    """Refuses a source that the recipe cannot use, or what belongs to a source or block that is not there."""
+    entry = None if recipe is None else RECIPES[recipe]
+    if label_offset is not None and (entry is None or not entry.block):
+        found = "the images are no volume of which a block is labelled" if entry is None else ""
+        found = found or f"recipe {recipe} learns from no labelled block"
+        raise UsageError("--label-offset", found, "leave it out, or choose another --recipe")
     if source is not None:
-        if recipe is not None and not RECIPES[recipe].volumes:
+        if entry is not None and (entry.block or not entry.volumes):
             found = f"recipe {recipe} learns from the images alone"
+            found = f"recipe {recipe} learns from a labelled block" if entry.block else found
             raise UsageError("--source", found, "leave --source out, or choose --recipe emda")
         return
     given = [("--source-labels", labels), ("--source-voxel-size", source_voxel)]
     extra = next((name for name, value in given if value is not None), None)
     if extra is not None:
         raise UsageError(extra, "there is no --source it could belong to", "add --source, or leave it out")
-    if recipe is not None and RECIPES[recipe].volumes:
+    if entry is not None and entry.volumes and not entry.block:
         found = f"recipe {recipe} learns from labelled volumes of another domain"
         raise UsageError("--recipe", found, "add --source and --source-labels")
 
@@ -177,11 +199,13 @@ def _known(voxel: VoxelSize) -> Voxel | None:
     return None if voxel == "unknown" else voxel
 
 
-def _told_by_roles(labels: Path | None, source: str | Path | None) -> str | None:
+def _told_by_roles(images: Path, labels: Path | None, source: str | Path | None) -> str | None:
     """The recipe, where it follows before any image is read."""
     if source is not None:
         return "emda"
-    return "psm" if labels is None else None
+    if labels is None:
+        return "psm"
+    return NEURONS if is_volume(images) else None
 
 
 def _check_few_labels(facts: Mapping[str, Any], labels: Path | None) -> None:
@@ -209,7 +233,7 @@ def _configured(
 def _survey(records: Sequence[Record], labels: Path | None) -> dict[str, Any]:
     volumes = [record.id for record in records if record.image.axes.spatial != "yx"]
     if volumes:
-        fix = "give 2D images, one file each; recipes for volumes are not part of this version"
+        fix = "give 2D images, one file each; for neurons in a volume label a block and name it with --labels"
         raise DataError(volumes[0], f"this is a volume, axes {_axes(records, volumes[0])}", fix)
     step = max(1, len(records) // _SURVEYED)
     kinds = Counter(modality(record.image.read_yxc()) for record in records[::step])

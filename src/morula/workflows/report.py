@@ -46,6 +46,10 @@ _MEASURES: Mapping[str, str] = {
     "iou": "overlap of all foreground pixels, whatever object they belong to",
     "iou_per_slice": "the same per section, averaged; one that is empty in both counts 0, as published",
     "dice": "the same as IoU on another scale: 2 IoU / (1 + IoU)",
+    "voi": "variation of information in bits, 0 is perfect; of the validation part, as the next three",
+    "voi_split": "what of it comes from neurons that are cut",
+    "voi_merge": "what of it comes from neurons that are joined",
+    "are": "adapted Rand error, 0 is perfect: pairs of voxels that are joined in one and apart in the other",
 }
 _SHOWN = ("aji", "ap50", "pq", "iou")
 _SECTIONS = 3  # of a volume that are shown
@@ -79,7 +83,9 @@ class _Finding:
     @property
     def measure(self) -> str:
         """The score that counts most: of objects where it was taken, else of volumes."""
-        return "aji" if self.truth is None or "aji" in self.truth else "iou"
+        if self.truth is None:
+            return "aji"
+        return next(key for key in ("aji", "iou", "voi") if key in self.truth)
 
 
 def report(run: str | Path) -> Path:
@@ -376,6 +382,10 @@ def _provenance(found: Mapping[str, Any], header: Mapping[str, Any]) -> dict[str
 
 def _reproduce(plan: Mapping[str, Any], header: Mapping[str, Any], run: Path) -> tuple[str, ...]:
     labels = f" --labels {plan['labels']}" if plan["labels"] else ""
+    if "block" in plan["facts"]:
+        labels += f" --voxel-size {plan['facts']['voxel']}"
+        offset = plan["facts"]["label_offset"]
+        labels += f" --label-offset {' '.join(map(str, offset))}" if offset else ""
     if plan["source"]:
         facts = plan["facts"]
         labels += f" --source {plan['source']} --source-labels {plan['source_labels']}"

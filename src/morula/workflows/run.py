@@ -15,6 +15,7 @@ from morula.data import write_labels
 from morula.metrics import instance_scores
 from morula.recipes import RECIPES, Predictor, load_recipe
 from morula.workflows.adaptation import VoxelSize
+from morula.workflows.neurons import LabelOffset
 from morula.workflows.plan import Plan, plan
 from morula.workflows.predict import open_model, segment
 from morula.workflows.report import report
@@ -80,6 +81,7 @@ def run(
     assignments: Sequence[str] = (),
     voxel: VoxelSize = None,
     source_voxel: VoxelSize = None,
+    label_offset: LabelOffset = None,
     skip_bad: bool = False,
     existing: Existing = "continue",
     device: str = "auto",
@@ -91,7 +93,8 @@ def run(
     Args:
         images: an image or a folder of images.
         labels: see `morula.data.load_records`. Labels of some of the images train (recipe cupre); labels of
-            all measure the result and train nothing (recipe psm). `recipe` decides otherwise.
+            all measure the result and train nothing (recipe psm). `recipe` decides otherwise. Of a volume of
+            neurons they are those of a block, which train (see `morula.data.load_block`).
         source: volumes of another domain to learn from; the images are volumes then, too.
         source_labels: labels of the source.
         out: the run's folder; `runs/<date>-<recipe>-<name>` by default.
@@ -101,6 +104,7 @@ def run(
         assignments: `key=value` texts that change the config last.
         voxel: size of a pixel or voxel in nm, where the files do not say; `unknown` where nobody knows.
         source_voxel: the same of the source.
+        label_offset: first voxel of a labelled block in its volume, z, y, x.
         skip_bad: leave unreadable images out instead of refusing all.
         existing: `continue` a run that is there, `resume` (refuse if none is) or `overwrite`.
         device: `auto`, `cpu`, `cuda` or `mps`.
@@ -124,6 +128,7 @@ def run(
         assignments=assignments,
         voxel=voxel,
         source_voxel=source_voxel,
+        label_offset=label_offset,
         skip_bad=skip_bad,
     )
     return run_plan(made, out=out, existing=existing, device=device, seed=seed, console=console)
@@ -161,8 +166,8 @@ def _without_training_labels(made: Plan) -> tuple[Record, ...]:
 
 
 def _scores_of(record: Record, found: Segmentation) -> dict[str, float] | None:
-    if record.labels is None:
-        return None
+    if record.labels is None or record.box is not None:
+        return None  # a recipe that learns from a block of the volume keeps scores of its validation part
     score = volume_scores if found.labels.ndim == 3 else instance_scores
     return score(found.labels, record.labels())
 

@@ -14,6 +14,7 @@ from morula.core.hashing import fingerprint
 from morula.core.types import Record
 from morula.recipes import RECIPES, load_recipe
 from morula.workflows.adaptation import VoxelSize
+from morula.workflows.neurons import LabelOffset
 from morula.workflows.plan import Plan, plan
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def train(
     assignments: Sequence[str] = (),
     voxel: VoxelSize = None,
     source_voxel: VoxelSize = None,
+    label_offset: LabelOffset = None,
     skip_bad: bool = False,
     existing: Existing = "continue",
     device: str = "auto",
@@ -61,6 +63,7 @@ def train(
         assignments=assignments,
         voxel=voxel,
         source_voxel=source_voxel,
+        label_offset=label_offset,
         skip_bad=skip_bad,
     )
     return train_plan(made, out=out, existing=existing, device=device, seed=seed, console=console).path
@@ -112,10 +115,15 @@ def _training_records(made: Plan) -> list[Record]:
 
 
 def describe(record: Record) -> dict[str, Any]:
-    """What `data.json` says of an image: its source, shape, axes, nm, fingerprint; JSON values."""
+    """What `data.json` says of an image: its source, shape, axes, nm, fingerprint; JSON values.
+
+    Of a labelled block also where it lies.
+    """
     image = record.image
     size = image.voxel
+    box = {} if record.box is None else {"box": [[each.start, each.stop] for each in record.box]}
     return {
+        **box,
         "uri": image.uri,
         "shape": list(image.shape),
         "dtype": str(image.dtype),

@@ -1,0 +1,1 @@
+"""Recipe mscon: multiscale consistency between two views of an unlabelled volume, then affinities."""

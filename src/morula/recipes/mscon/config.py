@@ -1,0 +1,103 @@
+"""What can be changed in recipe mscon, and its presets."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from morula.core.config import Config
+from morula.tasks.neurons import Decode, Finetune, Network
+
+__all__ = ["Contrast", "MsconConfig", "Pretrain", "presets"]
+
+Contrast = Literal["info-nce", "coded", "none"]
+
+
+class Pretrain(Config):
+    """Consistency of a weak and a strong view, over the pyramid of the decoder's features."""
+
+    steps: int = Field(default=600, ge=0, description="of pre-training; 0 starts fine-tuning from scratch")
+    batch: int = Field(default=2, ge=1, description="crops in one step, each seen in two views")
+    crop: tuple[int, int, int] = Field(default=(48, 48, 48), description="voxels of a crop, z, y, x")
+    lr: float = Field(default=1e-3, gt=0, description="largest learning rate")
+    optimiser: Literal["adamw", "adam"] = Field(
+        default="adamw", description="adam has eps 0.01, decay 1e-6 and amsgrad, as published"
+    )
+    contrast: Contrast = Field(
+        default="info-nce", description="true InfoNCE, the loss of the public code, or none"
+    )
+    temperature: float = Field(default=0.1, gt=0, description="tau of the contrast")
+    reconstruction: float = Field(
+        default=1.0, ge=0, description="weight of restoring the crop from both views"
+    )
+    features: float = Field(default=1.0, ge=0, description="weight of the distance between pooled features")
+    similarity: float = Field(default=0.1, ge=0, description="weight of the contrast between the views")
+    cross: float = Field(default=0.5, ge=0, description="weight of the contrast after cross-attention")
+    pooled: int = Field(default=8, ge=1, description="edge that features are pooled to; 16 as published")
+    channels: Literal["random", "all"] = Field(
+        default="random", description="a random 10 to 40 % of each level's channels, as published, or all"
+    )
+    erased: float = Field(default=0.4, ge=0, lt=1, description="part of the strong view that is cut out")
+
+
+class MsconConfig(Config):
+    """Recipe mscon: pre-train on the volume, learn affinities from its labelled block, segment it all."""
+
+    preset: str = Field(default="best", description="name of the preset this started from")
+    network: Network = Field(default=Network(), description="")
+    pretrain: Pretrain = Field(default=Pretrain(), description="")
+    finetune: Finetune = Field(default=Finetune(), description="")
+    decode: Decode = Field(default=Decode(), description="")
+    precision: Literal["bf16-mixed", "32-true"] = Field(default="bf16-mixed", description="of the networks")
+
+
+def presets() -> dict[str, MsconConfig]:
+    """All named configs, `best` first; `scratch` is the control without pre-training."""
+    return {
+        "best": MsconConfig(),
+        "scratch": MsconConfig(preset="scratch", pretrain=Pretrain(steps=0)),
+        "coded": MsconConfig(preset="coded", pretrain=Pretrain(contrast="coded", features=0.0)),
+        "smoke": _smoke(),
+        "paper": _paper(),
+    }
+
+
+def _smoke() -> MsconConfig:
+    """Everything once, in seconds."""
+    small: dict[str, Any] = {"steps": 6, "batch": 1, "crop": (8, 32, 32)}
+    return MsconConfig(
+        preset="smoke",
+        network=Network(widths=(8, 12)),
+        pretrain=Pretrain(**small, pooled=4, channels="all"),
+        finetune=Finetune(**small),
+        decode=Decode(thresholds=5, tile=(16, 64, 64), overlap=0.25),
+    )
+
+
+def _paper() -> MsconConfig:
+    """The published network, losses, optimiser and lengths, with InfoNCE as the paper describes it."""
+    return MsconConfig(
+        preset="paper",
+        network=Network(
+            widths=(28, 36, 48, 64, 80),
+            coarse=False,
+            norm="batch",
+            geometry="sections",
+            offsets="nearest",
+        ),
+        pretrain=Pretrain(
+            steps=500_000, batch=16, crop=(18, 160, 160), lr=1e-4, optimiser="adam", pooled=16, erased=0.1
+        ),
+        finetune=Finetune(
+            steps=200_000,
+            batch=2,
+            crop=(18, 160, 160),
+            lr=1e-4,
+            optimiser="adam",
+            loss="mse",
+            augment="flips",
+            average=0.0,
+        ),
+        decode=Decode(linkage="median-of-maxima", tile=(18, 160, 160)),
+    )

@@ -1,0 +1,51 @@
+"""Dense neurons in electron microscopy: affinities of a labelled block are learned, predicted, decoded."""
+
+from morula.tasks.neurons.augment import recolour, symmetry
+from morula.tasks.neurons.block import Block, Part, grey, prepare
+from morula.tasks.neurons.control import grey_affinities, grey_control
+from morula.tasks.neurons.crops import Crops, Labelled, fitting, window
+from morula.tasks.neurons.decode import Decoder, decoder_of, tune
+from morula.tasks.neurons.finetune import finetune
+from morula.tasks.neurons.geometry import build, is_isotropic, offsets_of
+from morula.tasks.neurons.learn import Problem, encoder_of, learn, problem_of
+from morula.tasks.neurons.predict import predict_affinities, tiles
+from morula.tasks.neurons.render import render
+from morula.tasks.neurons.segmenter import Segmenter, load_segmenter, save_segmenter
+from morula.tasks.neurons.settings import Decode, Finetune, Network
+from morula.tasks.neurons.story import chapters
+
+__all__ = [
+    "Block",
+    "Crops",
+    "Decode",
+    "Decoder",
+    "Finetune",
+    "Labelled",
+    "Network",
+    "Part",
+    "Problem",
+    "Segmenter",
+    "build",
+    "chapters",
+    "decoder_of",
+    "encoder_of",
+    "finetune",
+    "fitting",
+    "grey",
+    "grey_affinities",
+    "grey_control",
+    "is_isotropic",
+    "learn",
+    "load_segmenter",
+    "offsets_of",
+    "predict_affinities",
+    "prepare",
+    "problem_of",
+    "recolour",
+    "render",
+    "save_segmenter",
+    "symmetry",
+    "tiles",
+    "tune",
+    "window",
+]

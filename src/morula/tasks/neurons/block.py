@@ -1,0 +1,96 @@
+"""The labelled block of a volume, ready to learn from: grey values, a training and a validation part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cc3d
+import numpy as np
+
+from morula.core.errors import DataError, UsageError
+from morula.core.types import Array, Record, Volume
+
+__all__ = ["Block", "Part", "grey", "prepare"]
+
+_LEAST = 8  # voxels along the axis that is cut, for a part to be worth anything
+_SAMPLED = 2**22  # voxels that the grey range is told from
+_TAILS = (0.5, 99.5)  # percent
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A box of the volume with its labels.
+
+    Attributes:
+        box: where it lies.
+        labels: `(z, y, x)` int32, 0 = no neuron.
+    """
+
+    box: tuple[slice, ...]
+    labels: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """A volume of which two neighbouring boxes are labelled.
+
+    Attributes:
+        image: the whole volume, `(z, y, x)` float32, mostly in [0, 1].
+        train: what the network learns from.
+        validation: what thresholds are tuned on.
+    """
+
+    image: Array
+    train: Part
+    validation: Part
+
+
+def grey(volume: Volume) -> Array:
+    """Grey values `(z, y, x)` float32 with the middle 99 % in [0, 1], so that any instrument looks alike."""
+    values = volume.read()
+    step = max(1, values.size // _SAMPLED)
+    low, high = np.percentile(values.ravel()[::step], _TAILS)
+    return ((values - np.float32(low)) / np.float32(max(high - low, 1e-6))).astype(np.float32)
+
+
+def prepare(record: Record, image: Array, validation: float) -> Block:
+    """Cuts the labelled block in two along its longest axis: a thick slab tells more than a thin one.
+
+    In the validation part a neuron that leaves and comes back is two, for nobody could join it there.
+
+    Args:
+        record: with labels and their box.
+        image: `grey` of its image.
+        validation: share of the block.
+
+    Raises:
+        UsageError: the record has no labels.
+        DataError: the block is too small to cut, or holds fewer than two neurons.
+    """
+    if record.labels is None:
+        raise UsageError(
+            "--labels", "this recipe learns from a labelled block", "name its labels with --labels"
+        )
+    labels = record.labels()
+    box = record.box or tuple(slice(0, size) for size in labels.shape)
+    axis = int(np.argmax(labels.shape))
+    kept = round(labels.shape[axis] * (1 - validation))
+    if min(kept, labels.shape[axis] - kept) < _LEAST:
+        found = f"a labelled block of {' x '.join(map(str, labels.shape))} voxels"
+        raise DataError(
+            record.id, found, f"label at least {round(_LEAST / validation)} voxels along one axis"
+        )
+    if len(np.unique(labels[labels > 0])) < 2:
+        fix = "label at least two neurons; their borders are what is learned"
+        raise DataError(record.id, "the labelled block holds a single neuron", fix)
+    train, other = _cut(labels, box, axis, slice(0, kept)), _cut(labels, box, axis, slice(kept, None))
+    parted = cc3d.connected_components(other.labels, connectivity=6).astype(np.int32)
+    return Block(image, train, Part(other.box, parted))
+
+
+def _cut(labels: Array, box: tuple[slice, ...], axis: int, part: slice) -> Part:
+    start, stop, _ = part.indices(labels.shape[axis])
+    inner = tuple(part if number == axis else slice(None) for number in range(3))
+    moved = slice(box[axis].start + start, box[axis].start + stop)
+    outer = tuple(moved if number == axis else each for number, each in enumerate(box))
+    return Part(outer, labels[inner])

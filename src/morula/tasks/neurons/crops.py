@@ -1,0 +1,80 @@
+"""Batches of crops with their true affinities, and crops without labels from the whole volume."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from morula.core.affinities import Offset
+from morula.core.rng import Rng
+from morula.core.types import Array
+from morula.targets import affinities, partnered, widen_border
+from morula.tasks.neurons.augment import recolour, symmetry
+from morula.tasks.neurons.block import Block
+from morula.tasks.neurons.settings import Finetune
+
+__all__ = ["Crops", "Labelled", "fitting", "window"]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Images `(b, 1, z, y, x)`, affinities `(b, c, z, y, x)` and which of these are known, all float32."""
+
+    image: Tensor
+    target: Tensor
+    known: Tensor
+
+
+class Crops:
+    """Draws training batches of a block; batch i depends on the stream and i alone.
+
+    Args:
+        block: where crops come from.
+        offsets: of the affinities.
+        settings: size, number and augmentation.
+        rng: all the randomness.
+        isotropic: whether z is an axis like the others.
+    """
+
+    def __init__(
+        self, block: Block, offsets: tuple[Offset, ...], settings: Finetune, rng: Rng, *, isotropic: bool
+    ) -> None:
+        self._image, self._labels = block.image[block.train.box], block.train.labels
+        self._offsets, self._settings, self._rng, self._isotropic = offsets, settings, rng, isotropic
+        self.size = fitting(settings.crop, self._labels.shape, isotropic=isotropic)
+
+    def __call__(self, index: int) -> Labelled:
+        """Batch `index`."""
+        draw = self._rng.at(index)
+        triples = [self._crop(draw) for _ in range(self._settings.batch)]
+        return Labelled(*(torch.from_numpy(np.stack(part)) for part in zip(*triples, strict=True)))
+
+    def _crop(self, draw: np.random.Generator) -> tuple[Array, Array, Array]:
+        place = window(draw, self._labels.shape, self.size)
+        crops = self._image[place], self._labels[place]
+        image, labels = symmetry(draw, crops, isotropic=self._isotropic)
+        if self._settings.augment == "strong":
+            image = recolour(draw, image, isotropic=self._isotropic)
+        labels = np.ascontiguousarray(labels)
+        wide = widen_border(labels) if self._settings.widen else labels
+        target = affinities(wide, self._offsets).values.astype(np.float32)
+        known = partnered(labels.shape, self._offsets).astype(np.float32)
+        return np.ascontiguousarray(image)[None], target, known
+
+
+def fitting(crop: tuple[int, int, int], shape: tuple[int, ...], *, isotropic: bool) -> tuple[int, int, int]:
+    """The largest crop up to the wanted size that can be turned: a square, where axes are alike a cube."""
+    z, y, x = (min(size, length) for size, length in zip(crop, shape, strict=True))
+    edge = min(y, x)
+    if isotropic:
+        edge = z = min(z, edge)
+    return z, edge, edge
+
+
+def window(draw: np.random.Generator, shape: tuple[int, ...], size: tuple[int, ...]) -> tuple[slice, ...]:
+    """A box of this size at a random place."""
+    starts = [int(draw.integers(length - part + 1)) for length, part in zip(shape, size, strict=True)]
+    return tuple(slice(start, start + part) for start, part in zip(starts, size, strict=True))

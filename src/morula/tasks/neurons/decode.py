@@ -1,0 +1,94 @@
+"""Affinities to neurons, with the threshold that scores best on the validation part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from morula.core.affinities import Affinities
+from morula.core.types import Array, Segmentation
+from morula.metrics import neuron_scores
+from morula.post import Linkage, agglomerate, boundary, fragments, region_graph, relabel
+from morula.tasks.neurons.settings import Decode
+
+__all__ = ["Decoder", "decoder_of", "tune"]
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """How neurons are made of affinities.
+
+    Attributes:
+        fragments: watershed in each section or in the volume.
+        smoothing: of the distance to borders, in voxels.
+        linkage: what of a contact counts.
+        threshold: fragments are joined while one minus the affinity of their contact is below it.
+    """
+
+    fragments: Literal["sections", "volume"]
+    smoothing: float
+    linkage: Linkage
+    threshold: float = 0.5
+
+    def split(self, affinities: Affinities) -> Array:
+        """Fragments `(z, y, x)`, 1..N."""
+        return fragments(affinities, per_section=self.fragments == "sections", smoothing=self.smoothing)
+
+    def candidates(self, affinities: Affinities, thresholds: Array) -> list[Array]:
+        """The neurons `(z, y, x)` at each threshold, from one agglomeration."""
+        pieces = self.split(affinities)
+        graph = region_graph(pieces, affinities, histograms=self.linkage == "median")
+        tree = agglomerate(graph, self.linkage)
+        return [relabel(pieces, tree.cut(float(each))) for each in thresholds]
+
+    def __call__(self, affinities: Affinities) -> Segmentation:
+        """Neurons of a volume; the score of each is the mean of its nearest affinities."""
+        (labels,) = self.candidates(affinities, np.array([self.threshold]))
+        inside = 1 - boundary(affinities, per_section=self.fragments == "sections")
+        voxels = np.bincount(labels.ravel())
+        sure = np.bincount(labels.ravel(), weights=inside.ravel()) / np.maximum(voxels, 1)
+        return Segmentation(labels, sure[1:], ("neuron",) * (len(voxels) - 1), {"affinity": inside})
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def of_json(cls, row: Mapping[str, Any]) -> Decoder:
+        """What `as_json` gave."""
+        return cls(**row)
+
+
+def decoder_of(settings: Decode, *, isotropic: bool) -> Decoder:
+    """The decoder before its threshold is tuned."""
+    where = settings.fragments
+    if where == "auto":
+        where = "volume" if isotropic else "sections"
+    return Decoder(where, settings.smoothing, settings.linkage)
+
+
+def tune(
+    decoder: Decoder, affinities: Affinities, truth: Array, count: int
+) -> tuple[Decoder, list[dict[str, float]]]:
+    """Takes the threshold with the lowest variation of information.
+
+    Args:
+        decoder: all but the threshold.
+        affinities: of the validation part.
+        truth: its labels `(z, y, x)`, 0 where nothing is scored.
+        count: how many thresholds are tried, evenly between 0.02 and 0.98.
+
+    Returns:
+        The tuned decoder, and the scores of each threshold.
+    """
+    thresholds = np.linspace(0.02, 0.98, count)
+    found = decoder.candidates(affinities, thresholds)
+    rows = [
+        {"threshold": float(threshold), **neuron_scores(labels, truth)}
+        for threshold, labels in zip(thresholds, found, strict=True)
+    ]
+    best = min(rows, key=lambda row: row["voi"])
+    return Decoder(decoder.fragments, decoder.smoothing, decoder.linkage, best["threshold"]), rows

@@ -1,0 +1,45 @@
+"""What the shape of a voxel decides: the network's kernels, the offsets, and where fragments are flooded."""
+
+from __future__ import annotations
+
+from morula.core.affinities import LONG_RANGE, NEAREST, Offset
+from morula.core.types import Voxel
+from morula.nets import ResidualUNet3d
+from morula.tasks.neurons.settings import Network
+
+__all__ = ["build", "is_isotropic", "offsets_of"]
+
+_ISOTROPIC = 1.8  # times; a voxel that is deeper than this times its width belongs to a stack of sections
+_REACH = (3, 9)  # voxels, of the longer offsets in isotropic volumes
+
+
+def is_isotropic(settings: Network, voxel: Voxel | None) -> bool:
+    """Whether all axes are alike; where nobody knows the size, sections are assumed to be thick."""
+    if settings.geometry != "auto":
+        return settings.geometry == "isotropic"
+    return voxel is not None and voxel.z is not None and voxel.z / min(voxel.y, voxel.x) < _ISOTROPIC
+
+
+def offsets_of(settings: Network, *, isotropic: bool) -> tuple[Offset, ...]:
+    """The offsets that are learned, the nearest first."""
+    if settings.offsets == "nearest":
+        return NEAREST
+    if not isotropic:
+        return LONG_RANGE
+    longer = [(z * reach, y * reach, x * reach) for reach in _REACH for z, y, x in NEAREST]
+    return (*NEAREST, *longer)
+
+
+def build(settings: Network, channels_out: int, *, isotropic: bool, skips: bool = True) -> ResidualUNet3d:
+    """An untrained network; torch's generator decides its weights."""
+    plane = 2 if settings.coarse else 1
+    return ResidualUNet3d(
+        1,
+        channels_out,
+        settings.widths,
+        pool=(2, 2, 2) if isotropic else (1, 2, 2),
+        kernel=(3, 3, 3) if isotropic else (1, 3, 3),
+        norm=settings.norm,
+        skips=skips,
+        stride=(plane, plane, plane) if isotropic else (1, plane, plane),
+    )

@@ -1,0 +1,138 @@
+"""From a labelled block and, maybe, pre-trained weights to a segmenter: fine-tune, predict, tune, save."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from morula.core.affinities import Affinities, Offset
+from morula.core.errors import UsageError
+from morula.core.files import write_json
+from morula.core.types import Array, Record
+from morula.engine import Run, Weights, WeightsInfo, seeded
+from morula.tasks.neurons.block import Block, Part, grey, prepare
+from morula.tasks.neurons.decode import decoder_of, tune
+from morula.tasks.neurons.finetune import finetune
+from morula.tasks.neurons.geometry import build, is_isotropic, offsets_of
+from morula.tasks.neurons.segmenter import Segmenter, save_segmenter
+from morula.tasks.neurons.settings import Decode, Finetune, Network
+
+__all__ = ["Problem", "encoder_of", "learn", "problem_of"]
+
+_HEAD = "out."  # the last convolution, whose channels are the task's
+_CONTEXT = 16  # voxels around the validation part that the network may see
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What is to be segmented, as every recipe for neurons takes it.
+
+    Attributes:
+        id: of the record.
+        block: the volume with its labelled parts.
+        isotropic: whether z is an axis like the others.
+        offsets: of the affinities.
+        network: settings of the network.
+    """
+
+    id: str
+    block: Block
+    isotropic: bool
+    offsets: tuple[Offset, ...]
+    network: Network
+
+
+def problem_of(records: Sequence[Record], network: Network, finetune: Finetune) -> Problem:
+    """Reads the one record and decides what its voxel size decides.
+
+    Raises:
+        UsageError: several records, or one without labels.
+        DataError: the labelled block cannot be used.
+    """
+    if len(records) != 1:
+        found = f"{len(records)} volumes; a neuron recipe learns from one and its labelled block"
+        raise UsageError("VOLUME", found, "name one volume; `morula predict` then takes others")
+    (record,) = records
+    block = prepare(record, grey(record.image), finetune.validation)
+    isotropic = is_isotropic(network, record.image.voxel)
+    return Problem(record.id, block, isotropic, offsets_of(network, isotropic=isotropic), network)
+
+
+def encoder_of(network: nn.Module) -> Weights:
+    """All of a pre-trained network but its last convolution, to fine-tune from."""
+    whole = Weights.of(network, WeightsInfo("neurons.residual_unet3d", kind="encoder"))
+    kept = {name: tensor for name, tensor in whole.tensors.items() if not name.startswith(_HEAD)}
+    return Weights(kept, whole.info)
+
+
+def learn(run: Run, problem: Problem, pretrained: Weights | None, settings: Finetune, decode: Decode) -> None:
+    """Fine-tunes, tunes the threshold on the validation part, and fills the run's `model` folder.
+
+    Args:
+        run: finished stages are skipped.
+        problem: the volume and its labels.
+        pretrained: what the network starts from, None for a start from scratch.
+        settings: of the training.
+        decode: of the decoder.
+
+    Raises:
+        ValueError: a tensor of the pre-trained weights fits nowhere.
+    """
+    stage = run.stage("finetune", settings=settings.model_dump(mode="json"))
+    with seeded(stage.rng("weights")):
+        network = build(problem.network, len(problem.offsets), isotropic=problem.isotropic)
+    kept = stage.path / "network.safetensors"
+    if not stage.done:
+        if pretrained is not None and (lost := pretrained.load_into(network).skipped):
+            raise ValueError(f"pre-trained weights that fit nowhere: {', '.join(lost)}")
+        trained = finetune(
+            run, stage, network, problem.block, problem.offsets, settings, isotropic=problem.isotropic
+        )
+        Weights.of(trained, WeightsInfo("neurons.residual_unet3d")).save(kept)
+        stage.finish()
+    Weights.load(kept).load_into(network)
+    _tune(run, problem, network, decode)
+
+
+def _tune(run: Run, problem: Problem, network: nn.Module, decode: Decode) -> None:
+    stage = run.stage("tune", settings=decode.model_dump(mode="json"))
+    if stage.done:
+        return
+    decoder = decoder_of(decode, isotropic=problem.isotropic)
+    segmenter = Segmenter(network, problem.offsets, decoder, decode, run.fabric)
+    part = problem.block.validation
+    affinities = _around(segmenter, problem.block.image, part)
+    decoder, rows = tune(decoder, affinities, part.labels, decode.thresholds)
+    best = next(row for row in rows if row["threshold"] == decoder.threshold)
+    middle = len(part.labels) // 2
+    stage.save_array("image", problem.block.image[part.box][middle])
+    stage.save_array("affinities", affinities.nearest().values[:, middle])
+    stage.save_array("truth", part.labels[middle])
+    save_segmenter(
+        run.path / "model",
+        network,
+        problem.offsets,
+        decoder,
+        settings=problem.network,
+        decode=decode,
+        isotropic=problem.isotropic,
+    )
+    scores = {name: value for name, value in best.items() if name != "threshold"}
+    write_json(run.path / "scores" / f"{problem.id}.json", scores)
+    stage.finish(threshold=decoder.threshold, curve=rows, box=[[each.start, each.stop] for each in part.box])
+
+
+def _around(segmenter: Segmenter, image: Array, part: Part) -> Affinities:
+    """Affinities of a part, predicted with some of its surroundings in view."""
+    wide = tuple(
+        slice(max(0, each.start - _CONTEXT), min(size, each.stop + _CONTEXT))
+        for each, size in zip(part.box, image.shape, strict=True)
+    )
+    found = segmenter.affinities(image[wide])
+    inner = tuple(
+        slice(each.start - outer.start, each.stop - outer.start)
+        for each, outer in zip(part.box, wide, strict=True)
+    )
+    return Affinities(found.values[:, *inner], found.offsets)

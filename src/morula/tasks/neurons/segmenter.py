@@ -1,0 +1,100 @@
+"""The trained segmenter: what is saved of it, and what it makes of a volume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from morula.core.affinities import Affinities, Offset
+from morula.core.files import write_json
+from morula.core.types import Array, Segmentation, Volume
+from morula.engine import Weights, WeightsInfo, read_json
+from morula.tasks.neurons.block import grey
+from morula.tasks.neurons.decode import Decoder
+from morula.tasks.neurons.geometry import build
+from morula.tasks.neurons.predict import predict_affinities
+from morula.tasks.neurons.settings import Decode, Network
+
+__all__ = ["Segmenter", "load_segmenter", "save_segmenter"]
+
+
+class Segmenter:
+    """A network and a decoder: a volume becomes neurons.
+
+    Args:
+        network: volumes `(b, 1, z, y, x)` to logits of the affinities.
+        offsets: of the affinities.
+        decoder: with its threshold.
+        settings: how tiles are laid.
+        fabric: device and precision.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        offsets: tuple[Offset, ...],
+        decoder: Decoder,
+        settings: Decode,
+        fabric: Fabric,
+    ) -> None:
+        self._network = network.to(memory_format=torch.channels_last_3d).to(fabric.device).eval()
+        self._offsets, self._settings, self._fabric = offsets, settings, fabric
+        self.decoder = decoder
+
+    def affinities(self, image: Array) -> Affinities:
+        """Affinities of grey values `(z, y, x)` as `grey` gives them."""
+        with self._fabric.autocast():
+            return predict_affinities(
+                self._network,
+                image,
+                self._offsets,
+                tile=self._settings.tile,
+                overlap=self._settings.overlap,
+                device=self._fabric.device,
+            )
+
+    def __call__(self, volume: Volume) -> Segmentation:
+        """Numbered neurons of a volume."""
+        return self.decoder(self.affinities(grey(volume)))
+
+
+def save_segmenter(
+    folder: Path,
+    network: nn.Module,
+    offsets: tuple[Offset, ...],
+    decoder: Decoder,
+    *,
+    settings: Network,
+    decode: Decode,
+    isotropic: bool,
+) -> None:
+    """Writes `network.safetensors` and `model.json`, which is all that `load_segmenter` needs."""
+    Weights.of(network, WeightsInfo("neurons.residual_unet3d")).save(folder / "network.safetensors")
+    described: dict[str, Any] = {
+        "network": settings.model_dump(mode="json"),
+        "decode": decode.model_dump(mode="json"),
+        "decoder": decoder.as_json(),
+        "offsets": [list(each) for each in offsets],
+        "polarity": "attractive",
+        "isotropic": isotropic,
+    }
+    write_json(folder / "model.json", described)
+
+
+def load_segmenter(folder: Path, fabric: Fabric) -> Segmenter:
+    """What `save_segmenter` wrote.
+
+    Raises:
+        DataError: a file is missing or damaged.
+    """
+    described = read_json(folder / "model.json")
+    offsets = tuple((int(z), int(y), int(x)) for z, y, x in described["offsets"])
+    settings = Network.model_validate(described["network"])
+    network = build(settings, len(offsets), isotropic=described["isotropic"])
+    Weights.load(folder / "network.safetensors").load_into(network)
+    decode = Decode.model_validate(described["decode"])
+    return Segmenter(network, offsets, Decoder.of_json(described["decoder"]), decode, fabric)

@@ -1,0 +1,69 @@
+"""What can be changed in the part that every neuron recipe shares: network, fine-tuning, decoding."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from morula.core.config import Config
+from morula.post import Linkage
+
+__all__ = ["Decode", "Finetune", "Network"]
+
+
+class Network(Config):
+    """The residual 3D U-Net, fitted to the shape of a voxel."""
+
+    widths: tuple[int, ...] = Field(default=(24, 32, 48), description="channels per level")
+    coarse: bool = Field(
+        default=True, description="work at half the resolution in the plane, several times faster"
+    )
+    norm: Literal["batch", "group"] = Field(
+        default="group", description="what normalises; group for small batches"
+    )
+    geometry: Literal["auto", "isotropic", "sections"] = Field(
+        default="auto", description="shape of a voxel; auto tells it from the voxel size"
+    )
+    offsets: Literal["nearest", "long-range"] = Field(
+        default="long-range", description="affinities that are learned; longer ones teach shape"
+    )
+
+
+class Finetune(Config):
+    """Learning affinities from the labelled block."""
+
+    steps: int = Field(default=800, ge=1, description="of fine-tuning")
+    batch: int = Field(default=4, ge=1, description="crops in one step")
+    crop: tuple[int, int, int] = Field(default=(48, 48, 48), description="voxels of a crop, z, y, x")
+    lr: float = Field(default=3e-3, gt=0, description="largest learning rate")
+    optimiser: Literal["adamw", "adam"] = Field(
+        default="adamw",
+        description="adam has eps 0.01, decay 1e-6, amsgrad and a constant rate, as published",
+    )
+    loss: Literal["bce", "mse"] = Field(default="bce", description="of affinities, both balanced")
+    widen: bool = Field(default=True, description="call voxels near two neurons border")
+    augment: Literal["strong", "flips"] = Field(
+        default="strong",
+        description="grey values, noise, blur and lost sections too, or turns and mirrors alone",
+    )
+    average: float = Field(
+        default=0.99, ge=0, lt=1, description="momentum of the averaged weights; 0 for none"
+    )
+    validation: float = Field(
+        default=0.25, gt=0, lt=0.9, description="part of the block that is kept to tune the threshold"
+    )
+
+
+class Decode(Config):
+    """From affinities to neurons."""
+
+    fragments: Literal["auto", "sections", "volume"] = Field(
+        default="auto",
+        description="watershed in each section or in the volume; auto tells from the voxel size",
+    )
+    smoothing: float = Field(default=1.0, ge=0, description="of the distance to borders, in voxels")
+    linkage: Linkage = Field(default="mean", description="what of a contact counts when fragments are joined")
+    thresholds: int = Field(default=33, ge=2, description="that are tried on the validation part")
+    tile: tuple[int, int, int] = Field(default=(64, 64, 64), description="voxels predicted at once, z, y, x")
+    overlap: float = Field(default=0.5, ge=0, lt=1, description="part of a tile that its neighbour repeats")

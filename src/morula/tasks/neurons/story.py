@@ -1,0 +1,107 @@
+"""The stages of a neuron recipe as pictures: curves, affinities, the threshold, the largest neurons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from morula.core.types import Array
+from morula.engine import read_json, read_metrics
+from morula.tasks.neurons.render import render
+
+if TYPE_CHECKING:
+    from morula.report import Picture
+    from morula.report import Stage as Chapter
+
+__all__ = ["chapters"]
+
+_NOT_LOSSES = {"step", "seconds", "time"}
+_RENDERED = 12  # neurons
+
+
+def chapters(path: Path) -> list[Chapter]:
+    """One chapter a stage, then the threshold, then the neurons.
+
+    Args:
+        path: folder of a finished run.
+    """
+    from morula.report import Stage as Chapter
+
+    told = [
+        Chapter(f"Stage {stage.name}", "The losses over the training.", (_curve(stage),))
+        for stage in sorted(path.glob("[0-9]*-*"), key=lambda folder: int(folder.name.split("-")[0]))
+        if (stage / "metrics.jsonl").exists()
+    ]
+    tune = next(path.glob("*-tune"))
+    summary = read_json(tune / "done.json")
+    told.append(Chapter("Affinities", _ABOUT_AFFINITIES, _affinities(tune)))
+    told.append(Chapter("Threshold", _about_threshold(summary), _threshold(summary)))
+    return [*told, *(_neurons(file) for file in sorted(path.glob("predictions/*/labels.tif")))]
+
+
+_ABOUT_AFFINITIES = (
+    "A section of the validation part, as the network sees it: bright where a voxel and its neighbour belong "
+    "to the same neuron, dark at borders. Nothing was learned from this part."
+)
+
+
+def _curve(stage: Path) -> Picture:
+    from morula.report import Picture, line_chart
+
+    curves = read_metrics(stage / "metrics.jsonl")
+    lines = {name: (curves["step"], values) for name, values in curves.items() if name not in _NOT_LOSSES}
+    return Picture(line_chart(lines, across="step", up="loss"), "Lower is better.")
+
+
+def _affinities(tune: Path) -> tuple[Picture, ...]:
+    from morula.report import Picture, label_colours
+
+    maps = np.load(tune / "affinities.npy", allow_pickle=False)
+    grey = np.load(tune / "image.npy", allow_pickle=False)
+    truth = np.load(tune / "truth.npy", allow_pickle=False)
+    shown = [("image", grey), *zip(("affinity z", "affinity y", "affinity x"), maps, strict=True)]
+    pictures = [Picture(_grey(plane), "", name) for name, plane in shown]
+    return (*pictures, Picture(label_colours(truth), "The labels, as they were given.", "labels"))
+
+
+def _grey(plane: Array) -> Array:
+    """Values in [0, 1] as `(y, x, 3)` uint8, 0 black and 1 white."""
+    return np.repeat((np.clip(plane, 0, 1) * 255).astype(np.uint8)[..., None], 3, axis=-1)
+
+
+def _about_threshold(summary: dict[str, Any]) -> str:
+    best = min(summary["curve"], key=lambda row: row["voi"])
+    return (
+        "Fragments are joined while one minus the affinity between them is below "
+        f"{summary['threshold']:.2f}. There the variation of information is {best['voi']:.2f} bits "
+        f"({best['voi_split']:.2f} split, {best['voi_merge']:.2f} merge) and the adapted Rand error "
+        f"{best['are']:.3f}. The threshold was chosen on these voxels, so expect a little more elsewhere."
+    )
+
+
+def _threshold(summary: dict[str, Any]) -> tuple[Picture, ...]:
+    from morula.report import Picture, line_chart
+
+    rows: Sequence[dict[str, float]] = summary["curve"]
+    steps = [row["threshold"] for row in rows]
+    taken = {"taken": float(summary["threshold"])}
+    names = {"split": "voi_split", "merge": "voi_merge", "both": "voi"}
+    lines = {name: (steps, [row[key] for row in rows]) for name, key in names.items()}
+    error = {"adapted Rand error": (steps, [row["are"] for row in rows])}
+    return (
+        Picture(line_chart(lines, across="threshold", up="bits", mark=taken), "Variation of information."),
+        Picture(line_chart(error, across="threshold", up="error", mark=taken), "Adapted Rand error."),
+    )
+
+
+def _neurons(labels: Path) -> Chapter:
+    from morula.data import read_labels
+    from morula.report import Picture
+    from morula.report import Stage as Chapter
+
+    picture = Picture(render(read_labels(labels), count=_RENDERED), labels.parent.name)
+    text = f"The {_RENDERED} largest segments, seen along z; a bright surface faces the viewer."
+    return Chapter("Largest neurons", text, (picture,))

@@ -1,0 +1,114 @@
+"""A volume of which a block is labelled: what is planned for it, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from morula.core.errors import DataError, UsageError
+from morula.core.types import Record
+from morula.data import load_block
+from morula.data.open import read_header
+from morula.data.volumes import list_volumes
+from morula.recipes import RECIPES
+from morula.workflows.adaptation import VoxelSize
+
+__all__ = ["NEURONS", "LabelOffset", "is_volume", "load_neurons", "survey_neurons", "why_neurons"]
+
+LabelOffset = tuple[int, int, int] | None
+"""First voxel of a labelled block in its volume, z, y, x."""
+
+NEURONS = "mscon"
+"""The recipe that a labelled block of a volume gets where none is asked for."""
+
+_THIN = 4.0  # times; a volume this much longer in z than in the plane may have its axes in another order
+_FEW = 5  # neurons
+_ANISOTROPIC = 1.8  # times
+
+
+def is_volume(images: Path) -> bool:
+    """Whether a path names one volume: a stack in a file, or a folder of sections that are no images to pair.
+
+    What cannot be read is no volume; who opens it next says what is wrong.
+    """
+    if images.is_dir():
+        return False
+    try:
+        return all("z" in read_header(path).axes.order for path in list_volumes(images))
+    except DataError:
+        return False
+
+
+def load_neurons(volume: Path, labels: Path | None, voxel: VoxelSize, offset: LabelOffset) -> Record:
+    """The record of a volume and the labels of its block.
+
+    Raises:
+        UsageError: labels or the voxel size are missing, or the block cannot be placed.
+        DataError: the volume or the labels cannot be used.
+    """
+    if labels is None:
+        found = "this is a volume, and nothing says what a neuron is in it"
+        raise UsageError("--labels", found, "label a block of it and name the file with --labels")
+    record = load_block(volume, labels, offset=offset, voxel=None if voxel == "unknown" else voxel)
+    if voxel == "unknown":
+        return replace(record, image=replace(record.image, voxel=None))
+    if record.image.voxel is None or record.image.voxel.z is None:
+        found = f"{record.image.uri} does not say how large a voxel is"
+        raise UsageError("--voxel-size", found, "give Z Y X in nm, or the word unknown for thick sections")
+    return record
+
+
+def survey_neurons(record: Record, offset: LabelOffset) -> dict[str, Any]:
+    """What the volume and its block are, as JSON values."""
+    assert record.labels is not None and record.box is not None
+    labels, size = record.labels(), record.image.voxel
+    shape = list(record.image.spatial_shape)
+    return {
+        "images": 1,
+        "dimensions": 3,
+        "smallest": shape,
+        "largest": shape,
+        "dtypes": [str(record.image.dtype)],
+        "labelled": 1,
+        "neurons": len(np.unique(labels[labels > 0])),
+        "block": [[each.start, each.stop] for each in record.box],
+        "share": float(labels.size / np.prod(shape)),
+        "pixel_nm": None if size is None else [size.y, size.x],
+        "label_offset": None if offset is None else list(offset),
+        "voxel": "unknown" if size is None else f"{size.z:g} {size.y:g} {size.x:g}",
+    }
+
+
+def why_neurons(
+    record: Record, facts: dict[str, Any], recipe: str, *, asked: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The reasons for a neuron recipe and the doubts about it, one sentence each."""
+    size = record.image.voxel
+    flat = size is None or size.z is None or size.z >= _ANISOTROPIC * min(size.y, size.x)
+    shape = "Voxels are about as deep as wide: z is an axis like the others."
+    share, title = facts["share"], RECIPES[recipe].title
+    reasons = (
+        f"A block of the volume is labelled: {facts['neurons']} neurons, {share:.0%} of the voxels.",
+        f"Recipe {recipe} was asked for." if asked else f"Recipe {recipe} does this: {title}.",
+        "Voxels are deeper than wide: fragments are flooded section by section." if flat else shape,
+        "Scores are of the part of the block that is kept for validation; the threshold is chosen there.",
+    )
+    return reasons, tuple(_doubts(record.image.spatial_shape, facts, known=size is not None))
+
+
+def _doubts(shape: Sequence[int], facts: dict[str, Any], *, known: bool) -> list[str]:
+    doubts: list[str] = []
+    if shape[0] > _THIN * max(shape[1:]):
+        told = " x ".join(map(str, shape))
+        doubts.append(f"The volume is {told}, by far the longest along z; check that its axes are z, y, x.")
+    if not known:
+        doubts.append("No voxel size is known: sections are taken to be thick, and volumes are in voxels.")
+    if facts["neurons"] < _FEW:
+        doubts.append(
+            f"Only {facts['neurons']} neurons are labelled; ten or more show more kinds of borders."
+        )
+    return doubts

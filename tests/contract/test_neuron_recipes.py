@@ -1,0 +1,118 @@
+"""Every recipe for neurons trains, goes on where it was stopped, and predicts from the run alone."""
+
+from __future__ import annotations
+
+import shutil
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from morula.core.config import override
+from morula.core.errors import UsageError
+from morula.core.types import Axes, Record, Volume, Voxel
+from morula.engine import Run, Weights, launch
+from morula.recipes import RECIPES, load_recipe
+from synthetic import neurites
+
+RECIPES_OF_NEURONS = [name for name, entry in RECIPES.items() if entry.block]
+CUBE, SLAB = Voxel(z=10, y=10, x=10), Voxel(z=40, y=5, x=5)
+
+
+def record(voxel: Voxel = CUBE) -> Record:
+    image, labels = neurites(0)
+    box = (slice(0, 16), slice(0, 40), slice(0, 48))
+    volume = Volume(image, Axes("zyx"), "n", voxel=voxel, stamp="n")
+    return Record("n", volume, lambda: labels[box], box=box)
+
+
+def train(path: Path, name: str, voxel: Voxel = CUBE, **changes: Any) -> Run:
+    recipe = load_recipe(name)
+    settings = override(recipe.presets()["smoke"], changes)
+    run = Run.open(
+        path, recipe=name, config=settings.model_dump(mode="json"), data={}, seed=0, fabric=launch("cpu")
+    )
+    recipe.train(run, [record(voxel)], settings)
+    return run
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return {
+        f"{file.name}/{key}": value
+        for file in sorted(path.rglob("*.safetensors"))
+        for key, value in Weights.load(file).tensors.items()
+    }
+
+
+@pytest.mark.parametrize("name", RECIPES_OF_NEURONS)
+@pytest.mark.parametrize("voxel", [CUBE, SLAB])
+def test_it_trains_and_predicts_from_the_model_alone(name: str, voxel: Voxel, tmp_path: Path) -> None:
+    train(tmp_path / "run", name, voxel)
+    shutil.copytree(tmp_path / "run" / "model", tmp_path / "moved" / "model")
+    image = record(voxel).image
+    found = load_recipe(name).load(tmp_path / "moved", launch("cpu"))(image)
+    assert found.labels.shape == image.shape
+    assert np.unique(found.labels).tolist() == list(range(1, found.labels.max() + 1))
+    assert (tmp_path / "run" / "scores" / "n.json").exists()
+
+
+@pytest.mark.parametrize("name", RECIPES_OF_NEURONS)
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+def test_a_stopped_training_goes_on_to_the_same_weights(
+    name: str, stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(tmp_path / "whole", name)
+    ticks = count(0, 60)
+    monkeypatch.setattr("morula.engine.loop.time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    monkeypatch.setattr("morula.engine.loop._refuse_not_finite", stop_at(stage, step=3))
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "stopped", name)
+    monkeypatch.undo()
+    train(tmp_path / "stopped", name)
+    one, other = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
+    assert one.keys() == other.keys()
+    assert [key for key in one if not torch.equal(one[key], other[key])] == []
+
+
+def stop_at(name: str, step: int) -> Any:
+    def check(metrics: Any, at: int, stage: Any) -> None:
+        if (stage.name, at) == (name, step):
+            raise KeyboardInterrupt
+
+    return check
+
+
+@pytest.mark.parametrize("name", RECIPES_OF_NEURONS)
+def test_no_step_of_pre_training_is_the_start_from_scratch(name: str, tmp_path: Path) -> None:
+    train(tmp_path / "run", name, pretrain={"steps": 0})
+    assert [path.name for path in sorted((tmp_path / "run").glob("[0-9]-*"))] == ["1-finetune", "2-tune"]
+
+
+@pytest.mark.parametrize("name", RECIPES_OF_NEURONS)
+def test_all_pre_trained_weights_reach_the_network(name: str, tmp_path: Path) -> None:
+    """At a vanishing learning rate the fine-tuned network is the pre-trained one, but for its end."""
+    run = train(tmp_path / "run", name, finetune={"lr": 1e-12, "average": 0.0})
+    (before,) = (Weights.load(file).tensors for file in run.path.rglob("encoder.safetensors"))
+    after = Weights.load(run.path / "model" / "network.safetensors").tensors
+    assert [key for key in before if not torch.allclose(before[key], after[key], atol=1e-6)] == []
+    assert set(after) - set(before) == {"out.weight", "out.bias"}
+
+
+@pytest.mark.parametrize("name", RECIPES_OF_NEURONS)
+def test_two_volumes_are_one_too_many(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name)
+    settings = recipe.presets()["smoke"]
+    run = Run.open(tmp_path / "run", recipe=name, config={}, data={}, seed=0, fabric=launch("cpu"))
+    with pytest.raises(UsageError, match="2 volumes"):
+        recipe.train(run, [record(), record()], settings)
+
+
+@pytest.mark.parametrize("name", RECIPES_OF_NEURONS)
+def test_the_control_needs_no_label(name: str) -> None:
+    recipe = load_recipe(name)
+    (control,) = recipe.controls([record()], recipe.presets()["smoke"]).values()
+    assert control(record().image).labels.shape == record().image.shape

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from morula.core.affinities import NEAREST, Affinities
+from morula.core.errors import DataError, UsageError
+from morula.core.rng import Rng
+from morula.core.types import Axes, Record, Volume, Voxel
+from morula.metrics import neuron_scores
+from morula.targets import affinities
+from morula.tasks.neurons import (
+    Block,
+    Crops,
+    Decoder,
+    Finetune,
+    Network,
+    Part,
+    grey,
+    is_isotropic,
+    offsets_of,
+    predict_affinities,
+    prepare,
+    render,
+    tiles,
+    tune,
+)
+
+OFFSETS = (*NEAREST, (0, -3, 0), (0, 0, -3))
+
+
+def phantom(shape: tuple[int, int, int] = (10, 20, 30)) -> np.ndarray:
+    """Four boxes of which no two axes are alike: a turned axis anywhere changes them."""
+    z, y, x = np.indices(shape)
+    return (1 + (z >= 6) + 2 * (x >= 18) * (y >= 8)).astype(np.int32)
+
+
+def record(labels: np.ndarray, box: tuple[slice, ...] | None = None) -> Record:
+    image = np.random.default_rng(0).integers(0, 255, (30, 30, 40), dtype=np.uint8)
+    return Record("a", Volume(image, Axes("zyx"), "a", stamp="a"), lambda: labels, box=box)
+
+
+def test_a_block_is_cut_along_its_longest_axis_where_it_lies_in_the_volume() -> None:
+    labels = phantom()
+    given = record(labels, (slice(5, 15), slice(2, 22), slice(10, 40)))
+    block = prepare(given, grey(given.image), 0.3)
+    assert block.train.box == (slice(5, 15), slice(2, 22), slice(10, 31))
+    assert block.validation.box == (slice(5, 15), slice(2, 22), slice(31, 40))
+    assert np.array_equal(block.train.labels, labels[:, :, :21])
+    assert neuron_scores(block.validation.labels, labels[:, :, 21:])["voi"] == 0
+
+
+def test_a_neuron_that_leaves_the_validation_part_and_comes_back_is_two() -> None:
+    labels = np.full((9, 9, 40), 1, np.int32)
+    labels[4, :, 28:] = 2
+    block = prepare(record(labels), np.zeros(labels.shape), 0.25)
+    assert len(np.unique(block.validation.labels)) == 3
+
+
+def test_blocks_that_teach_nothing_are_refused() -> None:
+    with pytest.raises(DataError, match="label at least"):
+        prepare(record(phantom((3, 9, 10))), np.zeros(1), 0.25)
+    with pytest.raises(DataError, match="a single neuron"):
+        prepare(record(np.ones((9, 40, 40), np.int32)), np.zeros(1), 0.25)
+    with pytest.raises(UsageError, match="--labels"):
+        prepare(Record("a", record(phantom()).image), np.zeros(1), 0.25)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_grey_values_are_of_one_range_whatever_was_stored(dtype: type[np.generic]) -> None:
+    values = (np.random.default_rng(0).random((4, 32, 32)) * 200).astype(dtype)
+    found = grey(Volume(values, Axes("zyx"), "a"))
+    assert np.percentile(found, (0.5, 99.5)) == pytest.approx([0, 1], abs=0.02)
+
+
+def test_the_voxel_decides_what_is_learned() -> None:
+    cube, slab = Voxel(z=10, y=10, x=10), Voxel(z=40, y=4, x=4)
+    assert is_isotropic(Network(), cube)
+    assert not is_isotropic(Network(), slab)
+    assert not is_isotropic(Network(), None)
+    assert is_isotropic(Network(geometry="isotropic"), slab)
+    assert offsets_of(Network(), isotropic=True)[3:6] == ((-3, 0, 0), (0, -3, 0), (0, 0, -3))
+    assert len(offsets_of(Network(), isotropic=False)) == 12
+    assert offsets_of(Network(offsets="nearest"), isotropic=False) == NEAREST
+
+
+@pytest.mark.parametrize("isotropic", [True, False])
+def test_affinities_of_a_crop_are_those_of_its_image(isotropic: bool) -> None:
+    """The grey value is the label here, so a target that was turned otherwise than its image shows."""
+    labels = np.random.default_rng(0).integers(1, 4, (8, 5, 5)).repeat(2, 0).repeat(4, 1).repeat(4, 2)
+    part = Part((slice(0, 16), slice(0, 20), slice(0, 20)), labels)
+    settings = Finetune(crop=(8, 12, 12), batch=2, augment="flips", widen=False)
+    block = Block(labels.astype(np.float32), part, part)
+    crops = Crops(block, OFFSETS, settings, Rng(0, "crops"), isotropic=isotropic)
+    batch = crops(5)
+    for image, target, known in zip(batch.image, batch.target, batch.known, strict=True):
+        expected = affinities(image[0].numpy().astype(int), OFFSETS).values
+        assert np.array_equal(target.numpy(), expected)
+        assert known[0, 0].sum() == 0
+    assert torch.equal(crops(5).image, batch.image)
+
+
+@pytest.mark.parametrize("shape", [(5, 9, 17), (4, 4, 4)])
+@pytest.mark.parametrize("overlap", [0.0, 0.5])
+def test_tiles_cover_a_volume_and_blend_to_what_the_whole_would_be(
+    shape: tuple[int, int, int], overlap: float
+) -> None:
+    image = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    count = np.zeros(shape, int)
+    for place in tiles(shape, (4, 4, 4), overlap):
+        count[place] += 1
+    assert count.min() >= 1
+    found = predict_affinities(
+        lambda volume: torch.cat([volume, -volume, 2 * volume], dim=1),
+        image, NEAREST, tile=(4, 4, 4), overlap=overlap, device=torch.device("cpu"),
+    )  # fmt: skip
+    assert found.values[2] == pytest.approx(1 / (1 + np.exp(-2 * image)), abs=2e-3)
+
+
+@pytest.mark.parametrize("where", ["volume", "sections"])
+@pytest.mark.parametrize("linkage", ["mean", "median", "median-of-maxima"])
+def test_decoding_the_targets_gives_the_labels_back(where: str, linkage: str) -> None:
+    truth = phantom()
+    decoder = Decoder(where, 1.0, linkage)  # type: ignore[arg-type]
+    found = decoder(affinities(truth, OFFSETS))
+    assert neuron_scores(found.labels, truth)["voi"] == 0
+    assert found.labels.min() == 1
+    assert len(found.scores) == len(found.classes) == 4
+    assert found.scores.min() > 0.7
+
+
+def test_polarity_and_offsets_are_read_and_not_assumed() -> None:
+    truth = phantom()
+    given = affinities(truth, OFFSETS)
+    turned = Affinities(1.0 - given.values[::-1], OFFSETS[::-1], "repulsive")
+    assert neuron_scores(Decoder("volume", 1.0, "mean")(turned).labels, truth)["voi"] == 0
+
+
+def test_tuning_takes_the_best_threshold() -> None:
+    truth = phantom()
+    noise = np.random.default_rng(0).normal(0, 0.25, (len(OFFSETS), *truth.shape))
+    maps = Affinities(np.clip(affinities(truth, OFFSETS).values + noise, 0, 1), OFFSETS)
+    decoder, rows = tune(Decoder("volume", 1.0, "mean"), maps, truth, 9)
+    assert len(rows) == 9
+    assert min(row["voi"] for row in rows) == next(
+        r["voi"] for r in rows if r["threshold"] == decoder.threshold
+    )
+    found = neuron_scores(decoder(maps).labels, truth)
+    assert found["voi"] == pytest.approx(min(row["voi"] for row in rows))
+
+
+def test_a_rendering_shows_what_is_in_front() -> None:
+    labels = np.zeros((6, 8, 8), np.int32)
+    labels[1, :4], labels[4] = 1, 2
+    picture = render(labels, count=2)
+    assert picture.shape == (8, 8, 3)
+    assert not np.array_equal(picture[1, 4], picture[6, 4])
+    assert (render(np.zeros_like(labels), count=2) == 250).all()
