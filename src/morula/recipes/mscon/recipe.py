@@ -101,7 +101,6 @@ def _fit(run: Run, stage: Stage, problem: neurons.Problem, settings: Pretrain) -
     with seeded(stage.rng("weights")):
         network = neurons.build(problem.network, 1, isotropic=problem.isotropic, skips=False)
         siamese = Siamese(network, settings.pooled, everything=settings.channels == "all")
-    siamese = siamese.to(memory_format=torch.channels_last_3d)
     model, optimiser = run.fabric.setup(siamese, _optimiser(siamese, settings))
     model.train()
     state = TrainState(siamese=model, optimiser=optimiser)

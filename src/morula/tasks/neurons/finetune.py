@@ -45,7 +45,6 @@ def finetune(
         The network with averaged weights (with those of the last step, where `average` is 0), on the CPU.
     """
     device = run.fabric.device
-    network = network.to(memory_format=torch.channels_last_3d)
     mean = copy.deepcopy(network).to(device).requires_grad_(False)
     model, optimiser = run.fabric.setup(network, _optimiser(network, settings))
     model.train()
@@ -53,7 +52,7 @@ def finetune(
     crops = Crops(block, offsets, settings, stage.rng("crops"), isotropic=isotropic)
 
     def step(batch: Labelled) -> dict[str, Tensor]:
-        logits = model(batch.image.to(device, memory_format=torch.channels_last_3d))
+        logits = model(batch.image.to(device))
         target, known = batch.target.to(device), batch.known.to(device)
         weight = balance(target, known)
         if settings.loss == "mse":

@@ -31,7 +31,11 @@ def offsets_of(settings: Network, *, isotropic: bool) -> tuple[Offset, ...]:
 
 
 def build(settings: Network, channels_out: int, *, isotropic: bool, skips: bool = True) -> ResidualUNet3d:
-    """An untrained network; torch's generator decides its weights."""
+    """An untrained network; torch's generator decides its weights.
+
+    It stays in torch's own layout: with channels last the bf16 backward pass of small volumes reads memory
+    that nobody wrote (torch 2.15 on CPUs), which shows as a loss that is not finite, now and then.
+    """
     plane = 2 if settings.coarse else 1
     return ResidualUNet3d(
         1,

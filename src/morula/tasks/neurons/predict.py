@@ -44,7 +44,7 @@ def predict_affinities(
     with torch.no_grad():
         for place in tiles(image.shape, size, overlap):
             volume = torch.from_numpy(np.ascontiguousarray(image[place]))[None, None].to(device)
-            logits = predict(volume.contiguous(memory_format=torch.channels_last_3d))
+            logits = predict(volume)
             total[:, *place] += logits.float().sigmoid()[0].cpu().numpy() * weight
             weights[place] += weight
     total /= weights

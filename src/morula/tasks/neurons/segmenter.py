@@ -41,7 +41,7 @@ class Segmenter:
         settings: Decode,
         fabric: Fabric,
     ) -> None:
-        self._network = network.to(memory_format=torch.channels_last_3d).to(fabric.device).eval()
+        self._network = network.to(fabric.device).eval()
         self._offsets, self._settings, self._fabric = offsets, settings, fabric
         self.decoder = decoder
 
