@@ -50,7 +50,14 @@ def test_a_block_becomes_a_segmented_volume_a_score_and_a_report(
     assert found.shape == tifffile.imread(scene["raw"]).shape
     assert found.min() == 1
     page = (out / "report" / "index.html").read_text()
-    for part in ("Neurons in raw.tif", "Threshold", "Affinities", "Largest neurons", "grey values"):
+    for part in (
+        "Neurons in raw.tif",
+        "Threshold",
+        "Affinities",
+        "Largest neurons",
+        "grey values",
+        "did not learn from",
+    ):
         assert part in page
     assert "--label-offset 4 0 8" in page
     assert json.loads((out / "data.json").read_text())["raw"]["box"] == [[4, 20], [0, 40], [8, 56]]

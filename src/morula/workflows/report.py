@@ -34,6 +34,7 @@ from morula.report import (
     write_report,
 )
 from morula.report import Plan as PlanText
+from morula.workflows.commands import commands
 
 __all__ = ["report"]
 
@@ -159,7 +160,7 @@ def _content(run: Path, findings: Sequence[_Finding]) -> ReportContent:
         images=tuple(_row(finding, findings) for finding in findings),
         area_unit=unit,
         provenance=_provenance(read_json(run / "provenance.json"), header),
-        reproduce=_reproduce(plan, header, run),
+        reproduce=commands(plan, header, run),
     )
 
 
@@ -309,6 +310,11 @@ def _trust(findings: Sequence[_Finding], learned: bool) -> tuple[str, ...]:
                 f"Over the {len(scored)} labelled images the mean confidence follows the score with a "
                 f"correlation of {correlation:.2f} (1: it can be trusted to rank images; 0: it cannot)."
             )
+    elif scored and learned:
+        lines.append(
+            "The scores are of a part of the labels that the network did not learn from, but that a "
+            "threshold was chosen on. Elsewhere in the volume expect a little less."
+        )
     elif learned:
         lines.append(
             "Nothing was measured, for the labels trained the network. Label three to five other images, "
@@ -378,20 +384,3 @@ def _provenance(found: Mapping[str, Any], header: Mapping[str, Any]) -> dict[str
         "python": found["python"],
         "commit": found["commit"] or "installed package",
     }
-
-
-def _reproduce(plan: Mapping[str, Any], header: Mapping[str, Any], run: Path) -> tuple[str, ...]:
-    labels = f" --labels {plan['labels']}" if plan["labels"] else ""
-    if "block" in plan["facts"]:
-        labels += f" --voxel-size {plan['facts']['voxel']}"
-        offset = plan["facts"]["label_offset"]
-        labels += f" --label-offset {' '.join(map(str, offset))}" if offset else ""
-    if plan["source"]:
-        facts = plan["facts"]
-        labels += f" --source {plan['source']} --source-labels {plan['source_labels']}"
-        labels += f" --voxel-size {facts['voxel']} --source-voxel-size {facts['source_voxel']}"
-    config = run / "plan.toml"
-    return (
-        f"morula run {plan['images']}{labels} --config {config} --seed {header['seed']} --out {run}-again",
-        f"morula predict {run} NEW_IMAGES --out DIR",
-    )

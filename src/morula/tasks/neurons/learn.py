@@ -110,6 +110,7 @@ def _tune(run: Run, problem: Problem, network: nn.Module, decode: Decode) -> Non
     stage.save_array("image", problem.block.image[part.box][middle])
     stage.save_array("affinities", affinities.nearest().values[:, middle])
     stage.save_array("truth", part.labels[middle])
+    stage.save_array("found", decoder(affinities).labels[middle])
     save_segmenter(
         run.path / "model",
         network,

@@ -64,7 +64,11 @@ def _affinities(tune: Path) -> tuple[Picture, ...]:
     truth = np.load(tune / "truth.npy", allow_pickle=False)
     shown = [("image", grey), *zip(("affinity z", "affinity y", "affinity x"), maps, strict=True)]
     pictures = [Picture(_grey(plane), "", name) for name, plane in shown]
-    return (*pictures, Picture(label_colours(truth), "The labels, as they were given.", "labels"))
+    found = np.load(tune / "found.npy", allow_pickle=False)
+    coloured = Picture(
+        label_colours(found), "What is made of them; colours tell neighbours apart.", "neurons"
+    )
+    return (*pictures, coloured, Picture(label_colours(truth), "The labels, as they were given.", "labels"))
 
 
 def _grey(plane: Array) -> Array:
