@@ -18,7 +18,7 @@ from morula.metrics.matching import (
     panoptic_quality,
 )
 from morula.metrics.morphology import CrossSections, area_ratio, cross_sections, solidity, tissue_growth
-from morula.metrics.overlap import Overlap, overlap
+from morula.metrics.overlap import Overlap, overlap, pooled
 from morula.metrics.points import (
     CountingErrors,
     class_mean,
@@ -57,6 +57,7 @@ from morula.metrics.voi import (
     adapted_rand,
     ignore_border,
     neuron_scores,
+    neuron_scores_of,
     variation_of_information,
 )
 
@@ -108,12 +109,14 @@ __all__ = [
     "matching",
     "micro",
     "neuron_scores",
+    "neuron_scores_of",
     "normalised_entropy",
     "object_dice",
     "objections",
     "overlap",
     "panoptic_quality",
     "point_scores",
+    "pooled",
     "predictability",
     "semantic_scores",
     "shapes",

@@ -7,6 +7,7 @@ matrix.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,7 +17,7 @@ from morula.core.types import Array
 from morula.metrics.assignment import assign_sparse
 from morula.metrics.counts import Counts
 
-__all__ = ["Overlap", "assign", "best_of_each", "overlap"]
+__all__ = ["Overlap", "assign", "best_of_each", "overlap", "pooled"]
 
 _LARGEST_KEY = int(np.iinfo(np.int64).max)
 _PIECE = 2**20  # pixels
@@ -114,6 +115,34 @@ def overlap(pred: Array, truth: Array) -> Overlap:
     )
 
 
+def pooled(tables: Iterable[Overlap]) -> Overlap:
+    """The table of an image from the tables of parts that tile it; exactly what counting it at once gives.
+
+    Args:
+        tables: of the parts, whose labels mean the same objects; at least one.
+
+    >>> parts = [overlap(np.array([7, 7]), np.array([0, 4])), overlap(np.array([0, 9]), np.array([4, 4]))]
+    >>> pooled(parts).truth_areas, pooled(parts).pred_areas, pooled(parts).intersections
+    (array([3]), array([2, 1]), array([1, 1]))
+    """
+    every = list(tables)
+    truth_ids, truth_areas = _summed([each.truth_ids for each in every], [each.truth_areas for each in every])
+    pred_ids, pred_areas = _summed([each.pred_ids for each in every], [each.pred_areas for each in every])
+    rows = np.concatenate([np.searchsorted(truth_ids, each.truth_ids[each.truth]) for each in every])
+    columns = np.concatenate([np.searchsorted(pred_ids, each.pred_ids[each.pred]) for each in every])
+    keys, shared = _summed([rows * (len(pred_ids) + 1) + columns], [each.intersections for each in every])
+    return Overlap(
+        truth_ids,
+        pred_ids,
+        truth_areas,
+        pred_areas,
+        keys // (len(pred_ids) + 1),
+        keys % (len(pred_ids) + 1),
+        shared,
+        sum(each.size for each in every),
+    )
+
+
 def assign(table: Overlap, weights: Array) -> Array:
     """The one-to-one assignment of true to predicted objects with the largest total weight.
 
@@ -186,6 +215,14 @@ def _count_sorted(keys: Array) -> tuple[Array, Array]:
     keys = np.sort(keys)
     starts = np.flatnonzero(np.concatenate([np.ones(keys[:1].size, bool), keys[1:] != keys[:-1]]))
     return keys[starts], np.diff(starts, append=keys.size)
+
+
+def _summed(keys: Sequence[Array], counts: Sequence[Array]) -> tuple[Array, Array]:
+    """Distinct keys, ascending, and the sum of the counts of each."""
+    distinct, index = np.unique(np.concatenate(keys), return_inverse=True)
+    sums = np.zeros(len(distinct), np.int64)
+    np.add.at(sums, index, np.concatenate(counts))
+    return distinct, sums
 
 
 def _areas(labels: Array, pixels: Array) -> tuple[Array, Array]:

@@ -21,6 +21,7 @@ __all__ = [
     "adapted_rand",
     "ignore_border",
     "neuron_scores",
+    "neuron_scores_of",
     "variation_of_information",
 ]
 
@@ -123,7 +124,16 @@ def neuron_scores(pred: Array, truth: Array, *, border: float | None = None) -> 
     >>> neuron_scores(np.array([[[1, 2]]]), np.array([[[1, 2]]]))["voi"]
     0.0
     """
-    joint = _Joint.of(overlap(pred, truth if border is None else ignore_border(truth, border)))
+    return neuron_scores_of(overlap(pred, truth if border is None else ignore_border(truth, border)))
+
+
+def neuron_scores_of(table: Overlap) -> dict[str, float]:
+    """What `neuron_scores` gives, from a table that may be pooled from the parts of a volume.
+
+    >>> neuron_scores_of(overlap(np.array([1, 2]), np.array([1, 2])))["are"]
+    0.0
+    """
+    joint = _Joint.of(table)
     voi, error = _voi(joint), _rand(joint, "cremi").error
     return {
         "voi_split": voi.split,

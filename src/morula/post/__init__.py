@@ -6,13 +6,14 @@ from morula.post.components import clean, components, fill_holes, remove_small, 
 from morula.post.contours import Candidates, blob_seeds, candidates, choose, closed_contours
 from morula.post.fragments import boundary, fragments
 from morula.post.partition import multicut, mutex_watershed
-from morula.post.region_graph import RegionGraph, region_graph
+from morula.post.region_graph import ContactSums, RegionGraph, contact_sums, pooled_graph, region_graph
 from morula.post.regions import regions
 from morula.post.trace import Tracing, trace
 from morula.post.watershed import centre_distance, drop_small, regrow, split
 
 __all__ = [
     "Candidates",
+    "ContactSums",
     "Linkage",
     "MergeTree",
     "RegionGraph",
@@ -27,11 +28,13 @@ __all__ = [
     "clean",
     "closed_contours",
     "components",
+    "contact_sums",
     "drop_small",
     "fill_holes",
     "fragments",
     "multicut",
     "mutex_watershed",
+    "pooled_graph",
     "region_graph",
     "regions",
     "regrow",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from morula.core.affinities import Affinities, edge
 from morula.core.types import Array
 
-__all__ = ["BINS", "RegionGraph", "region_graph"]
+__all__ = ["BINS", "ContactSums", "RegionGraph", "contact_sums", "pooled_graph", "region_graph"]
 
 BINS = 256
 """Of a histogram of affinities."""
@@ -36,6 +37,27 @@ class RegionGraph:
     histograms: Array | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class ContactSums:
+    """What a part of a volume knows of the contacts between fragments; parts add up to the whole.
+
+    Attributes:
+        pairs: `(k, 2)` fragments with affinities between them, the lower first, sorted.
+        near: `(k,)` how many of these are of the nearest offsets: without any, the fragments do not touch.
+        contacts: `(k,)` affinities between the two.
+        totals: `(k,)` their sum.
+        highest: `(k,)` the largest of them.
+        histograms: `(k, 256)` how they are spread over [0, 1], None where nobody asked.
+    """
+
+    pairs: Array
+    near: Array
+    contacts: Array
+    totals: Array
+    highest: Array
+    histograms: Array | None = None
+
+
 def region_graph(fragments: Array, affinities: Affinities, *, histograms: bool = False) -> RegionGraph:
     """Counts every affinity between two fragments.
 
@@ -50,38 +72,111 @@ def region_graph(fragments: Array, affinities: Affinities, *, histograms: bool =
     Raises:
         ValueError: the shapes differ.
     """
+    size = int(fragments.max(initial=0))
+    return pooled_graph([contact_sums(fragments, affinities, histograms=histograms)], size)
+
+
+def contact_sums(
+    fragments: Array,
+    affinities: Affinities,
+    *,
+    inside: tuple[slice, ...] | None = None,
+    histograms: bool = False,
+) -> ContactSums:
+    """Counts the affinities between two fragments that belong to the voxels of a box.
+
+    An affinity belongs to the voxel it is stored at, whichever way its partner lies, so that boxes that tile
+    a volume count each exactly once.
+
+    Args:
+        fragments: `(z, y, x)` integers; 0 is left out.
+        affinities: of the same volume.
+        inside: the box, None for all of it.
+        histograms: count those, too; 1 kB a contact.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
     if fragments.shape != affinities.shape:
         raise ValueError(f"fragments {fragments.shape} for affinities {affinities.shape}")
     attractive = affinities.attractive()
-    size = int(fragments.max(initial=0))
-    keys, values = list[Array](), list[Array]()
+    span = int(fragments.max(initial=0)) + 1
+    keys, values, near = list[Array](), list[Array](), list[Array]()
     for offset, channel in zip(attractive.offsets, attractive.values, strict=True):
-        here, there = edge(offset, fragments.shape)
+        here, there = _within(*edge(offset, fragments.shape), inside)
         one, other = fragments[here], fragments[there]
         across = (one != other) & (one > 0) & (other > 0)
         low, high = np.minimum(one[across], other[across]), np.maximum(one[across], other[across])
-        keys.append(low.astype(np.int64) * (size + 1) + high)
+        keys.append(low.astype(np.int64) * span + high.astype(np.int64))
         values.append(channel[here][across].astype(np.float32))
-    near = [key for key, offset in zip(keys, attractive.offsets, strict=True) if _is_nearest(offset)]
-    edges = np.unique(np.concatenate([np.zeros(0, np.int64), *near]))
-    every, value = np.concatenate(keys), np.concatenate(values)
-    number = np.searchsorted(edges, every)
-    touching = np.append(edges, -1)[number] == every
-    return _summed(size, edges, number[touching], value[touching], histograms)
-
-
-def _summed(size: int, edges: Array, number: Array, value: Array, histograms: bool) -> RegionGraph:
+        near.append(np.full(len(keys[-1]), _is_nearest(offset)))
+    edges, number = np.unique(np.concatenate([np.zeros(0, np.int64), *keys]), return_inverse=True)
+    value = np.concatenate([np.zeros(0, np.float32), *values])
     count = len(edges)
-    contacts = np.bincount(number, minlength=count)
-    means = np.bincount(number, weights=value, minlength=count) / np.maximum(contacts, 1)
     highest = np.zeros(count)
     np.maximum.at(highest, number, value)
     spread = None
     if histograms:
         cells = number * BINS + np.minimum((value * BINS).astype(np.int64), BINS - 1)
         spread = np.bincount(cells, minlength=count * BINS).reshape(count, BINS).astype(np.int32)
-    pairs = np.stack([edges // (size + 1), edges % (size + 1)], axis=1)
-    return RegionGraph(size, pairs, contacts, means, highest, spread)
+    touching = np.concatenate([np.zeros(0, bool), *near])
+    return ContactSums(
+        np.stack([edges // span, edges % span], axis=1),
+        np.bincount(number[touching], minlength=count),
+        np.bincount(number, minlength=count),
+        np.bincount(number, weights=value, minlength=count),
+        highest,
+        spread,
+    )
+
+
+def pooled_graph(parts: Sequence[ContactSums], size: int) -> RegionGraph:
+    """The region graph of a volume from what its parts know.
+
+    Args:
+        parts: of boxes that tile the volume.
+        size: the fragments are 1..size.
+    """
+    whole = ContactSums(
+        *(_joined(parts, name) for name in ("pairs", "near", "contacts", "totals", "highest"))
+    )
+    keys = whole.pairs[:, 0] * (size + 1) + whole.pairs[:, 1]
+    edges, number = np.unique(keys, return_inverse=True)
+    count = len(edges)
+    near = np.bincount(number, weights=whole.near, minlength=count)
+    contacts = np.bincount(number, weights=whole.contacts, minlength=count).astype(np.int64)
+    totals = np.bincount(number, weights=whole.totals, minlength=count)
+    highest = np.zeros(count)
+    np.maximum.at(highest, number, whole.highest)
+    kept = near > 0
+    spread = None
+    if parts and all(part.histograms is not None for part in parts):
+        bins = np.zeros((count, BINS), np.int32)
+        np.add.at(bins, number, _joined(parts, "histograms"))
+        spread = bins[kept]
+    pairs = np.stack([edges // (size + 1), edges % (size + 1)], axis=1)[kept]
+    contacts = contacts[kept]
+    return RegionGraph(size, pairs, contacts, totals[kept] / np.maximum(contacts, 1), highest[kept], spread)
+
+
+def _within(
+    here: tuple[slice, ...], there: tuple[slice, ...], inside: tuple[slice, ...] | None
+) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """The two boxes of an offset without the voxels outside `inside`."""
+    if inside is None:
+        return here, there
+    kept, partners = list[slice](), list[slice]()
+    for own, other, box in zip(here, there, inside, strict=True):
+        start = max(own.start, box.start)
+        stop = max(start, min(own.stop, box.stop))
+        kept.append(slice(start, stop))
+        partners.append(slice(start + other.start - own.start, stop + other.start - own.start))
+    return tuple(kept), tuple(partners)
+
+
+def _joined(parts: Sequence[ContactSums], name: str) -> Array:
+    empty = {"pairs": np.zeros((0, 2), np.int64), "histograms": np.zeros((0, BINS), np.int32)}
+    return np.concatenate([empty.get(name, np.zeros(0)), *(getattr(part, name) for part in parts)])
 
 
 def _is_nearest(offset: tuple[int, int, int]) -> bool:

@@ -4,7 +4,7 @@ from morula.data.ome_zarr.metadata import Layout, Level, Multiscale
 from morula.data.ome_zarr.pyramid import Shrinking, factors_of, shrink
 from morula.data.ome_zarr.read import check_chunks, is_ome_zarr, open_ome_zarr, read_multiscale
 from morula.data.ome_zarr.store import StoredArray
-from morula.data.ome_zarr.write import create_image, create_labels, write_image, write_labels
+from morula.data.ome_zarr.write import create_image, create_labels, scratch, write_image, write_labels
 
 __all__ = [
     "Layout",
@@ -19,6 +19,7 @@ __all__ = [
     "is_ome_zarr",
     "open_ome_zarr",
     "read_multiscale",
+    "scratch",
     "shrink",
     "write_image",
     "write_labels",

@@ -16,7 +16,7 @@ from morula.data.ome_zarr.metadata import Layout, Version, described, parsed
 from morula.data.ome_zarr.pyramid import Shrinking, factors_of, shrink
 from morula.data.ome_zarr.store import StoredArray, is_remote, storing, zarr
 
-__all__ = ["create_image", "create_labels", "write_image", "write_labels"]
+__all__ = ["create_image", "create_labels", "scratch", "write_image", "write_labels"]
 
 _CHUNK = {"c": 1, "z": 32, "y": 128, "x": 128}
 _SHARD = {"c": 1, "z": 64, "y": 512, "x": 512}
@@ -157,6 +157,31 @@ def write_labels(
     if labels.dtype.kind not in "iu":
         raise DataError(f"{uri}/labels/{name}", f"labels of type {labels.dtype}", "give whole numbers")
     _fill(create_labels(uri, name, labels.shape, axes, voxel, **options), labels, "mode")
+
+
+def scratch(uri: str | Path, shape: Sequence[int], dtype: Any, chunks: Sequence[int]) -> StoredArray:
+    """A plain array for what lies between two steps; the one that is there where it fits.
+
+    Args:
+        uri: of its store.
+        shape: of the array.
+        dtype: of its elements.
+        chunks: what is one object in the store.
+
+    Raises:
+        UsageError: there is another array.
+        DataError: the folder may not be written to.
+    """
+    found = StoredArray(str(uri), "", writable=True)
+    small = tuple(min(a, b) for a, b in zip(chunks, shape, strict=True))
+    if is_remote(uri) or not Path(uri).exists():
+        with storing(str(uri)):
+            zarr.create_array(
+                store=str(uri), shape=tuple(shape), dtype=np.dtype(dtype), chunks=small, fill_value=0
+            )
+    if (found.shape, found.dtype, found.unit) != (tuple(shape), np.dtype(dtype), small):
+        raise UsageError(str(uri), f"an array {found.shape} {found.dtype}", "remove it and begin anew")
+    return found
 
 
 def _create(

@@ -1,0 +1,31 @@
+"""Volumes of any size: blocks with halos, joined exactly, by any executor, resumed after any end."""
+
+from morula.blockwise.apply import apply, run_blocks
+from morula.blockwise.evaluate import overlap_by_blocks
+from morula.blockwise.executors import InlineExecutor, Workers, workers
+from morula.blockwise.grid import BlockGrid, Box
+from morula.blockwise.marks import Marks
+from morula.blockwise.neurons import StoredAffinities, segment
+from morula.blockwise.objects import Found, label_objects
+from morula.blockwise.pyramid import fill_pyramid
+from morula.blockwise.tiles import Tiling
+from morula.blockwise.work import Work
+
+__all__ = [
+    "BlockGrid",
+    "Box",
+    "Found",
+    "InlineExecutor",
+    "Marks",
+    "StoredAffinities",
+    "Tiling",
+    "Work",
+    "Workers",
+    "apply",
+    "fill_pyramid",
+    "label_objects",
+    "overlap_by_blocks",
+    "run_blocks",
+    "segment",
+    "workers",
+]

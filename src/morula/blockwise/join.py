@@ -1,0 +1,161 @@
+"""Objects that were numbered in every block alone, joined across faces, edges and corners of the blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse import csgraph
+
+from morula.blockwise.apply import Sink
+from morula.blockwise.grid import BlockGrid, Box, extent, overlap_of, relative
+from morula.core.affinities import edge
+from morula.core.types import Array, ArraySource
+
+__all__ = ["Numbered", "Pairs", "Relabel", "grown", "joined", "neighbours"]
+
+Step = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """Labels that are 1, 2, ... in every block, read as numbers that are unique in the volume.
+
+    Attributes:
+        local: `(z, y, x)` labels of each block alone.
+        grid: of the blocks.
+        before: `(blocks + 1,)` how many objects the blocks before have.
+    """
+
+    local: ArraySource
+    grid: BlockGrid
+    before: tuple[int, ...]
+
+    @classmethod
+    def of(cls, local: ArraySource, grid: BlockGrid, told: Sequence[Mapping[str, Array]]) -> Numbered:
+        """The same from what the blocks told: the `count` of each."""
+        counts = [int(each["count"]) for each in told]
+        return cls(local, grid, tuple(np.concatenate([[0], np.cumsum(counts)]).tolist()))
+
+    @property
+    def size(self) -> int:
+        """The objects are 1..size."""
+        return self.before[-1]
+
+    def read(self, box: Box) -> Array:
+        """The numbers in a box, int64."""
+        found = np.asarray(self.local[box]).astype(np.int64)
+        for index in self.grid.touching(box):
+            part = found[relative(overlap_of(self.grid.write(index), box), box)]
+            part[part > 0] += self.before[index]
+        return found
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """A task: the objects of other blocks that the objects of a block touch.
+
+    Attributes:
+        objects: of all blocks.
+        steps: from a voxel to those that count as its neighbours, half of them: those that lie before.
+    """
+
+    objects: Numbered
+    steps: tuple[Step, ...]
+
+    def __call__(self, index: int) -> Mapping[str, Array]:
+        """The `pairs` `(k, 2)`, sorted."""
+        box = self.objects.grid.write(index)
+        wide = grown(box, self.objects.grid.shape, (1,) * len(box))
+        labels, inner = self.objects.read(wide), relative(box, wide)
+        found = [np.zeros((0, 2), np.int64)]
+        for step in self.steps:
+            for axis in np.flatnonzero(step):
+                here, there = _face(edge(step, labels.shape), inner, int(axis), step[axis])
+                one, other = labels[here], labels[there]
+                across = (one != other) & (one > 0) & (other > 0)
+                found.append(np.stack([one[across], other[across]], axis=1))
+        return {"pairs": np.unique(np.sort(np.concatenate(found), axis=1), axis=0)}
+
+
+@dataclass(frozen=True)
+class Relabel:
+    """A task: writes the final label of every object of a block.
+
+    Attributes:
+        objects: of all blocks.
+        lookup: `.npy` file with the label of each number.
+        sink: of the labels.
+    """
+
+    objects: Numbered
+    lookup: str
+    sink: Sink
+
+    def __call__(self, index: int) -> Mapping[str, Array]:
+        """Tells nothing."""
+        box = self.objects.grid.write(index)
+        labels: Any = np.load(self.lookup, mmap_mode="r", allow_pickle=False)
+        self.sink[box] = labels[self.objects.read(box)]
+        return {}
+
+
+def joined(size: int, pairs: Array) -> Array:
+    """The label of each object when all pairs are one.
+
+    Args:
+        size: the objects are 1..size.
+        pairs: `(k, 2)`.
+
+    Returns:
+        `(size + 1,)` int64 labels 1..N by the lowest object in each, 0 for 0.
+
+    >>> joined(4, np.array([[4, 2]]))
+    array([0, 1, 2, 3, 2])
+    """
+    ends = (pairs[:, 0], pairs[:, 1])
+    graph = sparse.coo_array((np.ones(len(pairs), bool), ends), shape=(size + 1, size + 1))
+    found = csgraph.connected_components(graph, directed=False)[1]
+    _, firsts, index = np.unique(found, return_index=True, return_inverse=True)
+    rank = np.empty(len(firsts), np.int64)
+    rank[np.argsort(firsts)] = np.arange(len(firsts))
+    return rank[index]
+
+
+def neighbours(connectivity: int) -> tuple[Step, ...]:
+    """Half of the steps to the 6, 18 or 26 neighbours of a voxel: those that lie before it.
+
+    >>> neighbours(6)
+    ((-1, 0, 0), (0, -1, 0), (0, 0, -1))
+    """
+    reach = {6: 1, 18: 2, 26: 3}[connectivity]
+    steps = [step for step in product((-1, 0, 1), repeat=3) if 0 < np.abs(step).sum() <= reach]
+    return tuple(step for step in steps if step < (0, 0, 0))
+
+
+def grown(box: Box, shape: Sequence[int], more: Sequence[int]) -> Box:
+    """A box with as many voxels more on both sides of each axis, where the volume has them."""
+    return tuple(
+        slice(max(each.start - far, 0), min(each.stop + far, size))
+        for each, far, size in zip(box, more, shape, strict=True)
+    )
+
+
+def _face(ends: tuple[Box, Box], inner: Box, axis: int, step: int) -> tuple[Box, Box]:
+    """The voxels at the face of a block whose partners lie beyond it, and these partners."""
+    here, there = ends
+    part = inner[axis]
+    layer = slice(part.start, part.start + 1) if step < 0 else slice(part.stop - 1, part.stop)
+    wanted = tuple(layer if number == axis else each for number, each in enumerate(inner))
+    kept = overlap_of(here, wanted)
+    if 0 in extent(kept):
+        return kept, kept
+    moved = tuple(
+        slice(each.start + other.start - own.start, each.stop + other.start - own.start)
+        for each, own, other in zip(kept, here, there, strict=True)
+    )
+    return kept, moved
