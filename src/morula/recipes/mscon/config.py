@@ -71,7 +71,7 @@ def _smoke() -> MsconConfig:
         network=Network(widths=(8, 12)),
         pretrain=Pretrain(**small, pooled=4, channels="all"),
         finetune=Finetune(**small),
-        decode=Decode(thresholds=5, tile=(16, 64, 64), overlap=0.25),
+        decode=Decode(thresholds=5, tile=(16, 64, 64), mirrors=1),
     )
 
 
@@ -99,5 +99,5 @@ def _paper() -> MsconConfig:
             augment="flips",
             average=0.0,
         ),
-        decode=Decode(linkage="median-of-maxima", tile=(18, 160, 160)),
+        decode=Decode(linkage="median-of-maxima", tile=(18, 160, 160), overlap=0.5, mirrors=1),
     )

@@ -1,13 +1,14 @@
 """Dense neurons in electron microscopy: affinities of a labelled block are learned, predicted, decoded."""
 
 from morula.tasks.neurons.augment import recolour, symmetry
-from morula.tasks.neurons.block import Block, Part, grey, prepare
+from morula.tasks.neurons.block import Block, Part, grey, parted, prepare
 from morula.tasks.neurons.control import grey_affinities, grey_control
 from morula.tasks.neurons.crops import Crops, Labelled, fitting, window
 from morula.tasks.neurons.decode import Decoder, decoder_of, tune
 from morula.tasks.neurons.finetune import finetune
 from morula.tasks.neurons.geometry import build, is_isotropic, offsets_of
 from morula.tasks.neurons.learn import Problem, encoder_of, learn, problem_of
+from morula.tasks.neurons.mirror import averaged
 from morula.tasks.neurons.predict import predict_affinities, tiles
 from morula.tasks.neurons.render import render
 from morula.tasks.neurons.segmenter import Segmenter, load_segmenter, save_segmenter
@@ -25,6 +26,7 @@ __all__ = [
     "Part",
     "Problem",
     "Segmenter",
+    "averaged",
     "build",
     "chapters",
     "decoder_of",
@@ -38,6 +40,7 @@ __all__ = [
     "learn",
     "load_segmenter",
     "offsets_of",
+    "parted",
     "predict_affinities",
     "prepare",
     "problem_of",

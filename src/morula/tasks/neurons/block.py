@@ -10,7 +10,7 @@ import numpy as np
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Array, Record, Volume
 
-__all__ = ["Block", "Part", "grey", "prepare"]
+__all__ = ["Block", "Part", "grey", "parted", "prepare"]
 
 _LEAST = 8  # voxels along the axis that is cut, for a part to be worth anything
 _SAMPLED = 2**22  # voxels that the grey range is told from
@@ -84,8 +84,12 @@ def prepare(record: Record, image: Array, validation: float) -> Block:
         fix = "label at least two neurons; their borders are what is learned"
         raise DataError(record.id, "the labelled block holds a single neuron", fix)
     train, other = _cut(labels, box, axis, slice(0, kept)), _cut(labels, box, axis, slice(kept, None))
-    parted = cc3d.connected_components(other.labels, connectivity=6).astype(np.int32)
-    return Block(image, train, Part(other.box, parted))
+    return Block(image, train, Part(other.box, parted(other.labels)))
+
+
+def parted(labels: Array) -> Array:
+    """The labels with every connected piece as one of its own, int32; truth within a box can be no more."""
+    return cc3d.connected_components(labels, connectivity=6).astype(np.int32)
 
 
 def _cut(labels: Array, box: tuple[slice, ...], axis: int, part: slice) -> Part:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from morula.core.affinities import Affinities, Offset
+from morula.core.affinities import Offset
 from morula.core.errors import UsageError
 from morula.core.files import write_json
-from morula.core.types import Array, Record
+from morula.core.types import Record
 from morula.engine import Run, Weights, WeightsInfo, seeded
-from morula.tasks.neurons.block import Block, Part, grey, prepare
+from morula.tasks.neurons.block import Block, grey, prepare
 from morula.tasks.neurons.decode import decoder_of, tune
 from morula.tasks.neurons.finetune import finetune
 from morula.tasks.neurons.geometry import build, is_isotropic, offsets_of
@@ -22,7 +22,6 @@ from morula.tasks.neurons.settings import Decode, Finetune, Network
 __all__ = ["Problem", "encoder_of", "learn", "problem_of"]
 
 _HEAD = "out."  # the last convolution, whose channels are the task's
-_CONTEXT = 16  # voxels around the validation part that the network may see
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +102,7 @@ def _tune(run: Run, problem: Problem, network: nn.Module, decode: Decode) -> Non
     decoder = decoder_of(decode, isotropic=problem.isotropic)
     segmenter = Segmenter(network, problem.offsets, decoder, decode, run.fabric)
     part = problem.block.validation
-    affinities = _around(segmenter, problem.block.image, part)
+    affinities = segmenter.within(problem.block.image, part.box)
     decoder, rows = tune(decoder, affinities, part.labels, decode.thresholds)
     best = next(row for row in rows if row["threshold"] == decoder.threshold)
     middle = len(part.labels) // 2
@@ -123,17 +122,3 @@ def _tune(run: Run, problem: Problem, network: nn.Module, decode: Decode) -> Non
     scores = {name: value for name, value in best.items() if name != "threshold"}
     write_json(run.path / "scores" / f"{problem.id}.json", scores)
     stage.finish(threshold=decoder.threshold, curve=rows, box=[[each.start, each.stop] for each in part.box])
-
-
-def _around(segmenter: Segmenter, image: Array, part: Part) -> Affinities:
-    """Affinities of a part, predicted with some of its surroundings in view."""
-    wide = tuple(
-        slice(max(0, each.start - _CONTEXT), min(size, each.stop + _CONTEXT))
-        for each, size in zip(part.box, image.shape, strict=True)
-    )
-    found = segmenter.affinities(image[wide])
-    inner = tuple(
-        slice(each.start - outer.start, each.stop - outer.start)
-        for each, outer in zip(part.box, wide, strict=True)
-    )
-    return Affinities(found.values[:, *inner], found.offsets)

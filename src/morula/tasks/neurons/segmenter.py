@@ -15,10 +15,13 @@ from morula.engine import Weights, WeightsInfo, read_json
 from morula.tasks.neurons.block import grey
 from morula.tasks.neurons.decode import Decoder
 from morula.tasks.neurons.geometry import build
+from morula.tasks.neurons.mirror import averaged
 from morula.tasks.neurons.predict import predict_affinities
 from morula.tasks.neurons.settings import Decode, Network
 
 __all__ = ["Segmenter", "load_segmenter", "save_segmenter"]
+
+_CONTEXT = 16  # voxels
 
 
 class Segmenter:
@@ -47,14 +50,30 @@ class Segmenter:
     def affinities(self, image: Array) -> Affinities:
         """Affinities of grey values `(z, y, x)` as `grey` gives them."""
         with self._fabric.autocast():
-            return predict_affinities(
-                self._network,
-                image,
-                self._offsets,
-                tile=self._settings.tile,
-                overlap=self._settings.overlap,
-                device=self._fabric.device,
-            )
+            return averaged(self._predict, image, self._settings.mirrors)
+
+    def within(self, image: Array, box: tuple[slice, ...]) -> Affinities:
+        """Affinities of a box of grey values, predicted with some of its surroundings in view."""
+        wide = tuple(
+            slice(max(0, each.start - _CONTEXT), min(size, each.stop + _CONTEXT))
+            for each, size in zip(box, image.shape, strict=True)
+        )
+        found = self.affinities(image[wide])
+        inner = tuple(
+            slice(each.start - outer.start, each.stop - outer.start)
+            for each, outer in zip(box, wide, strict=True)
+        )
+        return Affinities(found.values[:, *inner], found.offsets)
+
+    def _predict(self, image: Array) -> Affinities:
+        return predict_affinities(
+            self._network,
+            image,
+            self._offsets,
+            tile=self._settings.tile,
+            overlap=self._settings.overlap,
+            device=self._fabric.device,
+        )
 
     def __call__(self, volume: Volume) -> Segmentation:
         """Numbered neurons of a volume."""

@@ -66,4 +66,5 @@ class Decode(Config):
     linkage: Linkage = Field(default="mean", description="what of a contact counts when fragments are joined")
     thresholds: int = Field(default=33, ge=2, description="that are tried on the validation part")
     tile: tuple[int, int, int] = Field(default=(64, 64, 64), description="voxels predicted at once, z, y, x")
-    overlap: float = Field(default=0.5, ge=0, lt=1, description="part of a tile that its neighbour repeats")
+    mirrors: Literal[1, 4, 8] = Field(default=4, description="mirror images that a prediction is the mean of")
+    overlap: float = Field(default=0.25, ge=0, lt=1, description="part of a tile that its neighbour repeats")

@@ -17,6 +17,7 @@ from morula.tasks.neurons import (
     Finetune,
     Network,
     Part,
+    averaged,
     grey,
     is_isotropic,
     offsets_of,
@@ -135,6 +136,30 @@ def test_polarity_and_offsets_are_read_and_not_assumed() -> None:
     given = affinities(truth, OFFSETS)
     turned = Affinities(1.0 - given.values[::-1], OFFSETS[::-1], "repulsive")
     assert neuron_scores(Decoder("volume", 1.0, "mean")(turned).labels, truth)["voi"] == 0
+
+
+@pytest.mark.parametrize("mirrors", [1, 4, 8])
+def test_affinities_of_mirror_images_are_those_of_the_volume(mirrors: int) -> None:
+    """A network that is right sees the truth in every mirror image, so their mean is the truth."""
+    truth = phantom()
+    found = averaged(lambda volume: affinities(volume.astype(int), OFFSETS), truth, mirrors)
+    assert np.array_equal(found.values, affinities(truth, OFFSETS).values)
+
+
+def test_mirrors_even_out_what_depends_on_the_direction() -> None:
+    """A network that knows one of the two sides of a border only: each view of the axis brings the other."""
+    image = np.arange(4.0)[None, None] * np.ones((1, 2, 4))
+    rising = lambda volume: Affinities(  # noqa: E731
+        np.stack([np.diff(volume, axis=axis, prepend=0) > 0 for axis in range(3)]).astype(float), NEAREST
+    )
+    found = averaged(rising, image, 4).of((0, 0, -1))
+    assert found[..., 1:] == pytest.approx(0.5)
+
+
+def test_an_offset_that_no_mirror_image_shows_is_refused() -> None:
+    diagonal = lambda volume: Affinities(np.zeros((1, *volume.shape)), ((0, -9, -9),))  # noqa: E731
+    with pytest.raises(ValueError, match="is not seen"):
+        averaged(diagonal, np.zeros((2, 20, 20)), 4)
 
 
 def test_tuning_takes_the_best_threshold() -> None:
