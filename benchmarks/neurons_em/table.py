@@ -101,10 +101,10 @@ def pretrained(
     recipe, preset, _ = ROWS[row]
     module: Any = load_recipe(recipe)
     config, work = module.presets()[preset], options.work / f"{row}-{seed}"
-    problem = problem_of(config, volume, 100)
+    unlabelled = problem_of(config, volume, 100).unlabelled
 
     def train(run: Run, count: int) -> Weights:
-        return module.pretrain(run, problem, override(config.pretrain, {"steps": count}))
+        return module.pretrain(run, unlabelled, override(config.pretrain, {"steps": count}))
 
     steps = within_budget(train, work / "before.json", fabric, options.budget[0])
     return train(open_run(work / "pretrain", recipe, config, seed, fabric), steps), steps

@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from safetensors.numpy import load_file
 
 from morula.cli.main import main
+from morula.metrics import neuron_scores
+from morula.tasks.neurons import parted
 from synthetic import neurites
 
 
@@ -61,6 +64,61 @@ def test_a_block_becomes_a_segmented_volume_a_score_and_a_report(
         assert part in page
     assert "--label-offset 4 0 8" in page
     assert json.loads((out / "data.json").read_text())["raw"]["box"] == [[4, 20], [0, 40], [8, 56]]
+    tuned = json.loads((out / "3-tune" / "done.json").read_text())
+    code, text, err = cli(
+        capsys, "agglomerate", out / "3-tune" / "affinities.h5", "--out", tmp_path / "joined.tif",
+        "--threshold", tuned["threshold"], "--json",
+    )  # fmt: skip
+    assert code == 0, err
+    joined, labels = tifffile.imread(tmp_path / "joined.tif"), tifffile.imread(scene["block"])
+    assert json.loads(text)["neurons"] == joined.max()
+    kept = parted(labels[:, :, -12:])
+    assert neuron_scores(joined, kept)["voi"] == pytest.approx(result["scores"]["voi"])
+
+
+def test_a_pre_training_without_labels_is_what_a_training_starts_from(
+    scene: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    size = ["--voxel-size", 10, 10, 10, "-q", "--device", "cpu", "--preset", "smoke"]
+    before, after = tmp_path / "before", tmp_path / "after"
+    code, _, err = cli(capsys, "pretrain", "mscon", scene["raw"], "--out", before, *size)
+    assert code == 0, err
+    placed = ["--labels", scene["block"], "--label-offset", 4, 0, 8]
+    start = ["--weights", before, "--set", "finetune.lr=1e-12", "--set", "finetune.average=0"]
+    code, _, err = cli(capsys, "train", scene["raw"], *placed, *size, *start, "--out", after)
+    assert code == 0, err
+    assert [path.name for path in sorted(after.glob("[0-9]-*"))] == ["1-weights", "2-finetune", "3-tune"]
+    made = load_file(before / "1-pretrain" / "encoder.safetensors")
+    used = load_file(after / "model" / "network.safetensors")
+    assert [name for name in made if not np.allclose(made[name], used[name], atol=1e-6)] == []
+    wrong = ["--weights", before, "--set", "network.widths=[8, 16]", "--out", tmp_path / "wrong"]
+    code, _, err = cli(capsys, "train", scene["raw"], *placed, *size, *wrong)
+    assert (code, "fit nowhere" in err) == (2, True)
+    wrong = ["--weights", tmp_path, "--out", tmp_path / "none"]
+    code, _, err = cli(capsys, "train", scene["raw"], *placed, *size, *wrong)
+    assert (code, "no weights in this folder" in err) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["psm", "raw", "--voxel-size", 10, 10, 10], "choose one of mscon"),
+        (["mscon", "raw"], "--voxel-size"),
+        (["mscon", "raw", "--voxel-size", 10, 10, 10, "--preset", "scratch"], "no step of pre-training"),
+        (["mscon", "raw", "--voxel-size", 10, 10, 10, "--preset", "none"], "no preset"),
+    ],
+)
+def test_a_pre_training_that_cannot_be_is_refused(
+    scene: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[object],
+    message: str,
+) -> None:
+    given = [scene.get(str(each), each) for each in arguments]
+    code, _, err = cli(capsys, "pretrain", *given, "--out", tmp_path / "run")
+    assert (code, message in err) == (2, True)
+    assert not (tmp_path / "run").exists()
 
 
 def test_both_ways_to_name_a_block_plan_the_same(

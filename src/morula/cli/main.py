@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 
+import morula.cli.neurons  # noqa: F401  registers its verbs
 from morula.cli.options import join_sizes
 from morula.cli.verbs import app
 from morula.core.errors import MorulaError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from enum import StrEnum
 from itertools import takewhile
@@ -38,12 +39,14 @@ __all__ = [
     "Source",
     "SourceLabels",
     "SourceVoxelSize",
+    "StartWeights",
     "VoxelSize",
     "console",
     "existing",
     "join_sizes",
     "label_offset",
     "place",
+    "starting",
     "voxel",
     "voxel_size",
 ]
@@ -70,6 +73,10 @@ Labels = Annotated[
 ]
 LabelOffset = Annotated[
     str | None, typer.Option(metavar="Z Y X", help="First voxel of a labelled block in its volume.")
+]
+StartWeights = Annotated[
+    Path | None,
+    typer.Option("--weights", help="Run or file of pre-trained weights to start from, without pre-training."),
 ]
 Source = Annotated[
     Path | None, typer.Option(help="Labelled volumes of another domain to learn from (recipe emda).")
@@ -142,6 +149,12 @@ def join_sizes(arguments: Sequence[str]) -> list[str]:
             rest = rest[len(size) :]
             joined += [" ".join(size)] if size else []
     return joined
+
+
+def starting(assignments: Sequence[str] | None, weights: Path | None) -> list[str]:
+    """The changes of the config, with the weights that training starts from among them."""
+    changes = list(assignments or ())
+    return changes if weights is None else [*changes, f"weights={json.dumps(str(weights))}"]
 
 
 def voxel(pixel_size: float | None, text: str | None = None) -> Voxel | Literal["unknown"] | None:

@@ -13,7 +13,7 @@ import typer
 
 from morula.cli import options as o
 
-__all__ = ["app"]
+__all__ = ["app", "show"]
 
 app = typer.Typer(
     help="Segment microscopy with few labels or none.",
@@ -59,7 +59,7 @@ def demo(
     from morula.workflows.demo import demo as work
 
     result = work(out=out, fast=fast, device=device, seed=seed, console=o.console(quiet))
-    _show(result.as_json(), as_json, f"open {result.report}")
+    show(result.as_json(), as_json, f"open {result.report}")
 
 
 @app.command()
@@ -77,6 +77,7 @@ def run(
     voxel_size: o.VoxelSize = None,
     source_voxel_size: o.SourceVoxelSize = None,
     label_offset: o.LabelOffset = None,
+    weights: o.StartWeights = None,
     skip_bad: o.SkipBad = False,
     resume: o.Resume = False,
     overwrite: o.Overwrite = False,
@@ -97,7 +98,7 @@ def run(
         recipe=recipe,
         preset=preset,
         config=config,
-        assignments=assignments or (),
+        assignments=o.starting(assignments, weights),
         voxel=o.voxel(pixel_size, voxel_size),
         source_voxel=o.voxel_size("--source-voxel-size", source_voxel_size),
         label_offset=o.label_offset(label_offset),
@@ -107,7 +108,7 @@ def run(
         seed=seed,
         console=o.console(quiet),
     )
-    _show(result.as_json(), as_json, f"open {result.report}")
+    show(result.as_json(), as_json, f"open {result.report}")
 
 
 @app.command()
@@ -143,7 +144,7 @@ def plan(
     )
     if out is not None:
         made.save(out)
-    _show(made.as_json(), as_json, made.to_toml())
+    show(made.as_json(), as_json, made.to_toml())
 
 
 @app.command()
@@ -161,6 +162,7 @@ def train(
     voxel_size: o.VoxelSize = None,
     source_voxel_size: o.SourceVoxelSize = None,
     label_offset: o.LabelOffset = None,
+    weights: o.StartWeights = None,
     skip_bad: o.SkipBad = False,
     resume: o.Resume = False,
     overwrite: o.Overwrite = False,
@@ -181,7 +183,7 @@ def train(
         recipe=recipe,
         preset=preset,
         config=config,
-        assignments=assignments or (),
+        assignments=o.starting(assignments, weights),
         voxel=o.voxel(pixel_size, voxel_size),
         source_voxel=o.voxel_size("--source-voxel-size", source_voxel_size),
         label_offset=o.label_offset(label_offset),
@@ -191,7 +193,7 @@ def train(
         seed=seed,
         console=o.console(quiet),
     )
-    _show({"run": str(path)}, as_json, f"morula predict {path} NEW_IMAGES --out DIR")
+    show({"run": str(path)}, as_json, f"morula predict {path} NEW_IMAGES --out DIR")
 
 
 @app.command()
@@ -222,7 +224,7 @@ def predict(
         device=device,
         console=o.console(quiet),
     )
-    _show(found.as_json(), as_json, f"{found.objects} objects in {len(found.images)} images: {out}")
+    show(found.as_json(), as_json, f"{found.objects} objects in {len(found.images)} images: {out}")
 
 
 @app.command()
@@ -250,7 +252,7 @@ def trace(
         overwrite=overwrite,
     )
     told = f"{len(found.tree)} nodes, {len(found.tree.tips)} tips, {found.length_um:.1f} um: {out}"
-    _show(found.as_json(), as_json, told)
+    show(found.as_json(), as_json, told)
 
 
 @app.command()
@@ -265,7 +267,7 @@ def evaluate(
     from morula.workflows.evaluate import evaluate as work
 
     scores = work(prediction, truth, kind=kind.value, radius=radius)
-    _show(scores, True, "") if as_json else typer.echo(json.dumps(scores, indent=2))
+    show(scores, True, "") if as_json else typer.echo(json.dumps(scores, indent=2))
 
 
 @app.command()
@@ -295,7 +297,7 @@ def select(
         f"{entry['score']:8.2f}  {entry['name']}  {'; '.join(entry['objections'])}".rstrip()
         for entry in found["ranking"]
     ]
-    _show(found, as_json, "\n".join([*lines, found["why"]]))
+    show(found, as_json, "\n".join([*lines, found["why"]]))
 
 
 @app.command()
@@ -315,7 +317,7 @@ def doctor(as_json: o.Json = False) -> None:
 
     checks = work()
     lines = [f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<10} {check.found}" for check in checks]
-    _show({check.name: {"ok": check.ok, "found": check.found} for check in checks}, as_json, "\n".join(lines))
+    show({check.name: {"ok": check.ok, "found": check.found} for check in checks}, as_json, "\n".join(lines))
     if not all(check.ok for check in checks):
         raise typer.Exit(4)
 
@@ -326,7 +328,7 @@ def list_sets(as_json: o.Json = False) -> None:
     from morula.workflows.datasets import describe
 
     table = describe()
-    _show(
+    show(
         table,
         as_json,
         "\n".join(f"{name:<10} {entry['title']} ({entry['licence']})" for name, entry in table.items()),
@@ -341,7 +343,7 @@ def info_set(name: Annotated[str, typer.Argument(help="Name of the set.")], as_j
     entry = describe(name)[name]
     archives = [f"{file['filename']}  {file['url']}  sha256 {file['sha256']}" for file in entry["files"]]
     told = [f"{key}: {value}" for key, value in entry.items() if key != "files"]
-    _show(entry, as_json, "\n".join([*told, *archives]))
+    show(entry, as_json, "\n".join([*told, *archives]))
 
 
 @sets.command("get")
@@ -354,7 +356,7 @@ def get_set(
     from morula.workflows.datasets import get
 
     path = get(name, offline=offline)
-    _show({"name": name, "path": str(path)}, as_json, str(path))
+    show({"name": name, "path": str(path)}, as_json, str(path))
 
 
 @sets.command("check")
@@ -363,9 +365,10 @@ def check_set(name: Annotated[str, typer.Argument(help="Name of the set.")], as_
     from morula.workflows.datasets import check
 
     found = check(name)
-    _show(found, as_json, "\n".join(f"{file}: {state}" for file, state in found.items()))
+    show(found, as_json, "\n".join(f"{file}: {state}" for file, state in found.items()))
 
 
-def _show(value: dict[str, Any], as_json: bool, text: str) -> None:
+def show(value: dict[str, Any], as_json: bool, text: str) -> None:
+    """Prints a result, for a program or for a reader."""
     typer.echo(json.dumps(value) if as_json else text)
     sys.stdout.flush()

@@ -45,6 +45,10 @@ class MsconConfig(Config):
     """Recipe mscon: pre-train on the volume, learn affinities from its labelled block, segment it all."""
 
     preset: str = Field(default="best", description="name of the preset this started from")
+    weights: str = Field(
+        default="",
+        description="run or file of weights to start from, in the place of pre-training",
+    )
     network: Network = Field(default=Network(), description="")
     pretrain: Pretrain = Field(default=Pretrain(), description="")
     finetune: Finetune = Field(default=Finetune(), description="")

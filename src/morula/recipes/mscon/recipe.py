@@ -55,20 +55,25 @@ def train(run: Run, records: Sequence[Record], config: MsconConfig) -> None:
     """Runs the algorithm; finished stages are skipped.
 
     Raises:
-        UsageError: there are no labels, or several volumes.
+        UsageError: there are no labels, several volumes, or weights that do not fit.
         DataError: the volume or the labelled block cannot be used.
     """
     problem = neurons.problem_of(records, config.network, config.finetune)  # line 1
-    encoder = pretrain(run, problem, config.pretrain) if config.pretrain.steps else None  # line 2
+    encoder = None
+    if config.weights:
+        place = Path(config.weights)
+        encoder = neurons.given_weights(run, place, problem.network, isotropic=problem.isotropic)
+    elif config.pretrain.steps:
+        encoder = pretrain(run, problem.unlabelled, config.pretrain)  # line 2
     neurons.learn(run, problem, encoder, config.finetune, config.decode)  # lines 3 and 4
 
 
-def pretrain(run: Run, problem: neurons.Problem, settings: Pretrain) -> Weights:
+def pretrain(run: Run, volumes: neurons.Unlabelled, settings: Pretrain) -> Weights:
     """Line 2: an encoder and a decoder that see the same in a weak and in a strong view."""
     stage = run.stage("pretrain", settings=settings.model_dump(mode="json"))
     kept = stage.path / "encoder.safetensors"
     if not stage.done:
-        neurons.encoder_of(_fit(run, stage, problem, settings)).save(kept)
+        neurons.encoder_of(_fit(run, stage, volumes, settings)).save(kept)
         stage.finish()
     return Weights.load(kept)
 
@@ -96,15 +101,15 @@ def story(path: Path) -> Sequence[Chapter]:
     return neurons.chapters(path)
 
 
-def _fit(run: Run, stage: Stage, problem: neurons.Problem, settings: Pretrain) -> nn.Module:
+def _fit(run: Run, stage: Stage, volumes: neurons.Unlabelled, settings: Pretrain) -> nn.Module:
     device, tau = run.fabric.device, settings.temperature
     with seeded(stage.rng("weights")):
-        network = neurons.build(problem.network, 1, isotropic=problem.isotropic, skips=False)
+        network = neurons.build(volumes.network, 1, isotropic=volumes.isotropic, skips=False)
         siamese = Siamese(network, settings.pooled, everything=settings.channels == "all")
     model, optimiser = run.fabric.setup(siamese, _optimiser(siamese, settings))
     model.train()
     state = TrainState(siamese=model, optimiser=optimiser)
-    views = Views(problem.block.image, settings, stage.rng("views"), isotropic=problem.isotropic)
+    views = Views(volumes, settings, stage.rng("views"))
     contrast = coded_similarity if settings.contrast == "coded" else info_nce
 
     def step(pair: Pair) -> dict[str, Tensor]:

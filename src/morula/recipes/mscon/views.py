@@ -11,7 +11,7 @@ from torch import Tensor
 from morula.core.rng import Rng
 from morula.core.types import Array
 from morula.recipes.mscon.config import Pretrain
-from morula.tasks.neurons import fitting, recolour, symmetry, window
+from morula.tasks.neurons import Unlabelled, recolour, window
 
 __all__ = ["Pair", "Views", "erase"]
 
@@ -29,21 +29,20 @@ class Pair:
 
 
 class Views:
-    """Draws batches of views from the whole volume; batch i depends on the stream and i alone.
+    """Draws batches of views from whole volumes; batch i depends on the stream and i alone.
 
     Geometry is drawn once for the crop and both views, so nothing asks the network to undo a turn that it
     cannot know of.
 
     Args:
-        image: `(z, y, x)` float32, mostly in [0, 1].
+        volumes: where crops come from.
         settings: size, number, strength.
         rng: all the randomness.
-        isotropic: whether z is an axis like the others.
     """
 
-    def __init__(self, image: Array, settings: Pretrain, rng: Rng, *, isotropic: bool) -> None:
-        self._image, self._settings, self._rng, self._isotropic = image, settings, rng, isotropic
-        self._size = fitting(settings.crop, image.shape, isotropic=isotropic)
+    def __init__(self, volumes: Unlabelled, settings: Pretrain, rng: Rng) -> None:
+        self._volumes, self._settings, self._rng = volumes, settings, rng
+        self._size = volumes.size(settings.crop)
 
     def __call__(self, index: int) -> Pair:
         """Batch `index`."""
@@ -52,11 +51,9 @@ class Views:
         return Pair(*(torch.from_numpy(np.stack(part)[:, None]) for part in zip(*triples, strict=True)))
 
     def _views(self, draw: np.random.Generator) -> tuple[Array, Array, Array]:
-        place = window(draw, self._image.shape, self._size)
-        (crop,) = symmetry(draw, (self._image[place],), isotropic=self._isotropic)
-        crop = np.clip(crop, 0, 1).astype(np.float32)
+        crop = self._volumes.crop(draw, self._size)
         weak = (crop - 0.5) * draw.uniform(0.9, 1.1) + 0.5 + draw.uniform(-0.05, 0.05)
-        strong = erase(draw, recolour(draw, crop, isotropic=self._isotropic), self._settings.erased)
+        strong = erase(draw, recolour(draw, crop, isotropic=self._volumes.isotropic), self._settings.erased)
         return crop, weak.astype(np.float32), strong
 
 

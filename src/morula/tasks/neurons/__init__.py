@@ -7,13 +7,14 @@ from morula.tasks.neurons.crops import Crops, Labelled, fitting, window
 from morula.tasks.neurons.decode import Decoder, decoder_of, tune
 from morula.tasks.neurons.finetune import finetune
 from morula.tasks.neurons.geometry import build, is_isotropic, offsets_of
-from morula.tasks.neurons.learn import Problem, encoder_of, learn, problem_of
+from morula.tasks.neurons.learn import Problem, learn, problem_of
 from morula.tasks.neurons.mirror import averaged
 from morula.tasks.neurons.predict import predict_affinities, tiles
 from morula.tasks.neurons.render import render
 from morula.tasks.neurons.segmenter import Segmenter, load_segmenter, save_segmenter
 from morula.tasks.neurons.settings import Decode, Finetune, Network
 from morula.tasks.neurons.story import chapters
+from morula.tasks.neurons.unlabelled import Unlabelled, encoder_of, given_weights, unlabelled_of
 
 __all__ = [
     "Block",
@@ -26,6 +27,7 @@ __all__ = [
     "Part",
     "Problem",
     "Segmenter",
+    "Unlabelled",
     "averaged",
     "build",
     "chapters",
@@ -33,6 +35,7 @@ __all__ = [
     "encoder_of",
     "finetune",
     "fitting",
+    "given_weights",
     "grey",
     "grey_affinities",
     "grey_control",
@@ -50,5 +53,6 @@ __all__ = [
     "symmetry",
     "tiles",
     "tune",
+    "unlabelled_of",
     "window",
 ]

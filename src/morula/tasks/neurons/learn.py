@@ -11,6 +11,7 @@ from morula.core.affinities import Offset
 from morula.core.errors import UsageError
 from morula.core.files import write_json
 from morula.core.types import Record
+from morula.data.affinities import write_affinities
 from morula.engine import Run, Weights, WeightsInfo, seeded
 from morula.tasks.neurons.block import Block, grey, prepare
 from morula.tasks.neurons.decode import decoder_of, tune
@@ -18,10 +19,9 @@ from morula.tasks.neurons.finetune import finetune
 from morula.tasks.neurons.geometry import build, is_isotropic, offsets_of
 from morula.tasks.neurons.segmenter import Segmenter, save_segmenter
 from morula.tasks.neurons.settings import Decode, Finetune, Network
+from morula.tasks.neurons.unlabelled import Unlabelled
 
-__all__ = ["Problem", "encoder_of", "learn", "problem_of"]
-
-_HEAD = "out."  # the last convolution, whose channels are the task's
+__all__ = ["Problem", "learn", "problem_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +42,11 @@ class Problem:
     offsets: tuple[Offset, ...]
     network: Network
 
+    @property
+    def unlabelled(self) -> Unlabelled:
+        """The same volume without its labels."""
+        return Unlabelled((self.block.image,), self.isotropic, self.network)
+
 
 def problem_of(records: Sequence[Record], network: Network, finetune: Finetune) -> Problem:
     """Reads the one record and decides what its voxel size decides.
@@ -57,13 +62,6 @@ def problem_of(records: Sequence[Record], network: Network, finetune: Finetune) 
     block = prepare(record, grey(record.image), finetune.validation)
     isotropic = is_isotropic(network, record.image.voxel)
     return Problem(record.id, block, isotropic, offsets_of(network, isotropic=isotropic), network)
-
-
-def encoder_of(network: nn.Module) -> Weights:
-    """All of a pre-trained network but its last convolution, to fine-tune from."""
-    whole = Weights.of(network, WeightsInfo("neurons.residual_unet3d", kind="encoder"))
-    kept = {name: tensor for name, tensor in whole.tensors.items() if not name.startswith(_HEAD)}
-    return Weights(kept, whole.info)
 
 
 def learn(run: Run, problem: Problem, pretrained: Weights | None, settings: Finetune, decode: Decode) -> None:
@@ -108,6 +106,7 @@ def _tune(run: Run, problem: Problem, network: nn.Module, decode: Decode) -> Non
     middle = len(part.labels) // 2
     stage.save_array("image", problem.block.image[part.box][middle])
     stage.save_array("affinities", affinities.nearest().values[:, middle])
+    write_affinities(stage.path / "affinities.h5", affinities)
     stage.save_array("truth", part.labels[middle])
     stage.save_array("found", decoder(affinities).labels[middle])
     save_segmenter(

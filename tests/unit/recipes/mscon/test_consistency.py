@@ -12,6 +12,7 @@ from morula.nets import ResidualUNet3d
 from morula.recipes.mscon.config import Pretrain
 from morula.recipes.mscon.consistency import Siamese, coded_similarity, info_nce
 from morula.recipes.mscon.views import Views, erase
+from morula.tasks.neurons import Network, Unlabelled
 
 ROWS, LENGTH = 24, 16
 
@@ -80,7 +81,8 @@ def test_rows_are_the_same_channels_of_both_views(everything: bool, count: int) 
 def test_views_share_their_geometry(isotropic: bool) -> None:
     """Nothing but grey values differs: where the crop is bright, the weak view is, at the same voxel."""
     image = np.random.default_rng(0).random((12, 20, 20)).astype(np.float32)
-    views = Views(image, Pretrain(crop=(8, 8, 8), erased=0.0), Rng(0, "views"), isotropic=isotropic)
+    volumes = Unlabelled((image,), isotropic, Network())
+    views = Views(volumes, Pretrain(crop=(8, 8, 8), erased=0.0), Rng(0, "views"))
     pair, again = views(3), views(3)
     assert torch.equal(pair.strong, again.strong)
     for crop, weak in zip(pair.crop, pair.weak, strict=True):

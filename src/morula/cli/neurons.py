@@ -1,0 +1,104 @@
+"""The verbs for neurons in volumes alone."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from morula.cli import options as o
+from morula.cli.verbs import app, show
+
+__all__ = ["agglomerate", "pretrain"]
+
+
+class Joining(StrEnum):
+    """What of a contact counts."""
+
+    mean = "mean"
+    median = "median"
+    maxima = "median-of-maxima"
+
+
+class OffsetName(StrEnum):
+    """The sets of offsets that have a name."""
+
+    nearest = "nearest"
+    long_range = "long-range"
+    mutex = "mutex"
+
+
+class Meaning(StrEnum):
+    """What 1 means."""
+
+    attractive = "attractive"
+    repulsive = "repulsive"
+
+
+@app.command()
+def pretrain(
+    recipe: Annotated[str, typer.Argument(help="A recipe for neurons.")],
+    volumes: Annotated[Path, typer.Argument(help="A volume, or a folder of volumes; no labels.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")],
+    preset: o.Preset = "best",
+    config: o.Config = None,
+    assignments: o.Set = None,
+    voxel_size: o.VoxelSize = None,
+    resume: o.Resume = False,
+    overwrite: o.Overwrite = False,
+    device: o.Device = o.DeviceName.auto,
+    seed: o.Seed = 0,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Pre-train on volumes without labels; `train --weights` then starts from the run."""
+    from morula.workflows.pretrain import pretrain as work
+
+    path = work(
+        recipe,
+        volumes,
+        out=out,
+        preset=preset,
+        config=config,
+        assignments=assignments or (),
+        voxel=o.voxel_size("--voxel-size", voxel_size),
+        existing=o.existing(resume, overwrite),
+        device=device,
+        seed=seed,
+        console=o.console(quiet),
+    )
+    show({"run": str(path)}, as_json, f"morula train VOLUME --labels BLOCK --weights {path}")
+
+
+@app.command()
+def agglomerate(
+    affinities: Annotated[
+        Path, typer.Argument(help="HDF5, axes c, z, y, x; or one data set, `file.h5:/key`.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="TIFF for the labels.")],
+    threshold: Annotated[float, typer.Option(help="Join below this: one minus the affinity.")] = 0.5,
+    linkage: Annotated[Joining, typer.Option(help="What of a contact counts.")] = Joining.mean,
+    sections: Annotated[bool, typer.Option("--sections", help="Flood each section by itself.")] = False,
+    offsets: Annotated[
+        OffsetName | None, typer.Option(help="Of the channels, if the file is silent.")
+    ] = None,
+    polarity: Annotated[Meaning | None, typer.Option(help="What 1 means, if the file is silent.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier labels.")] = False,
+    as_json: o.Json = False,
+) -> None:
+    """Make neurons of affinities: watershed, then the strongest contacts are joined."""
+    from morula.workflows.agglomerate import agglomerate as work
+
+    found = work(
+        affinities,
+        out=out,
+        threshold=threshold,
+        linkage=linkage.value,
+        sections=sections,
+        offsets=None if offsets is None else offsets.value,
+        polarity=None if polarity is None else polarity.value,
+        overwrite=overwrite,
+    )
+    show(found.as_json(), as_json, f"{found.neurons} neurons of {found.fragments} fragments: {out}")

@@ -1,0 +1,125 @@
+"""Affinities in HDF5, with their offsets and what 1 means beside the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from morula.core.affinities import NEAREST, Affinities, Offset, Polarity
+from morula.core.errors import DataError, UsageError
+from morula.core.files import atomic_path
+from morula.core.types import Array
+from morula.data.hdf5 import split_key
+from morula.data.reading import reading
+
+__all__ = ["read_affinities", "write_affinities"]
+
+_KEY = "affinities"
+_LEAST = 0.3  # mean of the nearest affinities; neighbours belong together nearly everywhere
+
+
+def write_affinities(path: Path, affinities: Affinities) -> None:
+    """Writes the data set `affinities`, `(c, z, y, x)`, with attributes `offsets` and `polarity`.
+
+    Raises:
+        ResourceError: the disk is full.
+    """
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        dataset: Any = file.create_dataset(_KEY, data=affinities.values, compression="lzf", shuffle=True)
+        dataset.attrs["offsets"] = np.array(affinities.offsets)
+        dataset.attrs["polarity"] = affinities.polarity
+
+
+def read_affinities(
+    path: Path, *, offsets: Sequence[Offset] | None = None, polarity: Polarity | None = None
+) -> Affinities:
+    """Reads a data set `(c, z, y, x)` of numbers in [0, 1], or of whole numbers up to 255.
+
+    Args:
+        path: an HDF5 file, with `:/key` where it holds several such data sets.
+        offsets: of the channels, in the place of the attribute `offsets`.
+        polarity: what 1 means, in the place of the attribute `polarity`.
+
+    Raises:
+        DataError: not HDF5, cut short, no such data set, values that are no affinities, another number of
+            channels than offsets, or values that mean the opposite of what is said.
+        UsageError: nothing says what the channels are or what 1 means.
+    """
+    values, told, kept = _read(path)
+    polarity = polarity or kept
+    if offsets is None and told is None:
+        found = f"nothing says where the partners of {len(values)} channels lie"
+        raise UsageError("--offsets", found, "name the set of offsets, or store it as attribute offsets")
+    if polarity is None:
+        found = "nothing says whether 1 means the same object or a border"
+        raise UsageError("--polarity", found, "give attractive or repulsive, or store it as an attribute")
+    known = told if offsets is None else offsets
+    assert known is not None
+    if len(known) != len(values):
+        found = f"{len(values)} channels for {len(known)} offsets"
+        raise DataError(path, found, "give the offsets that the channels were made with")
+    try:
+        affinities = Affinities(_scaled(path, values), tuple(known), polarity)
+    except ValueError as error:
+        raise DataError(path, str(error), "store each offset once, pointing backwards") from error
+    _check_meaning(path, affinities)
+    return affinities
+
+
+def _read(path: Path) -> tuple[Array, tuple[Offset, ...] | None, Polarity | None]:
+    name, key = split_key(path)
+    with reading(name, "HDF5 file"), h5py.File(name, "r") as file:
+        dataset = _dataset(path, file, key)
+        stated = np.asarray(dataset.attrs.get("offsets", ()))
+        meaning = dataset.attrs.get("polarity")
+        values: Array = dataset[()]
+    offsets = None
+    if stated.ndim == 2 and stated.shape[1] == 3:
+        offsets = tuple((int(z), int(y), int(x)) for z, y, x in stated.tolist())
+    if meaning == "attractive" or meaning == "repulsive":
+        return values, offsets, meaning
+    return values, offsets, None
+
+
+def _dataset(path: Path, file: Any, key: str) -> Any:
+    """The data set of this key, or the only one with four axes."""
+    found: list[Any] = []
+
+    def visit(_: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and len(item.shape or ()) == 4:
+            found.append(item)
+
+    file.visititems(visit)
+    there = [item for item in found if not key or item.name == key]
+    if len(there) != 1:
+        names = ", ".join(str(item.name) for item in found) or "none"
+        asked = f" {key}" if key else ""
+        told = f"{len(there) or 'no'} data sets{asked} with axes c, z, y, x; there are {names}"
+        raise DataError(path, told, f"name one, as {split_key(path)[0].name}:/key")
+    return there[0]
+
+
+def _scaled(path: Path, values: Array) -> Array:
+    if values.dtype.kind not in "uif":
+        raise DataError(path, f"affinities of type {values.dtype}", "give numbers from 0 to 1, or 0 to 255")
+    whole = values.dtype.kind in "ui"
+    low, high, most = float(values.min()), float(values.max()), 255.0 if whole else 1.0
+    if not (np.isfinite(low) and np.isfinite(high)) or low < 0 or high > most:
+        found = f"affinities from {low:.4g} to {high:.4g}"
+        raise DataError(path, found, "give numbers from 0 to 1, or whole ones from 0 to 255")
+    return values.astype(np.float32) / np.float32(255) if whole else values
+
+
+def _check_meaning(path: Path, affinities: Affinities) -> None:
+    there = [offset for offset in NEAREST if offset in affinities.offsets]
+    if len(there) < len(NEAREST):
+        fix = "neurons are made of the affinities to the three faces; store these, too"
+        raise DataError(path, "no channel tells of the next voxel along every axis", fix)
+    mean = float(np.mean(affinities.attractive().nearest().values, dtype=np.float64))
+    if mean < _LEAST:
+        found = f"read as {affinities.polarity}, {1 - mean:.0%} of all neighbours are apart"
+        raise DataError(path, found, "the numbers seem to mean the opposite; change --polarity")

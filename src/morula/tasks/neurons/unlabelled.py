@@ -1,0 +1,115 @@
+"""Volumes without labels, and the weights that pre-training on them leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from morula.core.errors import DataError, UsageError
+from morula.core.hashing import fingerprint
+from morula.core.types import Array, Record
+from morula.engine import Run, Weights, WeightsInfo
+from morula.tasks.neurons.augment import symmetry
+from morula.tasks.neurons.block import grey
+from morula.tasks.neurons.crops import fitting, window
+from morula.tasks.neurons.geometry import build, is_isotropic
+from morula.tasks.neurons.settings import Network
+
+__all__ = ["Unlabelled", "encoder_of", "given_weights", "unlabelled_of"]
+
+_HEAD = "out."  # the last convolution, whose channels are the task's
+_NETWORK = "neurons.residual_unet3d"
+
+
+@dataclass(frozen=True, eq=False)
+class Unlabelled:
+    """What a network is pre-trained on.
+
+    Attributes:
+        images: grey values `(z, y, x)` float32, mostly in [0, 1].
+        isotropic: whether z is an axis like the others.
+        network: settings of the network.
+    """
+
+    images: tuple[Array, ...]
+    isotropic: bool
+    network: Network
+
+    def size(self, crop: tuple[int, int, int]) -> tuple[int, int, int]:
+        """The largest crop up to the wanted size that fits into every volume and can be turned."""
+        least = np.min([image.shape for image in self.images], axis=0)
+        return fitting(crop, tuple(map(int, least)), isotropic=self.isotropic)
+
+    def crop(self, draw: np.random.Generator, size: tuple[int, int, int]) -> Array:
+        """A crop of a random volume at a random place, turned and mirrored, in [0, 1] float32."""
+        voxels = np.array([image.size for image in self.images], float)
+        image = self.images[int(draw.choice(len(voxels), p=voxels / voxels.sum()))]
+        (crop,) = symmetry(draw, (image[window(draw, image.shape, size)],), isotropic=self.isotropic)
+        return np.clip(crop, 0, 1).astype(np.float32)
+
+
+def unlabelled_of(records: Sequence[Record], network: Network) -> Unlabelled:
+    """Reads the volumes.
+
+    Raises:
+        DataError: the voxels of one are cubes and those of another are not.
+    """
+    kinds = [is_isotropic(network, record.image.voxel) for record in records]
+    if len(set(kinds)) > 1:
+        flat = records[kinds.index(False)].id
+        fix = "pre-train on volumes of one kind, or choose network.geometry"
+        raise DataError(flat, "its voxels are deeper than wide, and those of other volumes are cubes", fix)
+    return Unlabelled(tuple(grey(record.image) for record in records), kinds[0], network)
+
+
+def encoder_of(network: nn.Module) -> Weights:
+    """All of a pre-trained network but its last convolution, to fine-tune from."""
+    return _headless(Weights.of(network, WeightsInfo(_NETWORK, kind="encoder")))
+
+
+def given_weights(run: Run, path: Path, network: Network, *, isotropic: bool) -> Weights:
+    """Weights from an earlier run, or a file of one, kept in this run as the stage `weights`.
+
+    Args:
+        run: that starts from them.
+        path: a run's folder, or a file that `Weights.save` wrote.
+        network: that they must fit.
+        isotropic: whether z is an axis like the others.
+
+    Raises:
+        DataError: there are no weights, or they cannot be read.
+        UsageError: a tensor fits nowhere in the network.
+    """
+    file = _file(path)
+    found = _headless(Weights.load(file))
+    whole = build(network, 1, isotropic=isotropic)
+    lost = found.load_into(whole).skipped
+    if lost:
+        told = f"{len(lost)} tensors of {file} fit nowhere in the network, {lost[0]} the first"
+        fix = "use weights of the same preset and shape of voxel, or change network.* to fit"
+        raise UsageError("--weights", told, fix)
+    tensors = {name: tensor.float().numpy() for name, tensor in found.tensors.items()}
+    stage = run.stage("weights", tensors=fingerprint(*(tensors[name] for name in sorted(tensors))))
+    if not stage.done:
+        found.save(stage.path / "encoder.safetensors")
+        stage.finish(source=str(file))
+    return found
+
+
+def _file(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    places = ("*-pretrain/encoder.safetensors", "model/network.safetensors")
+    file = next((each for place in places for each in sorted(path.glob(place))), None)
+    if file is None:
+        raise DataError(path, "there are no weights in this folder", "name a finished run, or a file")
+    return file
+
+
+def _headless(whole: Weights) -> Weights:
+    kept = {name: tensor for name, tensor in whole.tensors.items() if not name.startswith(_HEAD)}
+    return Weights(kept, WeightsInfo(_NETWORK, kind="encoder"))

@@ -1,0 +1,91 @@
+"""Pre-training on volumes without labels; `train --weights` then starts from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from morula.core.config import from_toml, override, parse_assignments
+from morula.core.errors import UsageError
+from morula.data import load_volumes
+from morula.recipes import RECIPES, load_recipe
+from morula.workflows.adaptation import VoxelSize
+from morula.workflows.train import describe
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from morula.engine import Existing
+
+__all__ = ["pretrain"]
+
+
+def pretrain(
+    recipe: str,
+    volumes: str | Path,
+    *,
+    out: str | Path,
+    preset: str = "best",
+    config: Path | None = None,
+    assignments: Sequence[str] = (),
+    voxel: VoxelSize = None,
+    existing: Existing = "continue",
+    device: str = "auto",
+    seed: int = 0,
+    console: Console | None = None,
+) -> Path:
+    """Runs the pre-training of a recipe for neurons alone.
+
+    Args:
+        recipe: one that takes a volume with a labelled block.
+        volumes: a volume or a folder of volumes, all of one voxel size.
+        out: the run's folder.
+        preset: the recipe's preset to start from.
+        config: TOML file with changes.
+        assignments: `key=value` texts that change the config last.
+        voxel: size of a voxel in nm, where the files do not say; `unknown` where nobody knows.
+        existing: what to do with a run that is there (see `morula.engine.Run.open`).
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        seed: of all randomness.
+        console: where progress goes.
+
+    Returns:
+        The run's folder; the weights are `1-pretrain/encoder.safetensors` in it.
+
+    Raises:
+        DataError: a volume cannot be used, or voxels are of several shapes.
+        UsageError: the recipe or preset does not pre-train, or no voxel size is known.
+    """
+    from morula.engine import Run, launch
+    from morula.tasks import neurons
+
+    module: Any = load_recipe(recipe)
+    if not RECIPES[recipe].block:
+        able = ", ".join(name for name, entry in RECIPES.items() if entry.block)
+        raise UsageError("RECIPE", f"recipe {recipe} is not pre-trained by itself", f"choose one of {able}")
+    presets = module.presets()
+    if preset not in presets:
+        found = f"{recipe} has no preset {preset!r}"
+        raise UsageError("--preset", found, f"choose one of {', '.join(presets)}")
+    changes = {} if config is None else from_toml(config)
+    settings = override(presets[preset], changes.pop("config", changes), where=str(config))
+    settings: Any = override(settings, parse_assignments(assignments))
+    if not settings.pretrain.steps:
+        raise UsageError("--preset", f"{preset} has no step of pre-training", "choose another preset")
+    records, _ = load_volumes(volumes, voxel=None if voxel == "unknown" else voxel)
+    if voxel is None and any(each.image.voxel is None or each.image.voxel.z is None for each in records):
+        found = "a volume does not say how large a voxel is"
+        raise UsageError("--voxel-size", found, "give Z Y X in nm, or the word unknown for thick sections")
+    run = Run.open(
+        Path(out),
+        recipe=recipe,
+        config=settings.model_dump(mode="json"),
+        data={record.id: describe(record) for record in records},
+        seed=seed,
+        fabric=launch(device, settings.precision),
+        console=console,
+        existing=existing,
+    )
+    module.pretrain(run, neurons.unlabelled_of(records, settings.network), settings.pretrain)
+    return run.path

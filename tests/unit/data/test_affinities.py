@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from morula.core.affinities import NEAREST, Affinities, Offset
+from morula.core.errors import DataError, UsageError
+from morula.data.affinities import read_affinities, write_affinities
+from morula.targets import affinities
+
+OFFSETS: tuple[Offset, ...] = (*NEAREST, (0, -3, 2))
+
+
+def phantom() -> np.ndarray:
+    """Four boxes of which no two axes are alike."""
+    z, y, x = np.indices((6, 9, 14))
+    return (1 + (z >= 4) + 2 * (x >= 9) * (y >= 3)).astype(np.int32)
+
+
+def stored(path: Path, values: np.ndarray, **attributes: Any) -> Path:
+    with h5py.File(path, "w") as file:
+        file["a/maps"] = values
+        file["a/maps"].attrs.update(attributes)
+    return path
+
+
+@pytest.mark.parametrize("polarity", ["attractive", "repulsive"])
+def test_what_was_written_is_read_with_its_offsets_and_polarity(tmp_path: Path, polarity: Any) -> None:
+    values = affinities(phantom(), OFFSETS).values.astype(np.float16)
+    given = Affinities(values if polarity == "attractive" else 1 - values, OFFSETS, polarity)
+    write_affinities(tmp_path / "a.h5", given)
+    found = read_affinities(tmp_path / "a.h5")
+    assert (found.offsets, found.polarity) == (OFFSETS, polarity)
+    assert np.array_equal(found.values, given.values)
+
+
+def test_whole_numbers_are_parts_of_255(tmp_path: Path) -> None:
+    values = (affinities(phantom(), NEAREST).values * 255).astype(np.uint8)
+    path = stored(tmp_path / "a.h5", values)
+    found = read_affinities(path, offsets=NEAREST, polarity="attractive")
+    assert np.array_equal(found.values, affinities(phantom(), NEAREST).values)
+
+
+GOOD = affinities(phantom(), NEAREST).values.astype(np.float32)
+SAID = {"offsets": np.array(NEAREST), "polarity": "attractive"}
+
+
+@pytest.mark.parametrize(
+    ("values", "attributes", "kind", "message"),
+    [
+        (GOOD, {"polarity": "attractive"}, UsageError, "--offsets"),
+        (GOOD, {"offsets": np.array(NEAREST)}, UsageError, "--polarity"),
+        (GOOD[:2], SAID, DataError, "2 channels for 3 offsets"),
+        (GOOD, SAID | {"polarity": "repulsive"}, DataError, "mean the opposite"),
+        (GOOD, SAID | {"offsets": -np.array(NEAREST)}, DataError, "backwards"),
+        (GOOD, SAID | {"offsets": np.array(OFFSETS[1:])}, DataError, "the three faces"),
+        (GOOD * 2, SAID, DataError, "from 0 to 2"),
+        (GOOD * np.nan, SAID, DataError, "from nan"),
+        (GOOD[0], SAID, DataError, "no data sets with axes c, z, y, x"),
+        (GOOD.astype(complex), SAID, DataError, "of type complex"),
+    ],
+)
+def test_affinities_that_cannot_be_used_are_refused(
+    tmp_path: Path, values: np.ndarray, attributes: dict[str, Any], kind: type[Exception], message: str
+) -> None:
+    with pytest.raises(kind, match=message):
+        read_affinities(stored(tmp_path / "a.h5", values, **attributes))
+
+
+def test_a_key_chooses_and_a_wrong_one_is_named(tmp_path: Path) -> None:
+    path = stored(tmp_path / "a.h5", GOOD, **SAID)
+    with h5py.File(path, "a") as file:
+        file["other"] = GOOD
+    assert read_affinities(Path(f"{path}:/a/maps")).offsets == NEAREST
+    with pytest.raises(DataError, match="/a/maps, /other"):
+        read_affinities(path)
+    with pytest.raises(DataError, match="no data sets /b"):
+        read_affinities(Path(f"{path}:/b"))
+
+
+def test_a_file_that_was_cut_short_is_refused(tmp_path: Path) -> None:
+    path = stored(tmp_path / "a.h5", GOOD, **SAID)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(DataError):
+        read_affinities(path)
