@@ -9,7 +9,7 @@ from morula.post.partition import multicut, mutex_watershed
 from morula.post.region_graph import ContactSums, RegionGraph, contact_sums, pooled_graph, region_graph
 from morula.post.regions import regions
 from morula.post.trace import Tracing, trace
-from morula.post.watershed import centre_distance, drop_small, regrow, split
+from morula.post.watershed import centre_distance, drop_small, regrow, smooth_outlines, split
 
 __all__ = [
     "Candidates",
@@ -40,6 +40,7 @@ __all__ = [
     "regrow",
     "relabel",
     "remove_small",
+    "smooth_outlines",
     "split",
     "trace",
     "z_median",

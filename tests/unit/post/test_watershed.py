@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from morula.post import centre_distance, drop_small, regrow, split
+from morula.post import centre_distance, drop_small, regrow, smooth_outlines, split
 
 TWO = np.zeros((30, 40), dtype=np.int32)
 TWO[8:20, 5:17] = 1
@@ -45,3 +45,33 @@ def test_regrow_keeps_objects_too_small_for_a_core():
     tiny = np.zeros((20, 20), dtype=np.int32)
     tiny[5:7, 5:7] = 1
     assert (regrow(tiny, np.zeros((20, 20))) == 1).any()
+
+
+def test_smooth_outlines_takes_a_spike_off_and_leaves_the_disc():
+    y, x = np.indices((60, 60))
+    disc = ((y - 30) ** 2 + (x - 30) ** 2 <= 14**2).astype(np.int32)
+    spiked = disc.copy()
+    spiked[29:31, 30:58] = 1
+    smooth = smooth_outlines(spiked, 0.14, 3.0)
+    assert not smooth[:, 48:].any()
+    assert np.count_nonzero(smooth != disc) < 0.05 * disc.sum()
+
+
+def test_smooth_outlines_leaves_a_straight_border_between_two_and_at_the_image_where_it_is():
+    halves = np.ones((40, 40), dtype=np.int32)
+    halves[:, 20:] = 5
+    assert (smooth_outlines(halves, 0.1, 3.0) == halves).all()
+
+
+def test_smooth_outlines_keeps_a_small_disc_that_the_widest_blur_would_lose():
+    y, x = np.indices((40, 40))
+    labels = ((y - 10) ** 2 + (x - 10) ** 2 <= 3**2).astype(np.int32)
+    assert np.count_nonzero(smooth_outlines(labels, 0.14, 10.0) != labels) < 0.4 * labels.sum()
+    assert (smooth_outlines(labels, 0.0, 10.0) == labels).all()
+
+
+def test_smooth_outlines_loses_what_is_far_narrower_than_the_blur():
+    line = np.zeros((60, 60), dtype=np.int32)
+    line[30, 2:58] = 2
+    assert smooth_outlines(line, 0.2, 3.0).max() == 0
+    assert smooth_outlines(np.zeros((5, 5), np.int32), 0.1, 2.0).max() == 0

@@ -4,7 +4,7 @@ After Chen et al., "Exploring unsupervised cell recognition with prior self-acti
 arXiv 2308.11144), rebuilt: the published proxy can collapse, and the published cluster rule depends on a
 sign. README.md says what each stage adds.
 
-    morula run images/ --recipe psm              seven minutes on two CPU cores for 26 crops of 512 px
+    morula run images/ --recipe psm              nine minutes on two CPU cores for 26 crops of 512 px
 
 Algorithm
   1  train f on two views a, b of the user's crops:       L = 1 - corr(f(a), f(b))
@@ -12,7 +12,7 @@ Algorithm
   3  mixture over [density, P, local contrast, hue] of all images; the densest components are foreground
   4  pseudo instances: the best closed contours, scored by edge, roundness, size and foreground
   5  train a U-Net on foreground and centre distance, weighted by the instances' confidence
-  6  repeat: the mean teacher's maps replace the foreground of 4; train on
+  6  if wanted, repeat: the mean teacher's maps replace the foreground of 4; train on
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.ndimage as ndi
@@ -13,18 +14,38 @@ from torch.nn import functional as F
 
 from morula.core.types import Array, Segmentation
 from morula.data.modality import Modality
-from morula.post import drop_small, split
+from morula.post import drop_small, smooth_outlines, split
 from morula.tasks.cells import front
 from morula.tasks.cells.front import BROWN, Prepared, optical_density
 from morula.tasks.cells.pseudo import Pseudo, pseudo_instances
 
-__all__ = ["classes_of", "enlarged", "network_maps", "object_scores", "segmentation", "to_shape"]
+__all__ = ["basins", "classes_of", "enlarged", "network_maps", "object_scores", "segmentation", "to_shape"]
 
 _TURNS = ((0, False), (1, False), (2, True), (3, True))
 _TILE, _HALO = 1024, 96  # pixels; the halo covers what the network sees around a pixel
 _VOTES: Mapping[Modality, float] = {"fluorescence": 0.5}  # of one threshold in the foreground
-_AGREEMENT = 0.65  # IoU of the network's foreground and the pseudo labels' below which the network has failed
+_SMALLEST = 0.15  # of the median object's area
+_AGREEMENT = 0.5  # IoU of the network's foreground and the pseudo labels' below which the network has failed
 _BLACK = 4.2  # mean of the three densities together that haematoxylin alone does not reach
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """How maps become objects.
+
+    Attributes:
+        smoothing: of the centre distance before seeds are sought, in median diameters.
+        valley: between two centres, in units of the centre distance.
+        rounding: by which outlines are smoothed, in the object's own diameter.
+    """
+
+    smoothing: float
+    valley: float
+    rounding: float
+
+
+_STAINED = _Cut(smoothing=0.12, valley=0.03, rounding=0.14)  # chromatin is coarse, and so are its outlines
+_CUTS: Mapping[Modality, _Cut] = {"fluorescence": _Cut(smoothing=0.1, valley=0.01, rounding=0.0)}
 
 
 @torch.no_grad()
@@ -77,7 +98,8 @@ def segmentation(
     if _agreement(foreground > 0.5, pseudo.labels > 0) < _AGREEMENT:
         labels, scores = enlarged(pseudo, prepared.shape)
     else:
-        labels = drop_small(to_shape(_basins(prepared, foreground, distance, diameter), prepared.shape), 4)
+        found = basins(_judged(prepared, foreground), distance, diameter, prepared.modality)
+        labels = drop_small(to_shape(found, prepared.shape), 4)
         scores = object_scores(labels, maps["foreground"], maps["centre distance"])
     return Segmentation(labels, scores, classes_of(image, labels, prepared.modality), maps)
 
@@ -117,14 +139,27 @@ def _agreement(found: Array, expected: Array) -> float:
     return np.count_nonzero(found & expected) / either if either else 1.0
 
 
-def _basins(prepared: Prepared, foreground: Array, distance: Array, diameter: float) -> Array:
-    vote = _VOTES.get(prepared.modality, 0.0)
-    if vote:
-        foreground = (1 - vote) * foreground + vote * front.foreground(prepared)
-    return split(
-        foreground, distance, threshold=0.5, smoothing=0.12 * diameter, depth=0.06,
-        smallest=0.15 * np.pi * diameter**2 / 4,
+def basins(foreground: Array, distance: Array, diameter: float, kind: Modality) -> Array:
+    """Objects of the network's maps by seeded watershed, their outlines smoothed: `(y, x)` int32.
+
+    Args:
+        foreground: `(y, x)` probability.
+        distance: `(y, x)` centre distance.
+        diameter: of the median object in the maps, in pixels.
+        kind: modality.
+    """
+    cut = _CUTS.get(kind, _STAINED)
+    found = split(
+        foreground, distance, threshold=0.5, smoothing=cut.smoothing * diameter, depth=cut.valley,
+        smallest=_SMALLEST * np.pi * diameter**2 / 4,
     )  # fmt: skip
+    return smooth_outlines(found, cut.rounding, cut.rounding * diameter)
+
+
+def _judged(prepared: Prepared, foreground: Array) -> Array:
+    """The network's foreground, with the vote of one threshold where that has one."""
+    vote = _VOTES.get(prepared.modality, 0.0)
+    return (1 - vote) * foreground + vote * front.foreground(prepared) if vote else foreground
 
 
 def object_scores(labels: Array, inside: Array, height: Array) -> Array:
