@@ -1,4 +1,4 @@
-"""Small fields of cells, and small stacks of electron microscopy, with known labels."""
+"""Small fields of cells, small stacks of electron microscopy, and traced neurites, with known labels."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from PIL import Image
 from scipy import ndimage as ndi
 from skimage.draw import ellipse
 
+from morula.core.tree import Tree
 from morula.core.types import Array
+from morula.data import draw_tree, write_swc
 
-__all__ = ["em_pair", "em_stack", "field", "neurites", "save_folder"]
+__all__ = ["em_pair", "em_stack", "field", "neurites", "save_folder", "save_traced", "traced_stack"]
 
 _LOOKS = {
     "fluorescence": ((12, 12, 14), (190, 190, 190)),
@@ -113,3 +115,27 @@ def neurites(seed: int, shape: tuple[int, int, int] = (24, 48, 56), count: int =
     membrane = ndi.maximum_filter(labels, (1, 3, 3)) != ndi.minimum_filter(labels, (1, 3, 3))
     image = ndi.gaussian_filter(np.where(membrane, 60.0, 180.0), (0, 0.7, 0.7)) + rng.normal(0, 8, shape)
     return np.clip(image, 0, 255).astype(np.uint8), labels
+
+
+def traced_stack(seed: int, shape: tuple[int, int, int] = (10, 48, 64)) -> tuple[Array, Tree]:
+    """A stack `(z, y, x)` uint8 with one branched neurite that enters at the left, and its tree in voxels."""
+    rng = np.random.default_rng(seed)
+    points = np.array([[5, 10, 0], [5, 22, 20], [6, 38, 30], [4, 22, 44], [4, 38, 58], [7, 8, 56]], float)
+    points[1:] += rng.uniform(-2, 2, (5, 3)) * (0.5, 1, 1)
+    tree = Tree.of(points, [-1, 0, 1, 1, 3, 3], 1.5)
+    drawn = draw_tree(tree, shape, least=1.8).astype(float)
+    image = 20 + 180 * ndi.gaussian_filter(drawn, 0.7) + rng.normal(0, 3, shape)
+    return np.clip(image, 0, 255).astype(np.uint8), tree
+
+
+def save_traced(folder: Path, stacks: int, traced: int, suffix: str = "_gold") -> tuple[Path, Path]:
+    """Folders of stacks `n0.tif`, ... and of the traces of the first ones, `n0<suffix>.swc`, ..."""
+    images, labels = folder / "stacks", folder / "traces"
+    images.mkdir()
+    labels.mkdir()
+    for number in range(stacks):
+        image, tree = traced_stack(number)
+        tifffile.imwrite(images / f"n{number}.tif", image, photometric="minisblack")
+        if number < traced:
+            write_swc(labels / f"n{number}{suffix}.swc", tree)
+    return images, labels

@@ -24,6 +24,7 @@ __all__ = [
     "Images",
     "Json",
     "LabelOffset",
+    "LabelSuffix",
     "Labels",
     "Out",
     "Overwrite",
@@ -32,6 +33,7 @@ __all__ = [
     "Quiet",
     "RecipeName",
     "Resume",
+    "Root",
     "RunFolder",
     "Seed",
     "Set",
@@ -44,6 +46,7 @@ __all__ = [
     "console",
     "existing",
     "join_sizes",
+    "known_size",
     "label_offset",
     "place",
     "starting",
@@ -78,6 +81,10 @@ StartWeights = Annotated[
     Path | None,
     typer.Option("--weights", help="Run or file of pre-trained weights to start from, without pre-training."),
 ]
+LabelSuffix = Annotated[
+    str | None, typer.Option(help="What an SWC file has behind the name of its stack, such as _gold.")
+]
+Root = Annotated[str | None, typer.Option(metavar="Z Y X", help="Where the neuron begins, in voxels.")]
 Source = Annotated[
     Path | None, typer.Option(help="Labelled volumes of another domain to learn from (recipe emda).")
 ]
@@ -191,6 +198,18 @@ def voxel_size(option: str, text: str | None) -> Voxel | Literal["unknown"] | No
         raise UsageError(
             option, f"{text!r} is not a size", "give three lengths Z Y X in nm, or the word unknown"
         ) from error
+
+
+def known_size(option: str, text: str | None) -> Voxel | None:
+    """Three lengths z, y, x in nm.
+
+    Raises:
+        UsageError: the text is something else, the word `unknown` too.
+    """
+    size = voxel_size(option, text)
+    if size == "unknown":
+        raise UsageError(option, "here the size must be known", "give Z Y X in nm, or leave it out")
+    return size
 
 
 def place(option: str, text: str | None) -> tuple[float, float, float] | None:

@@ -78,6 +78,7 @@ def run(
     source_voxel_size: o.SourceVoxelSize = None,
     label_offset: o.LabelOffset = None,
     weights: o.StartWeights = None,
+    label_suffix: o.LabelSuffix = None,
     skip_bad: o.SkipBad = False,
     resume: o.Resume = False,
     overwrite: o.Overwrite = False,
@@ -102,6 +103,7 @@ def run(
         voxel=o.voxel(pixel_size, voxel_size),
         source_voxel=o.voxel_size("--source-voxel-size", source_voxel_size),
         label_offset=o.label_offset(label_offset),
+        label_suffix=label_suffix,
         skip_bad=skip_bad,
         existing=o.existing(resume, overwrite),
         device=device,
@@ -124,6 +126,7 @@ def plan(
     voxel_size: o.VoxelSize = None,
     source_voxel_size: o.SourceVoxelSize = None,
     label_offset: o.LabelOffset = None,
+    label_suffix: o.LabelSuffix = None,
     skip_bad: o.SkipBad = False,
     as_json: o.Json = False,
 ) -> None:
@@ -140,6 +143,7 @@ def plan(
         voxel=o.voxel(pixel_size, voxel_size),
         source_voxel=o.voxel_size("--source-voxel-size", source_voxel_size),
         label_offset=o.label_offset(label_offset),
+        label_suffix=label_suffix,
         skip_bad=skip_bad,
     )
     if out is not None:
@@ -163,6 +167,7 @@ def train(
     source_voxel_size: o.SourceVoxelSize = None,
     label_offset: o.LabelOffset = None,
     weights: o.StartWeights = None,
+    label_suffix: o.LabelSuffix = None,
     skip_bad: o.SkipBad = False,
     resume: o.Resume = False,
     overwrite: o.Overwrite = False,
@@ -187,6 +192,7 @@ def train(
         voxel=o.voxel(pixel_size, voxel_size),
         source_voxel=o.voxel_size("--source-voxel-size", source_voxel_size),
         label_offset=o.label_offset(label_offset),
+        label_suffix=label_suffix,
         skip_bad=skip_bad,
         existing=o.existing(resume, overwrite),
         device=device,
@@ -203,6 +209,7 @@ def predict(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
     pixel_size: o.PixelSize = None,
     voxel_size: o.VoxelSize = None,
+    root: o.Root = None,
     skip_bad: o.SkipBad = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace earlier predictions in --out.")
@@ -219,6 +226,7 @@ def predict(
         images,
         out=out,
         voxel=o.voxel(pixel_size, voxel_size),
+        root=o.place("--root", root),
         skip_bad=skip_bad,
         overwrite=overwrite,
         device=device,
@@ -234,9 +242,7 @@ def trace(
         typer.Argument(metavar="MASK_OR_PROBABILITY", help="A stack: a mask, or floats in [0, 1]."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the SWC files.")],
-    root: Annotated[
-        str | None, typer.Option(metavar="Z Y X", help="Where the neuron begins, in voxels.")
-    ] = None,
+    root: o.Root = None,
     voxel_size: o.VoxelSize = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier traces in --out.")] = False,
     as_json: o.Json = False,
@@ -261,12 +267,21 @@ def evaluate(
     truth: Annotated[Path, typer.Argument(help="A file or a folder.")],
     kind: Annotated[Kind, typer.Option(help="What is compared.")],
     radius: Annotated[float, typer.Option(min=0, help="Points within this many pixels match.")] = 12.0,
+    voxel_size: o.VoxelSize = None,
+    label_suffix: o.LabelSuffix = None,
     as_json: o.Json = False,
 ) -> None:
     """Score predictions against ground truth."""
     from morula.workflows.evaluate import evaluate as work
 
-    scores = work(prediction, truth, kind=kind.value, radius=radius)
+    scores = work(
+        prediction,
+        truth,
+        kind=kind.value,
+        radius=radius,
+        voxel=o.known_size("--voxel-size", voxel_size),
+        label_suffix=label_suffix or "",
+    )
     show(scores, True, "") if as_json else typer.echo(json.dumps(scores, indent=2))
 
 

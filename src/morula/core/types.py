@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from morula.core.hashing import fingerprint
+
+if TYPE_CHECKING:
+    from morula.core.tree import Tree
 
 __all__ = ["Array", "ArraySource", "Axes", "Domain", "Record", "Segmentation", "Volume", "Voxel"]
 
@@ -171,6 +174,7 @@ class Record:
             where it is the whole.
         domain: `source` or `target` for domain adaptation.
         group: images that must stay on one side of a split (tiles of one slide); the id by default.
+        trace: opens the traced neuron of the image, in its voxels; None where there is none.
     """
 
     id: str
@@ -179,6 +183,7 @@ class Record:
     domain: Domain = "target"
     group: str = ""
     box: tuple[slice, ...] | None = None
+    trace: Callable[[], Tree] | None = None
 
     @property
     def is_labelled(self) -> bool:
@@ -195,12 +200,14 @@ class Segmentation:
         scores: `(N,)` confidence of each object in [0, 1]; object i has `scores[i - 1]`.
         classes: `(N,)` class name of each object.
         maps: named float maps worth showing, each shaped like `labels`.
+        tree: the traced neuron, in voxels, where objects are traced.
     """
 
     labels: Array
     scores: Array
     classes: tuple[str, ...]
     maps: dict[str, Array] = field(default_factory=dict[str, Array])
+    tree: Tree | None = None
 
     def __post_init__(self) -> None:
         count = int(self.labels.max(initial=0))

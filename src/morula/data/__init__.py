@@ -11,6 +11,8 @@ from morula.data.objects import ObjectTable, measure
 from morula.data.ome_zarr import open_ome_zarr
 from morula.data.open import open_volume
 from morula.data.swc import SwcFile, read_swc, write_swc
+from morula.data.traced import is_traced, load_traced
+from morula.data.traces import write_traces
 from morula.data.volumes import list_volumes, load_volumes
 
 __all__ = [
@@ -19,10 +21,12 @@ __all__ = [
     "SwcFile",
     "align",
     "draw_tree",
+    "is_traced",
     "list_images",
     "list_volumes",
     "load_block",
     "load_records",
+    "load_traced",
     "load_volumes",
     "measure",
     "open_ome_zarr",
@@ -35,4 +39,5 @@ __all__ = [
     "write_labels",
     "write_prediction",
     "write_swc",
+    "write_traces",
 ]

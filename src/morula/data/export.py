@@ -15,6 +15,7 @@ from morula.data.coco import coco_document
 from morula.data.labels import write_labels
 from morula.data.objects import ObjectTable, measure
 from morula.data.outlines import outlines
+from morula.data.traces import TRACE_FILES, write_traces
 from morula.data.whole import atomic_folder
 
 __all__ = ["COLUMNS", "VOLUME_COLUMNS", "write_prediction"]
@@ -26,7 +27,7 @@ COLUMNS = (
 VOLUME_COLUMNS = (*COLUMNS, "centroid_z", "bbox_z0", "bbox_z1")
 
 _REQUIRED = {"labels.tif", "objects.csv"}
-_WRITTEN = _REQUIRED | {"coco.json", "objects.geojson"}
+_WRITTEN = _REQUIRED | {"coco.json", "objects.geojson", *TRACE_FILES}
 _COLOURS = ((0, 158, 115), (213, 94, 0), (0, 114, 178), (204, 121, 167), (230, 159, 0), (86, 180, 233))
 
 
@@ -37,7 +38,8 @@ def write_prediction(folder: Path, segmentation: Segmentation, image: Volume) ->
     with the columns `COLUMNS`, for volumes `VOLUME_COLUMNS`: centroids and boxes in pixels, boxes half-open,
     `touches_border` 0 or 1, and `area` in um^2 (um^3) where the image has a pixel size, else in pixels
     (voxels). For 2D images `coco.json` holds run lengths and scores, areas in pixels, and `objects.geojson`
-    the outlines for QuPath, the unit of the area in its name.
+    the outlines for QuPath, the unit of the area in its name. A traced neuron is written by
+    `write_traces`, where the size of a voxel is known.
 
     Args:
         folder: where to write; an earlier prediction there is replaced, anything else is not touched.
@@ -56,6 +58,8 @@ def write_prediction(folder: Path, segmentation: Segmentation, image: Volume) ->
     with atomic_folder(folder) as temporary:
         write_labels(temporary / "labels.tif", segmentation.labels, voxel=image.voxel)
         _write_table(temporary / "objects.csv", segmentation, table, areas)
+        if segmentation.tree is not None and image.voxel is not None:
+            write_traces(temporary, segmentation.tree, image.voxel)
         if segmentation.labels.ndim == 2:
             _write_json(temporary / "coco.json", coco_document(Path(image.uri).name, segmentation, table))
             _write_json(temporary / "objects.geojson", _geojson(segmentation, areas, unit))

@@ -29,10 +29,12 @@ class SwcFile(NamedTuple):
     Attributes:
         tree: its nodes; points z, y, x in the file's unit.
         repairs: what was wrong and mended, one sentence each, with the line.
+        lines: of each node, counted from 1.
     """
 
     tree: Tree
     repairs: tuple[str, ...]
+    lines: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def read_swc(path: Path) -> SwcFile:
         radii,
         [nodes[row].kind for row in order],
     )
-    return SwcFile(tree, tuple(repairs))
+    return SwcFile(tree, tuple(repairs), tuple(nodes[row].line for row in order))
 
 
 def write_swc(path: Path, tree: Tree, *, comments: Sequence[str] = ()) -> None:

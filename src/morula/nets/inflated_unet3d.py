@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,6 +12,9 @@ from torch.nn import functional as F
 from morula.nets.inflate import Conv3dOfSlices, Inflation, inflated
 
 __all__ = ["InflatedUNet3d", "squeezenet_stages"]
+
+
+_RARE = -4.0  # logit of the foreground before training: a neuron fills little of its stack
 
 
 def squeezenet_stages() -> tuple[nn.ModuleList, tuple[int, ...]]:
@@ -39,12 +43,12 @@ class InflatedUNet3d(nn.Module):
     """
 
     def __init__(
-        self, how: Inflation = "center", *, depth: int = 3, widths: Sequence[int] = (12, 24, 40, 64, 96)
+        self, how: Inflation = "center", *, depth: int = 3, widths: Sequence[int] = (8, 16, 32, 48, 64)
     ) -> None:
         super().__init__()
         stages, found = squeezenet_stages()
-        self.encoder = inflated(stages, how, depth=depth, channels=1)
-        self.shallow = nn.Sequential(_block(1, widths[0], 1), _block(widths[0], widths[0], 1))
+        self.encoder = cast(nn.ModuleList, inflated(stages, how, depth=depth, channels=1))
+        self.shallow = _block(1, widths[0], 1)
         self.lateral = nn.ModuleList(
             nn.Conv3d(wide, narrow, 1) for wide, narrow in zip(found, widths[1:], strict=True)
         )
@@ -53,6 +57,7 @@ class InflatedUNet3d(nn.Module):
             _block(width, width, depth if level else 1) for level, width in enumerate(widths[:-1])
         )
         self.out = nn.Conv3d(widths[0], 1, 1)
+        nn.init.constant_(self.out.bias, _RARE)  # pyright: ignore[reportArgumentType]
 
     @property
     def shrinks(self) -> tuple[int, int, int]:

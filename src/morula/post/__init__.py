@@ -8,7 +8,7 @@ from morula.post.fragments import boundary, fragments
 from morula.post.partition import multicut, mutex_watershed
 from morula.post.region_graph import ContactSums, RegionGraph, contact_sums, pooled_graph, region_graph
 from morula.post.regions import regions
-from morula.post.trace import Tracing, trace
+from morula.post.trace import Tracing, neuron_piece, trace, trace_piece
 from morula.post.watershed import centre_distance, drop_small, regrow, smooth_outlines, split
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "fragments",
     "multicut",
     "mutex_watershed",
+    "neuron_piece",
     "pooled_graph",
     "region_graph",
     "regions",
@@ -43,5 +44,6 @@ __all__ = [
     "smooth_outlines",
     "split",
     "trace",
+    "trace_piece",
     "z_median",
 ]

@@ -11,12 +11,13 @@ from morula.post.untyped import csgraph, ndi, sparse, spatial
 __all__ = ["bridged"]
 
 
-def bridged(mask: Array, gap: float) -> Array:
+def bridged(mask: Array, gap: float, *, depth: float = 1.0) -> Array:
     """The mask with a line of voxels between pieces that are near, as few lines as join them all.
 
     Args:
         mask: `(z, y, x)` bool.
-        gap: widest gap that is bridged, in voxels.
+        gap: widest gap that is bridged, in pixels.
+        depth: of a section, in pixels.
 
     Returns:
         `(z, y, x)` bool.
@@ -31,11 +32,12 @@ def bridged(mask: Array, gap: float) -> Array:
         return joined
     surface = np.argwhere(joined & ~np.asarray(ndi.binary_erosion(joined)))
     owner = labels[tuple(surface.T)] - 1
-    pairs = spatial.cKDTree(surface).query_pairs(gap, output_type="ndarray")
+    places = surface * (depth, 1, 1)
+    pairs = spatial.cKDTree(places).query_pairs(gap, output_type="ndarray")
     pairs = pairs[owner[pairs[:, 0]] != owner[pairs[:, 1]]]
     if not len(pairs):
         return joined
-    length = np.linalg.norm(surface[pairs[:, 0]] - surface[pairs[:, 1]], axis=1)
+    length = np.linalg.norm(places[pairs[:, 0]] - places[pairs[:, 1]], axis=1)
     for first, last in pairs[_nearest(owner[pairs], length, count)].tolist():
         start, stop = surface[first], surface[last]
         share = np.linspace(0, 1, int(np.abs(stop - start).max()) + 1)[:, None]

@@ -14,9 +14,12 @@ from morula.post.bridges import bridged
 from morula.post.components import components
 from morula.post.untyped import csgraph, ndi, sparse, spatial
 
-__all__ = ["Tracing", "trace"]
+__all__ = ["Tracing", "neuron_piece", "trace", "trace_piece"]
 
 _SOMA = 2.5  # times the median radius; a blob as thick as this is a cell body
+_BODY = 1e-3  # of a voxel's weight has one in a cell body
+_MINOR = 0.25  # of the neuron's weight: what is heavier and has a cell body is another neuron
+_NEAR = 6.0  # voxels around a given root in which the neuron's greatest piece is looked for
 _CENTRED = 8.0  # times longer counts a step along the surface than one along the centre line
 _AROUND = 5  # edge of the cube in which a voxel's radius is compared with the largest
 _SMOOTHED = 3  # voxels to either side of one on a path that are averaged
@@ -26,11 +29,14 @@ _WINDOW = (3, 2, 2)  # voxels to either side over which a point is moved to the 
 @dataclass(frozen=True)
 class Tracing:
     """How to trace; lengths in voxels, along z too: sections are taken as far apart as the image is blurred.
+    Only for gaps, which nothing blurs, it counts how deep a section is.
 
     Attributes:
         threshold: probability from which a voxel is foreground.
         weak: probability from which a voxel is, if it touches foreground.
-        gap: widest gap between two pieces that is bridged.
+        gap: widest gap between two pieces that is bridged, in pixels.
+        depth: of a section, in pixels.
+        speck: smaller pieces are not joined to others, in voxels.
         least_branch: shorter branches are dropped.
         step: distance of the nodes.
     """
@@ -38,6 +44,8 @@ class Tracing:
     threshold: float = 0.5
     weak: float = 0.25
     gap: float = 12.0
+    depth: float = 1.0
+    speck: int = 0
     least_branch: float = 8.0
     step: float = 3.0
 
@@ -67,8 +75,7 @@ def trace(
 ) -> Tree:
     """Traces one neuron.
 
-    Foreground is numbered and bridged where gaps are small. The piece at the root, or else the one of the
-    greatest volume times probability, is the neuron. Paths that keep to the centre line lead from the root to
+    `neuron_piece` says which voxels are the neuron. Paths that keep to the centre line lead from the root to
     the furthest voxel, then to the furthest that no path has come near, and so on (after TEASAR, Sato et al.,
     2000). The root is the given one, or the cell body, or the thicker end of the longest path. From a given
     root that is no cell body a tracing starts, so of all that leaves it only the longest subtree stays.
@@ -81,13 +88,65 @@ def trace(
     Returns:
         A tree with one root, in voxels; empty where no voxel reaches the threshold.
     """
+    return trace_piece(
+        neuron_piece(probability, root=root, tracing=tracing), probability, root=root, tracing=tracing
+    )
+
+
+def neuron_piece(
+    probability: Array,
+    *,
+    root: Sequence[float] | None = None,
+    tracing: Tracing | None = None,
+) -> Array:
+    """The voxels of one neuron among all that is bright.
+
+    It is the greatest piece of foreground near the root, or else of all; a piece counts by its volume times
+    its probability, cell bodies left out, so that the longest neurites win and not the brightest blob. Other
+    pieces are joined to it where gaps are small, but not a large one with a cell body of its own.
+
+    Args:
+        probability: `(z, y, x)` floats in [0, 1], or a mask.
+        root: where the neuron begins, z, y, x in voxels.
+        tracing: thresholds and lengths.
+
+    Returns:
+        `(z, y, x)` bool; all False where no voxel reaches the threshold.
+    """
     settings = tracing or Tracing()
     whole = _foreground(probability, settings)
-    joined = components(bridged(whole, settings.gap))
-    number = _chosen(joined, probability, root)
-    if number == 0:
+    if not whole.any():
+        return whole
+    pieces = components(whole)
+    weight, has_body = _weights(pieces, whole, probability)
+    main = _chosen(pieces, weight, root)
+    ours = (weight <= _MINOR * weight[main]) | ~has_body
+    ours &= np.bincount(pieces.ravel()) >= settings.speck
+    ours[main], ours[0] = True, False
+    joined = components(bridged(ours[pieces], settings.gap, depth=settings.depth))
+    first = np.unravel_index(int((pieces == main).argmax()), pieces.shape)
+    return joined == joined[first]
+
+
+def trace_piece(
+    piece: Array,
+    probability: Array,
+    *,
+    root: Sequence[float] | None = None,
+    tracing: Tracing | None = None,
+) -> Tree:
+    """Traces the voxels that `neuron_piece` found; see `trace`.
+
+    Args:
+        piece: `(z, y, x)` bool, connected.
+        probability: `(z, y, x)` floats in [0, 1], or a mask.
+        root: where the neuron begins, z, y, x in voxels.
+        tracing: thresholds and lengths.
+    """
+    if not piece.any():
         return Tree.of(np.zeros((0, 3)), [])
-    graph = _graph(joined == number, probability)
+    settings = tracing or Tracing()
+    graph = _graph(piece, probability)
     start, begins = _start(graph, None if root is None else np.asarray(root))
     return _tree(_paths(graph, start, settings), graph, settings, stem=begins)
 
@@ -102,17 +161,34 @@ def _foreground(probability: Array, settings: Tracing) -> Array:
     return strong[weak]
 
 
-def _chosen(labels: Array, probability: Array, root: Sequence[float] | None) -> int:
-    """Number of the piece that is the neuron, 0 where there is none."""
-    if not labels.any():
-        return 0
+def _weights(pieces: Array, whole: Array, probability: Array) -> tuple[Array, Array]:
+    """Volume times probability of each piece without cell bodies, and whether it has one; of 0 neither."""
+    box = ndi.find_objects(whole.astype(np.uint8))[0]
+    inside = np.pad(whole[box], 1)
+    depth: Array = ndi.distance_transform_edt(inside)
+    ridge = inside & (depth == ndi.maximum_filter(depth, 3))
+    thick = float(_SOMA * np.median(depth[ridge]))
+    neurite = inside
+    if depth.max() >= thick:
+        neurite = inside & (ndi.distance_transform_edt(depth < thick) > thick)
+    likely = np.asarray(probability[box], np.float64) * neurite[1:-1, 1:-1, 1:-1]
+    weight = np.bincount(pieces[box].ravel(), likely.ravel(), minlength=int(pieces.max()) + 1)
+    body = (inside & ~neurite)[1:-1, 1:-1, 1:-1]
+    thick_part = np.bincount(pieces[box].ravel(), body.ravel(), minlength=len(weight))
+    weight += _BODY * thick_part  # so that a cell body alone is still something
+    weight[0] = 0
+    return weight, thick_part > 0
+
+
+def _chosen(pieces: Array, weight: Array, root: Sequence[float] | None) -> int:
+    """Number of the piece that is the neuron."""
     if root is None:
-        weight = np.bincount(labels.ravel(), np.asarray(probability, np.float64).ravel())
-        weight[0] = 0
         return int(weight.argmax())
-    voxels = np.argwhere(labels)
-    nearest = np.linalg.norm(voxels - np.asarray(root), axis=1).argmin()
-    return int(labels[tuple(voxels[nearest])])
+    voxels = np.argwhere(pieces)
+    number = pieces[tuple(voxels.T)]
+    away = np.linalg.norm(voxels - np.asarray(root), axis=1)
+    near = np.unique(number[away <= max(float(away.min()), _NEAR)])
+    return int(near[weight[near].argmax()])
 
 
 def _graph(mask: Array, probability: Array) -> _Graph:

@@ -62,6 +62,7 @@ class Entry:
         volumes: whether it takes volumes, one a file or folder, in place of 2D images.
         learns: whether it is trained on labels of the images; else these only measure what it found.
         block: whether it takes one volume of which a block is labelled.
+        traces: whether it learns from traced neurons and traces others.
     """
 
     title: str
@@ -70,6 +71,7 @@ class Entry:
     volumes: bool = False
     learns: bool = False
     block: bool = False
+    traces: bool = False
 
 
 RECIPES: Mapping[str, Entry] = {
@@ -94,6 +96,14 @@ RECIPES: Mapping[str, Entry] = {
         volumes=True,
         learns=True,
         block=True,
+    ),
+    "vit3d": Entry(
+        "single neurons in stacks of light microscopy, from a few traced ones (2D networks inflated to 3D)",
+        "morula.recipes.vit3d.recipe",
+        objects="Neurons",
+        volumes=True,
+        learns=True,
+        traces=True,
     ),
 }
 

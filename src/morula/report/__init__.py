@@ -18,6 +18,7 @@ from morula.report.content import (
 from morula.report.curves import line_chart
 from morula.report.draw import class_colours, colourise, label_colours, overlay, to_rgb8
 from morula.report.page import render_report, write_report
+from morula.report.projection import draw_segments, projection
 
 __all__ = [
     "ColourScale",
@@ -35,9 +36,11 @@ __all__ = [
     "Table",
     "class_colours",
     "colourise",
+    "draw_segments",
     "label_colours",
     "line_chart",
     "overlay",
+    "projection",
     "render_report",
     "to_rgb8",
     "write_report",

@@ -22,6 +22,10 @@ def commands(plan: Mapping[str, Any], header: Mapping[str, Any], run: Path) -> t
         labels += f" --voxel-size {plan['facts']['voxel']}"
         offset = plan["facts"]["label_offset"]
         labels += f" --label-offset {' '.join(map(str, offset))}" if offset else ""
+    if "label_suffix" in plan["facts"]:
+        labels += f" --voxel-size {plan['facts']['voxel']}"
+        suffix = plan["facts"]["label_suffix"]
+        labels += f" --label-suffix {suffix}" if suffix else ""
     if plan["source"]:
         facts = plan["facts"]
         labels += f" --source {plan['source']} --source-labels {plan['source_labels']}"

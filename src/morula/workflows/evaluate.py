@@ -12,8 +12,9 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from morula.core.errors import DataError, UsageError
-from morula.core.types import Array
-from morula.data import read_labels
+from morula.core.types import Array, Voxel
+from morula.data import read_labels, read_swc
+from morula.data.swc import SUFFIXES
 from morula.metrics import (
     Counts,
     class_mean,
@@ -24,11 +25,12 @@ from morula.metrics import (
     point_scores,
     semantic_scores,
 )
+from morula.workflows.tracing import pixel_widths, tree_scores
 from morula.workflows.volume_scores import volume_scores
 
 __all__ = ["Kind", "evaluate"]
 
-Kind = Literal["instances", "semantic", "volumes", "points"]
+Kind = Literal["instances", "semantic", "volumes", "points", "swc"]
 
 _SCORES: Mapping[str, Callable[[Array, Array], dict[str, float]]] = {
     "instances": instance_scores,
@@ -46,6 +48,7 @@ class _Layout(NamedTuple):
 
 
 _LABELS = _Layout(_TIFF | {".png"}, "labels.tif")
+_TRACES = _Layout(frozenset(SUFFIXES), "trace.voxel.swc")
 _POINTS = _Layout(frozenset({".csv"}), "objects.csv")
 
 
@@ -62,7 +65,13 @@ _OBJECT_COLUMNS = _Columns("centroid_x", "centroid_y", "class")
 
 
 def evaluate(
-    pred: str | PathLike[str], truth: str | PathLike[str], *, kind: str, radius: float = 12.0
+    pred: str | PathLike[str],
+    truth: str | PathLike[str],
+    *,
+    kind: str,
+    radius: float = 12.0,
+    voxel: Voxel | None = None,
+    label_suffix: str = "",
 ) -> dict[str, Any]:
     """Scores predicted files against true ones.
 
@@ -74,13 +83,16 @@ def evaluate(
         truth: the same of the truth. Point tables have the columns `x,y,label`, in pixels; the
             `objects.csv` of a run (`class`, `centroid_x`, `centroid_y`) will do as well.
         kind: `instances` (labels, 0 = background), `semantic` (non-zero = foreground), `volumes`
-            (both, of stacks) or `points`.
+            (both, of stacks), `points` or `swc` (traced neurons, both in one unit).
         radius: the largest distance in pixels of a predicted to a true point; for `points` only.
+        voxel: of traces in voxels, the size in nm; lengths are then counted in pixel widths. For `swc` only.
+        label_suffix: what the name of a true trace has behind the name of its stack. For `swc` only.
 
     Returns:
         `{"images": {stem: scores}, "mean": scores}`, all numbers floats, never NaN, ready for JSON. The
         scores of `instances`, `semantic` and `volumes` are those of `morula.metrics.instance_scores`,
-        `semantic_scores` and `morula.workflows.volume_scores`, and their mean is over the images. Those of
+        `semantic_scores` and `morula.workflows.volume_scores`, those of `swc` of
+        `morula.workflows.tracing.tree_scores`, and their mean is over the images. Those of
         `points` are `{class: {precision, recall, f1, tp, fp, fn}}`; their mean is the same over the images,
         and more: `macro` (`{class: ...}`, without the counts), `micro` (`{class: ...}`, cells pooled),
         `class_mean` (`macro` and `micro` averaged over the classes),
@@ -99,6 +111,8 @@ def evaluate(
         raise UsageError("radius", f"{radius} is not a positive length", "give a distance in pixels")
     if kind == "points":
         return _evaluate_points(_pair_files(Path(pred), Path(truth), _POINTS), radius)
+    if kind == "swc":
+        return _evaluate_traces(_pair_files(Path(pred), Path(truth), _TRACES, label_suffix), voxel)
     pairs = _pair_files(Path(pred), Path(truth), _LABELS)
     return _evaluate_labels(pairs, _SCORES[kind])
 
@@ -110,6 +124,17 @@ def _evaluate_labels(
     names = next(iter(images.values()))
     mean = {name: float(np.mean([scores[name] for scores in images.values()])) for name in names}
     return {"images": images, "mean": mean}
+
+
+def _evaluate_traces(pairs: Mapping[str, tuple[Path, Path]], voxel: Voxel | None) -> dict[str, Any]:
+    images = {
+        stem: tree_scores(read_swc(pred).tree, read_swc(truth).tree, pixel_widths(voxel))
+        for stem, (pred, truth) in pairs.items()
+    }
+    for stem, scores in images.items():
+        if not np.isfinite([*scores.values()]).all():
+            raise DataError(pairs[stem][0], "one of the two traces has no edge", "leave the pair out")
+    return {"images": images, "mean": _mean([*images.values()])}
 
 
 def _evaluate_points(pairs: Mapping[str, tuple[Path, Path]], radius: float) -> dict[str, Any]:
@@ -154,14 +179,15 @@ def _as_floats(counts: Counts) -> dict[str, float]:
     }
 
 
-def _pair_files(pred: Path, truth: Path, layout: _Layout) -> dict[str, tuple[Path, Path]]:
+def _pair_files(pred: Path, truth: Path, layout: _Layout, suffix: str = "") -> dict[str, tuple[Path, Path]]:
     """Prediction and truth of each stem, in alphabetical order."""
     for path in (pred, truth):
         if not path.exists():
             raise DataError(path, "no such file or folder", "check the spelling of the path")
     if pred.is_file() and truth.is_file():
-        return {_stem(truth): (pred, truth)}
-    preds, truths = _files_by_stem(pred, layout), _files_by_stem(truth, layout)
+        return {_stem(truth).removesuffix(suffix): (pred, truth)}
+    preds = _files_by_stem(pred, layout)
+    truths = {stem.removesuffix(suffix): path for stem, path in _files_by_stem(truth, layout).items()}
     _refuse_unpaired(pred, "prediction", sorted(truths.keys() - preds.keys()), len(truths))
     _refuse_unpaired(truth, "truth", sorted(preds.keys() - truths.keys()), len(preds))
     return {stem: (preds[stem], truths[stem]) for stem in sorted(truths)}

@@ -14,7 +14,7 @@ from morula.core.config import Config, from_toml, override, parse_assignments, t
 from morula.core.errors import DataError, UsageError
 from morula.core.files import write_text
 from morula.core.types import Record, Voxel
-from morula.data import load_records
+from morula.data import is_traced, load_records, load_traced
 from morula.data.modality import modality
 from morula.recipes import RECIPES, load_recipe
 from morula.workflows.adaptation import VoxelSize, load_domains, survey_domains, why_adapt
@@ -26,6 +26,7 @@ from morula.workflows.neurons import (
     survey_neurons,
     why_neurons,
 )
+from morula.workflows.tracing import TRACED, check_sizes, survey_traced, why_traced
 
 __all__ = ["Plan", "plan"]
 
@@ -109,6 +110,7 @@ def plan(
     voxel: VoxelSize = None,
     source_voxel: VoxelSize = None,
     label_offset: LabelOffset = None,
+    label_suffix: str | None = None,
     skip_bad: bool = False,
 ) -> Plan:
     """Reads every image once and chooses a recipe for them.
@@ -116,7 +118,8 @@ def plan(
     Args:
         images: an image or a folder of images.
         labels: ground truth (see `morula.data.load_records`, with a source `morula.data.load_volumes`); of a
-            single volume the labels of a block of it (`morula.data.load_block`).
+            single volume the labels of a block of it (`morula.data.load_block`); of stacks SWC files
+            of traced neurons (`morula.data.load_traced`).
         source: volumes of another domain, with labels; with them the images are volumes, too.
         source_labels: labels of the source.
         recipe: a recipe to use instead of the one chosen.
@@ -126,6 +129,7 @@ def plan(
         voxel: size of a pixel or voxel in nm, where the files do not say; `unknown` where nobody knows.
         source_voxel: the same of the source.
         label_offset: first voxel of a labelled block in its volume, z, y, x.
+        label_suffix: what the name of an SWC file has behind the name of its stack.
         skip_bad: leave unreadable images out instead of refusing all.
 
     Raises:
@@ -140,6 +144,7 @@ def plan(
     if chosen is not None:
         _configured(chosen, preset, changes, assignments, str(config))
     _check_roles(chosen, source, source_labels, source_voxel, label_offset)
+    _check_traces(chosen, labels, label_suffix)
     origin = None if source is None else Path(source)
     origin_labels = None if source_labels is None else Path(source_labels)
     if origin is not None:
@@ -148,6 +153,13 @@ def plan(
         )
         facts, chosen = survey_domains(target, others), chosen or "emda"
         reasons, doubts = why_adapt(facts, asked=recipe is not None)
+    elif chosen is not None and RECIPES[chosen].traces:
+        assert labels is not None
+        suffix = label_suffix or ""
+        target, bad = load_traced(images, labels, suffix=suffix, voxel=_known(voxel), skip_bad=skip_bad)
+        check_sizes(target, voxel)
+        others, facts = [], survey_traced(target, suffix)
+        reasons, doubts = why_traced(facts, chosen, asked=recipe is not None)
     elif chosen is not None and RECIPES[chosen].block:
         target, others, bad = [load_neurons(images, labels, voxel, label_offset)], [], []
         facts = survey_neurons(target[0], label_offset)
@@ -181,7 +193,7 @@ def _check_roles(
         found = found or f"recipe {recipe} learns from no labelled block"
         raise UsageError("--label-offset", found, "leave it out, or choose another --recipe")
     if source is not None:
-        if entry is not None and (entry.block or not entry.volumes):
+        if entry is not None and (entry.learns or not entry.volumes):
             found = f"recipe {recipe} learns from the images alone"
             found = f"recipe {recipe} learns from a labelled block" if entry.block else found
             raise UsageError("--source", found, "leave --source out, or choose --recipe emda")
@@ -190,9 +202,19 @@ def _check_roles(
     extra = next((name for name, value in given if value is not None), None)
     if extra is not None:
         raise UsageError(extra, "there is no --source it could belong to", "add --source, or leave it out")
-    if entry is not None and entry.volumes and not entry.block:
+    if entry is not None and entry.volumes and not entry.learns:
         found = f"recipe {recipe} learns from labelled volumes of another domain"
         raise UsageError("--recipe", found, "add --source and --source-labels")
+
+
+def _check_traces(recipe: str | None, labels: Path | None, suffix: str | None) -> None:
+    """Refuses traces that the recipe cannot use, and a recipe that has none."""
+    traces = recipe is not None and RECIPES[recipe].traces
+    if traces and (labels is None or not (labels.exists() and is_traced(labels))):
+        found = f"recipe {recipe} learns from traced neurons, and no SWC files are named"
+        raise UsageError("--labels", found, "name an SWC file, or a folder of them")
+    if not traces and suffix is not None:
+        raise UsageError("--label-suffix", "the labels are no SWC files", "leave it out")
 
 
 def _known(voxel: VoxelSize) -> Voxel | None:
@@ -205,6 +227,8 @@ def _told_by_roles(images: Path, labels: Path | None, source: str | Path | None)
         return "emda"
     if labels is None:
         return "psm"
+    if labels.exists() and is_traced(labels):
+        return TRACED
     return NEURONS if is_volume(images) else None
 
 

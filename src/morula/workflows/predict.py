@@ -12,6 +12,7 @@ from morula.core.types import Record, Segmentation
 from morula.data import load_records, load_volumes, write_prediction
 from morula.recipes import RECIPES, Predictor, load_recipe
 from morula.workflows.adaptation import VoxelSize
+from morula.workflows.tracing import check_sizes, rooted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,6 +48,7 @@ def predict(
     *,
     out: str | Path,
     voxel: VoxelSize = None,
+    root: Sequence[float] | None = None,
     skip_bad: bool = False,
     overwrite: bool = False,
     device: str = "auto",
@@ -60,6 +62,7 @@ def predict(
         out: folder for the results.
         voxel: size of a pixel or voxel in nm, where the files do not say. Recipe emda takes volumes of
             unknown size to be like those that the run was made for.
+        root: where the neuron begins, z, y, x in voxels, for recipes that trace; found where it is not given.
         skip_bad: leave unreadable images out instead of refusing all.
         overwrite: replace earlier predictions.
         device: `auto`, `cpu`, `cuda` or `mps`.
@@ -75,6 +78,10 @@ def predict(
     size = None if voxel == "unknown" else voxel
     load = load_volumes if _takes_volumes(run) else load_records
     records, _ = load(Path(images), skip_bad=skip_bad, voxel=size)
+    if hasattr(model, "traced"):
+        check_sizes(records, voxel)
+    if root is not None:
+        model = rooted(model, root)
     there = [record.id for record in records if (out / record.id).exists()]
     if there and not overwrite:
         raise UsageError(

@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from morula.core.errors import DataError, MorulaError
+from morula.core.errors import DataError
 from morula.core.rng import Rng
 from morula.core.types import Array, Volume
-from morula.data import open_volume, read_labels
-from morula.data.volumes import as_stack
+from morula.data import read_labels
 from morula.metrics import bootstrap_mean
-from morula.recipes import RECIPES, load_recipe
+from morula.recipes import RECIPES, Entry, load_recipe
 from morula.report import (
     Control,
     Controls,
@@ -35,6 +34,9 @@ from morula.report import (
 )
 from morula.report import Plan as PlanText
 from morula.workflows.commands import commands
+from morula.workflows.tracing_report import LEARNED_FROM, has_trace, trace_overlays
+from morula.workflows.tracing_report import MEASURES as TRACE_MEASURES
+from morula.workflows.train import reopened
 
 __all__ = ["report"]
 
@@ -50,9 +52,10 @@ _MEASURES: Mapping[str, str] = {
     "voi": "variation of information in bits, 0 is perfect; of the validation part, as the next three",
     "voi_split": "what of it comes from neurons that are cut",
     "voi_merge": "what of it comes from neurons that are joined",
+    **TRACE_MEASURES,
     "are": "adapted Rand error, 0 is perfect: pairs of voxels that are joined in one and apart in the other",
 }
-_SHOWN = ("aji", "ap50", "pq", "iou")
+_SHOWN = ("aji", "ap50", "pq", "iou", "f1_4", "f1_2")
 _SECTIONS = 3  # of a volume that are shown
 
 
@@ -86,7 +89,7 @@ class _Finding:
         """The score that counts most: of objects where it was taken, else of volumes."""
         if self.truth is None:
             return "aji"
-        return next(key for key in ("aji", "iou", "voi") if key in self.truth)
+        return next(key for key in ("aji", "iou", "voi", "f1_4") if key in self.truth)
 
 
 def report(run: str | Path) -> Path:
@@ -117,18 +120,9 @@ def _findings(run: Path) -> list[_Finding]:
         raise DataError(run, found, "repeat the command that started the run; it goes on where it was")
     scores = {path.stem: read_json(path) for path in (run / "scores").glob("*.json")}
     return [
-        _Finding(name, _open(entry), run / "predictions" / name, scores.get(name))
+        _Finding(name, reopened(entry), run / "predictions" / name, scores.get(name))
         for name, entry in images.items()
     ]
-
-
-def _open(entry: Mapping[str, Any]) -> Volume | None:
-    """The image, or None where it was moved since."""
-    try:
-        image = open_volume(Path(entry["uri"]))
-    except MorulaError:
-        return None
-    return as_stack(image) if entry["axes"] == "zyx" else image
 
 
 def _content(run: Path, findings: Sequence[_Finding]) -> ReportContent:
@@ -153,7 +147,7 @@ def _content(run: Path, findings: Sequence[_Finding]) -> ReportContent:
         scores=_scores(findings),
         image_scores=_score_table(findings),
         controls=_controls(run, findings, shown),
-        trust=_trust(findings, RECIPES[plan["recipe"]].learns),
+        trust=_trust(findings, RECIPES[plan["recipe"]]),
         next_steps=_next_steps(findings, _advised(run)),
         stages=tuple(load_recipe(plan["recipe"]).story(run)),
         distributions=_histograms(findings, classes, unit),
@@ -196,7 +190,14 @@ def _shown(findings: Sequence[_Finding]) -> list[tuple[Any, _Finding]]:
 
 
 def _overlays(finding: _Finding, role: Any, classes: tuple[str, ...]) -> Iterator[Overlay]:
-    """The image, or some sections of the volume, evenly spaced."""
+    """The image, some sections of the volume, evenly spaced, or projections of a traced neuron."""
+    measure = finding.measure.upper() if finding.truth is not None else "mean confidence"
+    if finding.image is not None and has_trace(finding.folder):
+        truth = finding.folder.parents[1] / "scores" / f"{finding.id}.swc"
+        yield from trace_overlays(
+            finding.id, finding.image, finding.folder, truth, role, finding.rank, measure
+        )
+        return
     labels = read_labels(finding.folder / "labels.tif")
     count = len(labels) if labels.ndim == 3 else 0
     places = [count * (2 * n + 1) // (2 * _SECTIONS) for n in range(_SECTIONS)] if count else [None]
@@ -209,7 +210,7 @@ def _overlays(finding: _Finding, role: Any, classes: tuple[str, ...]) -> Iterato
             caption=f"{where}{len(finding.rows)} objects",
             role=role,
             score=finding.rank,
-            measure=finding.measure.upper() if finding.truth is not None else "mean confidence",
+            measure=measure,
             original=pixels,
             width_um=_width_um(finding.image),
         )
@@ -272,7 +273,13 @@ def _controls(run: Path, findings: Sequence[_Finding], shown: Sequence[tuple[Any
     for folder in folders:
         methods.append(_method(folder.name, tables[folder.name], example, folder / f"{example.id}.tif"))
     note = f"Simpler methods on the same images; the pictures show {example.id}."
-    return Controls(tuple(methods), _SHOWN if ours else (), note=note)
+    return Controls(tuple(methods), _measures(ours), note=note)
+
+
+def _measures(scores: Mapping[str, Mapping[str, float] | None]) -> tuple[str, ...]:
+    """What was measured of what is shown beside the controls."""
+    row = next((row for row in scores.values() if row is not None), {})
+    return tuple(key for key in _SHOWN if key in row)
 
 
 def _method(
@@ -284,7 +291,7 @@ def _method(
     is_result: bool = False,
 ) -> Control:
     rows = [row for row in scores.values() if row is not None]
-    values = tuple(float(np.mean([row[key] for row in rows])) for key in _SHOWN) if rows else ()
+    values = tuple(float(np.mean([row[key] for row in rows])) for key in _measures(scores))
     picture = None
     if labels.exists():
         found = read_labels(labels)
@@ -293,7 +300,7 @@ def _method(
     return Control(name, values, is_result, picture=picture)
 
 
-def _trust(findings: Sequence[_Finding], learned: bool) -> tuple[str, ...]:
+def _trust(findings: Sequence[_Finding], entry: Entry) -> tuple[str, ...]:
     every = np.concatenate([finding.column("score") for finding in findings])
     if len(every) == 0:
         return ("No objects were found. Check the picture of each stage below to see where they are lost.",)
@@ -303,19 +310,21 @@ def _trust(findings: Sequence[_Finding], learned: bool) -> tuple[str, ...]:
         "count. The confidence says how sure the network is of itself. It is not a measured accuracy.",
     ]
     scored = [finding for finding in findings if finding.truth is not None]
-    if len(scored) > 2:
+    if scored and entry.traces:
+        lines.append(LEARNED_FROM)
+    elif len(scored) > 2:
         correlation = np.corrcoef([each.confidence for each in scored], [each.rank for each in scored])[0, 1]
         if np.isfinite(correlation):
             lines.append(
                 f"Over the {len(scored)} labelled images the mean confidence follows the score with a "
                 f"correlation of {correlation:.2f} (1: it can be trusted to rank images; 0: it cannot)."
             )
-    elif scored and learned:
+    elif scored and entry.learns:
         lines.append(
             "The scores are of a part of the labels that the network did not learn from, but that a "
             "threshold was chosen on. Elsewhere in the volume expect a little less."
         )
-    elif learned:
+    elif entry.learns:
         lines.append(
             "Nothing was measured, for the labels trained the network. Label three to five other images, "
             "keep them out of --labels, and compare with `morula evaluate` to know the accuracy."

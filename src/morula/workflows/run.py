@@ -11,7 +11,7 @@ import numpy as np
 
 from morula.core.files import write_json
 from morula.core.types import Record, Segmentation
-from morula.data import write_labels
+from morula.data import write_labels, write_swc
 from morula.metrics import instance_scores
 from morula.recipes import RECIPES, Predictor, load_recipe
 from morula.workflows.adaptation import VoxelSize
@@ -19,6 +19,7 @@ from morula.workflows.neurons import LabelOffset
 from morula.workflows.plan import Plan, plan
 from morula.workflows.predict import open_model, segment
 from morula.workflows.report import report
+from morula.workflows.tracing import pixel_widths, tree_scores
 from morula.workflows.train import train_plan
 from morula.workflows.volume_scores import volume_scores
 
@@ -82,6 +83,7 @@ def run(
     voxel: VoxelSize = None,
     source_voxel: VoxelSize = None,
     label_offset: LabelOffset = None,
+    label_suffix: str | None = None,
     skip_bad: bool = False,
     existing: Existing = "continue",
     device: str = "auto",
@@ -105,6 +107,7 @@ def run(
         voxel: size of a pixel or voxel in nm, where the files do not say; `unknown` where nobody knows.
         source_voxel: the same of the source.
         label_offset: first voxel of a labelled block in its volume, z, y, x.
+        label_suffix: what the name of an SWC file has behind the name of its stack.
         skip_bad: leave unreadable images out instead of refusing all.
         existing: `continue` a run that is there, `resume` (refuse if none is) or `overwrite`.
         device: `auto`, `cpu`, `cuda` or `mps`.
@@ -129,6 +132,7 @@ def run(
         voxel=voxel,
         source_voxel=source_voxel,
         label_offset=label_offset,
+        label_suffix=label_suffix,
         skip_bad=skip_bad,
     )
     return run_plan(made, out=out, existing=existing, device=device, seed=seed, console=console)
@@ -152,6 +156,8 @@ def run_plan(
         counts[record.id] = len(found.scores)
         if (scores := _scores_of(record, found)) is not None:
             write_json(path / "scores" / f"{record.id}.json", scores)
+        if record.trace is not None:
+            write_swc(path / "scores" / f"{record.id}.swc", record.trace(), comments=["unit: voxels"])
     _compare(measured, path)
     _score_checkpoints(measured, trained)
     report(path)
@@ -166,6 +172,8 @@ def _without_training_labels(made: Plan) -> tuple[Record, ...]:
 
 
 def _scores_of(record: Record, found: Segmentation) -> dict[str, float] | None:
+    if record.trace is not None and found.tree is not None:
+        return tree_scores(found.tree, record.trace(), pixel_widths(record.image.voxel))
     if record.labels is None or record.box is not None:
         return None  # a recipe that learns from a block of the volume keeps scores of its validation part
     score = volume_scores if found.labels.ndim == 3 else instance_scores

@@ -12,14 +12,14 @@ import numpy as np
 from morula.core.errors import DataError, UsageError
 from morula.core.tree import Tree
 from morula.core.types import Array, Volume, Voxel
-from morula.data import open_volume, write_swc
+from morula.data import open_volume, write_traces
+from morula.data.traces import TRACE_FILES
 from morula.data.volumes import as_stack
 from morula.post import trace as trace_map
 from morula.workflows.adaptation import VoxelSize
+from morula.workflows.tracing import check_root
 
-__all__ = ["Traced", "trace", "write_traces"]
-
-_FILES = ("trace.swc", "trace.voxel.swc")
+__all__ = ["Traced", "trace"]
 
 
 @dataclass(frozen=True)
@@ -69,35 +69,17 @@ def trace(
         UsageError: no voxel size is known, the root lies outside, or a trace is there already.
     """
     path, out = Path(source), Path(out)
-    there = next((out / name for name in _FILES if (out / name).exists()), None)
+    there = next((out / name for name in TRACE_FILES if (out / name).exists()), None)
     if there is not None and not overwrite:
         raise UsageError(there, "a trace is there already", "choose another --out, or add --overwrite")
     volume = as_stack(open_volume(path))
     size = _size(volume, voxel)
-    _check_root(root, volume.shape)
+    if root is not None:
+        check_root(root, volume.shape)
     tree = trace_map(_probability(path, volume), root=root)
     if not len(tree):
         raise DataError(path, "there is no foreground in it", "give a mask or a map with values above 0.5")
     return Traced(out, tree, write_traces(out, tree, size))
-
-
-def write_traces(out: Path, tree: Tree, size: Voxel) -> float:
-    """Writes `trace.swc` and `trace.voxel.swc`, and returns the length in micrometres.
-
-    Args:
-        out: the folder.
-        tree: in voxels.
-        size: of a voxel in nm, with z.
-
-    Raises:
-        ResourceError: the disk is full.
-    """
-    edges = (size.z or size.x, size.y, size.x)
-    physical = tree.scaled([edge / 1000 for edge in edges])
-    write_swc(out / "trace.voxel.swc", tree, comments=["unit: voxels of the stack, the first at 0"])
-    said = " x ".join(f"{edge:g}" for edge in edges)
-    write_swc(out / "trace.swc", physical, comments=[f"unit: um; voxel z x y x x: {said} nm"])
-    return physical.length
 
 
 def _size(volume: Volume, voxel: VoxelSize) -> Voxel:
@@ -106,15 +88,6 @@ def _size(volume: Volume, voxel: VoxelSize) -> Voxel:
         found = f"{volume.uri} does not say how large a voxel is along z, y and x"
         raise UsageError("--voxel-size", found, "give Z Y X in nm")
     return size
-
-
-def _check_root(root: Sequence[float] | None, shape: Sequence[int]) -> None:
-    if root is None:
-        return
-    if any(not 0 <= place <= length - 1 for place, length in zip(root, shape, strict=True)):
-        told = " ".join(f"{place:g}" for place in root)
-        found = f"{told} lies outside the stack of {' x '.join(map(str, shape))} voxels"
-        raise UsageError("--root", found, "give z y x in voxels, counted from 0")
 
 
 def _probability(path: Path, volume: Volume) -> Array:

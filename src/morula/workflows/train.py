@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from morula.core.errors import MorulaError
 from morula.core.files import write_json, write_text
 from morula.core.hashing import fingerprint
-from morula.core.types import Record
+from morula.core.types import Record, Volume, Voxel
+from morula.data import open_volume
+from morula.data.volumes import as_stack
 from morula.recipes import RECIPES, load_recipe
 from morula.workflows.adaptation import VoxelSize
 from morula.workflows.neurons import LabelOffset
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
     from morula.engine import Existing, Run
 
-__all__ = ["train", "train_plan"]
+__all__ = ["describe", "reopened", "train", "train_plan"]
 
 
 def train(
@@ -39,6 +42,7 @@ def train(
     voxel: VoxelSize = None,
     source_voxel: VoxelSize = None,
     label_offset: LabelOffset = None,
+    label_suffix: str | None = None,
     skip_bad: bool = False,
     existing: Existing = "continue",
     device: str = "auto",
@@ -64,6 +68,7 @@ def train(
         voxel=voxel,
         source_voxel=source_voxel,
         label_offset=label_offset,
+        label_suffix=label_suffix,
         skip_bad=skip_bad,
     )
     return train_plan(made, out=out, existing=existing, device=device, seed=seed, console=console).path
@@ -104,6 +109,9 @@ def _described(made: Plan) -> dict[str, Any]:
     if RECIPES[made.recipe].learns:  # other labels make another run
         for record in made.records:
             ours[record.id]["labels"] = None if record.labels is None else fingerprint(record.labels())
+            if record.trace is not None:
+                tree = record.trace()
+                ours[record.id]["labels"] = fingerprint(tree.points, tree.radius, tree.parent)
     return ours | {f"source/{record.id}": describe(record) for record in made.sources}
 
 
@@ -130,9 +138,21 @@ def describe(record: Record) -> dict[str, Any]:
         "axes": image.axes.order,
         "nm": None if size is None else [size.z, size.y, size.x],
         "fingerprint": image.fingerprint,
-        "labelled": record.is_labelled,
+        "labelled": record.is_labelled or record.trace is not None,
         "domain": record.domain,
     }
+
+
+def reopened(entry: Mapping[str, Any]) -> Volume | None:
+    """The image that `describe` described, or None where it was moved since."""
+    try:
+        image = open_volume(Path(entry["uri"]))
+    except MorulaError:
+        return None
+    if entry["nm"] is not None:  # said on the command line, if not in the file
+        z, y, x = entry["nm"]
+        image = replace(image, voxel=Voxel(z=z, y=y, x=x))
+    return as_stack(image) if entry["axes"] == "zyx" else image
 
 
 def default_folder(made: Plan) -> Path:

@@ -55,7 +55,7 @@ def test_a_black_image_says_nothing() -> None:
 )
 def test_published_traces(real_data: Path, name: str, shift: tuple[int, int, int]) -> None:
     folder = real_data / "lm_diadem_op/open"
-    tree, repairs = read_swc(folder / f"{name}_gold.swc")
+    tree, repairs, _ = read_swc(folder / f"{name}_gold.swc")
     found = align(tree, tifffile.imread(folder / f"{name}.tif"))
     assert repairs == ()
     assert found.shift == shift

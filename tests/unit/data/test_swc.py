@@ -21,7 +21,7 @@ def swc(folder: Path, text: str, name: str = "a.swc") -> Path:
 
 
 def test_columns_and_axes(tmp_path: Path) -> None:
-    tree, repairs = read_swc(
+    tree, repairs, _ = read_swc(
         swc(tmp_path, "# made by hand\n\n1 1 10 20 30 2.5 -1\n2 3 11 21 31 0.5 1 # tip\n")
     )
     assert tree.points.tolist() == [[30, 20, 10], [31, 21, 11]]
@@ -33,7 +33,7 @@ def test_columns_and_axes(tmp_path: Path) -> None:
 
 def test_ids_in_any_order_several_roots_commas_and_extra_columns(tmp_path: Path) -> None:
     text = "9,2,3,0,0,1,7,0,1\n7,2,2,0,0,1,100,0,1\n100,2,1,0,0,1,-1,0,0\n4,2,8,0,0,1,-1,0,0\n"
-    tree, repairs = read_swc(swc(tmp_path, text, "a.eswc"))
+    tree, repairs, _ = read_swc(swc(tmp_path, text, "a.eswc"))
     assert repairs == ()
     assert len(tree.roots) == 2
     chain = {tuple(tree.points[child]): tuple(tree.points[parent]) for child, parent in tree.edges}
@@ -50,7 +50,7 @@ def test_ids_in_any_order_several_roots_commas_and_extra_columns(tmp_path: Path)
     ],
 )
 def test_mended(text: str, told: str, parents: list[int], tmp_path: Path) -> None:
-    tree, (repair,) = read_swc(swc(tmp_path, text))
+    tree, (repair,), _ = read_swc(swc(tmp_path, text))
     assert repair.startswith(told)
     assert tree.parent.tolist() == parents
     assert (tree.radius >= 0).all()
@@ -93,7 +93,7 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, data: st.DataObjec
     name = data.draw(st.sampled_from(["a.swc", "a.eswc"]))
     path = tmp_path_factory.mktemp("swc") / name
     write_swc(path, tree, comments=["lengths are voxels"])
-    back, repairs = read_swc(path)
+    back, repairs, _ = read_swc(path)
     assert repairs == ()
     np.testing.assert_allclose(back.points, tree.points, atol=1e-6)
     np.testing.assert_allclose(back.radius, tree.radius, atol=1e-6)

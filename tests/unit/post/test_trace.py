@@ -78,6 +78,24 @@ def test_one_neuron_and_its_neighbour() -> None:
     assert tolerance_scores(trace(both, root=(10, 75, 5), tracing=near), other, 1.5).f1 > 0.95
 
 
+def test_the_longest_neurites_win_over_a_bright_body_and_stay_apart_from_it() -> None:
+    line = drawn(Tree.of([[10, 40, 5], [10, 40, 85]], [-1, 0]))
+    body = draw_tree(Tree.of([[10, 62, 45], [10, 62, 70]], [-1, 0], [9.0, 2.0]), SHAPE)
+    assert body.sum() > 2 * line.sum()
+    both = line | body
+    found = trace(both)
+    assert 1 <= (body.any(axis=0).argmax(axis=0)[45] - 42) <= 12  # near enough for a bridge
+    assert found.points[:, 1].max() < 45
+    assert found.length > 70
+    assert len(trace(body)) > 0
+
+
+def test_near_a_given_root_a_speck_is_not_the_neuron() -> None:
+    speck = drawn()
+    speck[10, 4, 4] = True
+    assert trace(speck, root=(10, 4, 4)).length > 100
+
+
 def test_weak_voxels_count_where_they_touch_strong_ones() -> None:
     line = drawn(Tree.of([[10, 40, 5], [10, 40, 85]], [-1, 0])).astype(np.float32)
     line[:, :, 45:] *= 0.4

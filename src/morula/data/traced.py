@@ -1,0 +1,179 @@
+"""Stacks with traced neurons, as checked records: each SWC file fits its stack, or an error says why not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from morula.core.errors import DataError, UsageError
+from morula.core.tree import Tree
+from morula.core.types import Array, Record, Volume, Voxel
+from morula.data.alignment import Alignment, align
+from morula.data.listing import of_kinds, visible, what_else
+from morula.data.swc import SUFFIXES, SwcFile, read_swc
+from morula.data.volumes import load_volumes, volume_id
+
+__all__ = ["is_traced", "load_traced"]
+
+_OUTSIDE = 3.0  # voxels that a node may lie outside of its stack: tracing tools extrapolate a little
+_BRIGHTER = 1.5  # times must a trace be in micrometres than in voxels to be taken so
+_FLAT = 2  # sections; fewer make no stack
+
+
+def is_traced(labels: Path) -> bool:
+    """Whether a path names traced neurons: an SWC file, or a folder with some."""
+    if labels.is_dir():
+        return bool(of_kinds(visible(labels), SUFFIXES))
+    return labels.suffix.lower() in SUFFIXES
+
+
+def load_traced(
+    images: str | PathLike[str],
+    labels: str | PathLike[str],
+    *,
+    suffix: str = "",
+    voxel: Voxel | None = None,
+    skip_bad: bool = False,
+) -> tuple[list[Record], list[DataError]]:
+    """Opens stacks and the traced neurons of some of them, and checks that these lie in their stacks.
+
+    A stack belongs to the SWC file of its name, with `suffix` behind it (`a.tif`, `a_gold.swc`); one stack
+    and one file belong together. Stacks without a trace stay in as records without one.
+
+    Args:
+        images: a stack or a folder of stacks (see `load_volumes`); SWC files among them do not matter.
+        labels: an SWC file or a folder of them.
+        suffix: what the name of an SWC file has behind the name of its stack.
+        voxel: size of a voxel in nm, in place of what the files say.
+        skip_bad: leave bad stacks and traces out, in place of refusing all.
+
+    Returns:
+        The records, `trace` giving the tree in voxels; and the errors of those left out.
+
+    Raises:
+        DataError: a stack or an SWC file cannot be used, or they do not fit.
+        UsageError: a trace may be in micrometres, and no voxel size is known.
+    """
+    records, errors = load_volumes(images, voxel=voxel, skip_bad=skip_bad)
+    partners = _partners(records, Path(labels), suffix)
+    checked: list[Record] = []
+    for record in records:
+        try:
+            checked.append(_checked(record, partners.get(record.id)))
+        except DataError as error:
+            if not skip_bad:
+                raise
+            errors.append(error)
+    if not any(record.trace for record in checked):
+        if errors:
+            raise errors[0]
+        raise DataError(labels, "no trace belongs to any of the stacks", "name them alike")
+    return checked, errors
+
+
+@dataclass(frozen=True)
+class _Trace:
+    """A tree that was read already; a class, so that records travel to worker processes."""
+
+    tree: Tree
+
+    def __call__(self) -> Tree:
+        return self.tree
+
+
+def _partners(records: Sequence[Record], labels: Path, suffix: str) -> dict[str, Path]:
+    """The SWC file of each stack that has one."""
+    files = of_kinds(visible(labels), SUFFIXES) if labels.is_dir() else [labels]
+    if not files:
+        raise DataError(labels, what_else(visible(labels), "traces"), "put .swc files in it")
+    if len(records) == len(files) == 1:
+        return {records[0].id: files[0]}
+    names = {f"{record.id}{suffix}": record.id for record in records}
+    partners: dict[str, Path] = {}
+    for path in files:
+        stem = volume_id(path)
+        if stem in names:
+            partners[names[stem]] = path
+    if not partners:
+        found = f"none of its {len(files)} files is named after a stack ({files[0].name}, {records[0].id})"
+        common = next((file for file in files if volume_id(file).startswith(records[0].id)), None)
+        rest = "" if common is None else volume_id(common).removeprefix(records[0].id)
+        fix = f"add --label-suffix {rest}" if rest else "name each SWC file like its stack"
+        raise DataError(labels, found, fix)
+    return partners
+
+
+def _checked(record: Record, path: Path | None) -> Record:
+    sections = record.image.shape[0]
+    if sections < _FLAT:
+        found = f"{sections} section: a neuron cannot be followed in one slice"
+        raise DataError(record.image.uri, found, "give a stack of sections, z y x")
+    if path is None:
+        return record
+    image = record.image.read()
+    if not image.any() or image.min() == image.max():
+        found = f"every voxel is {image.flat[0]}"
+        raise DataError(record.image.uri, found, "export the stack again, or leave it out")
+    return replace(record, trace=_Trace(_in_voxels(read_swc(path), path, record.image, image)))
+
+
+def _in_voxels(found: SwcFile, path: Path, volume: Volume, image: Array) -> Tree:
+    """The tree in voxels, of a file in voxels or in micrometres."""
+    tree, shape = found.tree, np.array(volume.shape)
+    scaled = _from_micrometres(tree, volume.voxel)
+    fits = _outside(tree, shape) is None
+    as_voxels = align(tree, image) if fits else None
+    if scaled is not None and _outside(scaled, shape) is None:
+        as_lengths = align(scaled, image)
+        if as_voxels is None or as_lengths.brightness > _BRIGHTER * as_voxels.brightness:
+            _refuse_mirrored(as_lengths, path)
+            return scaled
+    if as_voxels is None:
+        raise _does_not_fit(found, path, volume)
+    if as_voxels.brightness <= 0:
+        told = "the trace runs where the stack is dark"
+        if scaled is None:
+            fix = "if it is in micrometres, give --voxel-size Z Y X in nm"
+            raise UsageError(path, told, fix)
+        raise DataError(path, told, "check that it belongs to this stack, x y z in voxels or micrometres")
+    _refuse_mirrored(as_voxels, path)
+    return tree
+
+
+def _refuse_mirrored(alignment: Alignment, path: Path) -> None:
+    if alignment.mirrored:
+        axes = " and ".join(alignment.mirrored)
+        found = f"the trace fits its stack only when it is mirrored along {axes}"
+        raise DataError(path, found, f"flip {axes} of the trace or of the stack")
+
+
+def _from_micrometres(tree: Tree, size: Voxel | None) -> Tree | None:
+    if size is None or size.z is None:
+        return None
+    return tree.scaled([1000 / size.z, 1000 / size.y, 1000 / size.x])
+
+
+def _outside(tree: Tree, shape: Array) -> int | None:
+    """Row of the first node that lies too far outside."""
+    beyond = np.maximum(-tree.points, tree.points - (shape - 1)).max(axis=1) > _OUTSIDE
+    return int(beyond.argmax()) if beyond.any() else None
+
+
+def _does_not_fit(found: SwcFile, path: Path, volume: Volume) -> DataError | UsageError:
+    row = _outside(found.tree, np.array(volume.shape))
+    assert row is not None
+    z, y, x = found.tree.points[row]
+    size = " x ".join(map(str, volume.shape))
+    told = (
+        f"line {found.lines[row]} puts a node at x {x:g}, y {y:g}, z {z:g}, outside of {size} voxels (z y x)"
+    )
+    if volume.voxel is None or volume.voxel.z is None:
+        fix = (
+            "if the file is in micrometres, give --voxel-size Z Y X in nm; else check that it fits the stack"
+        )
+        return UsageError(path, told, fix)
+    return DataError(path, told, "check that it belongs to this stack, x y z in voxels or micrometres")

@@ -1,0 +1,32 @@
+"""A traced neuron as two SWC files: in micrometres for other programs, in voxels to lie over its stack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from morula.core.tree import Tree
+from morula.core.types import Voxel
+from morula.data.swc import write_swc
+
+__all__ = ["TRACE_FILES", "write_traces"]
+
+TRACE_FILES = ("trace.swc", "trace.voxel.swc")
+
+
+def write_traces(out: Path, tree: Tree, size: Voxel) -> float:
+    """Writes `trace.swc` and `trace.voxel.swc`, and returns the length in micrometres.
+
+    Args:
+        out: the folder.
+        tree: in voxels.
+        size: of a voxel in nm; without z a section is as deep as a pixel is wide.
+
+    Raises:
+        ResourceError: the disk is full.
+    """
+    edges = (size.z or size.x, size.y, size.x)
+    physical = tree.scaled([edge / 1000 for edge in edges])
+    write_swc(out / "trace.voxel.swc", tree, comments=["unit: voxels of the stack, the first at 0"])
+    said = " x ".join(f"{edge:g}" for edge in edges)
+    write_swc(out / "trace.swc", physical, comments=[f"unit: um; voxel z x y x x: {said} nm"])
+    return physical.length

@@ -1,0 +1,1 @@
+"""Single neurons in stacks of light microscopy, learned from a few traced ones."""

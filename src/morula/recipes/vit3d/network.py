@@ -1,0 +1,129 @@
+"""The networks by name, each from stacks `(b, 1, z, y, x)` to logits of that size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from morula.core.errors import UsageError
+from morula.engine import LoadReport
+from morula.nets import InflatedUNet3d, ResidualUNet3d, SliceViT, UPerHead
+from morula.recipes.vit3d.config import Vit3dConfig
+from morula.recipes.vit3d.pretrained import load_convnet, load_vit
+
+__all__ = ["SliceSegmenter", "encoder_of", "load_encoder", "network_of", "rates", "step_of"]
+
+_WIDTHS = (20, 32, 48)  # of the 3D U-Net, about as much work as the inflated network
+
+
+class SliceSegmenter(nn.Module):
+    """The published network: a transformer on a window of slices, a head that maps the middle one.
+
+    Args:
+        vit: a transformer of timm.
+        config: its `depth` is the window.
+    """
+
+    def __init__(self, vit: nn.Module, config: Vit3dConfig) -> None:
+        super().__init__()
+        count = len(list(vit.get_submodule("blocks").children()))
+        taps = (3, 5, 7, 11) if count == 12 else tuple((count * quarter) // 4 - 1 for quarter in range(1, 5))
+        self.encoder = SliceViT(vit, config.depth, config.inflation, taps)
+        self.head = UPerHead(self.encoder.width, patch=self.encoder.patch)
+
+    def forward(self, volume: Tensor) -> Tensor:
+        """Logits of every slice, windows clamped at both ends; while training of the middle one alone."""
+        depth = volume.shape[2]
+        middles = [depth // 2] if self.training else range(depth)
+        return torch.stack([self._slice(volume, middle) for middle in middles], dim=2)
+
+    def _slice(self, volume: Tensor, middle: int) -> Tensor:
+        reach = self.encoder.slices // 2
+        numbers = torch.arange(middle - reach, middle + reach + 1).clamp(0, volume.shape[2] - 1)
+        return self.head(self.encoder(volume[:, :, numbers.to(volume.device)]))
+
+
+def network_of(config: Vit3dConfig) -> nn.Module:
+    """An untrained network; torch's generator decides its weights.
+
+    It stays in torch's own layout: with channels last the bf16 backward pass of narrow volumes may read
+    memory that nobody wrote (torch 2.15 on CPUs).
+
+    Raises:
+        UsageError: timm has no such transformer, or a crop does not fit its patches.
+    """
+    if config.network == "inflated":
+        return InflatedUNet3d(config.inflation, depth=config.depth)
+    if config.network == "unet":
+        kernel = (min(config.depth, 3), 3, 3)
+        made = ResidualUNet3d(1, 1, _WIDTHS, norm="group", stride=(1, 2, 2), pool=(1, 2, 2), kernel=kernel)
+        nn.init.constant_(made.out.bias, _RARE)  # pyright: ignore[reportArgumentType]
+        return made
+    import timm  # slow to import, and the other networks do not need it
+
+    if not timm.is_model(config.vit) or not config.vit.startswith(("vit_", "test_vit")):
+        fix = "choose one such as vit_small_patch16_224, or another network"
+        raise UsageError("vit", f"timm has no vision transformer {config.vit!r}", fix)
+    made = SliceSegmenter(timm.create_model(config.vit, pretrained=False), config)
+    if any(edge % made.encoder.patch for edge in config.crop[1:]):
+        found = f"{config.crop[1]} x {config.crop[2]} pixels with patches of {made.encoder.patch}"
+        raise UsageError("crop", found, "give y and x multiples of the patch")
+    return made
+
+
+_RARE = -4.0  # logit of the foreground before training: a neuron fills little of its stack
+
+
+def encoder_of(network: nn.Module) -> nn.Module:
+    """The part that natural-image weights fill; of the 3D U-Net, which has no such weights, the encoder."""
+    return network.get_submodule("encoder")
+
+
+def load_encoder(network: nn.Module, config: Vit3dConfig) -> LoadReport | None:
+    """Fills the encoder with the weights that the config names, if any, and tells the fate of each tensor.
+
+    Raises:
+        DataError: they cannot be read or do not fit.
+        UsageError: the network is the 3D U-Net.
+    """
+    if not config.weights:
+        return None
+    encoder: Any = encoder_of(network)
+    if config.network == "unet":
+        found = "the 3D U-Net takes no natural-image weights"
+        raise UsageError("weights", found, "leave weights out, or choose network inflated or slice-vit")
+    path = Path(config.weights)
+    if config.network == "slice-vit":
+        return load_vit(encoder, path, config.inflation)
+    return load_convnet(encoder, path, config.inflation, config.scaling)
+
+
+def step_of(network: nn.Module) -> int:
+    """What the edges of a tile along y and x must be multiples of."""
+    return network.encoder.patch if isinstance(network, SliceSegmenter) else _LEVELS
+
+
+_LEVELS = 16
+
+
+def rates(network: nn.Module, config: Vit3dConfig) -> list[dict[str, Any]]:
+    """Groups of parameters for the optimiser: encoder and the rest, each with and without weight decay."""
+    inside = {id(each) for each in encoder_of(network).parameters()}
+    groups: list[dict[str, Any]] = []
+    for part, rate in ((True, config.encoder_lr), (False, 1.0)):
+        ours = [each for each in network.parameters() if (id(each) in inside) == part and each.requires_grad]
+        groups += _by_decay(ours, rate, config.weight_decay)
+    return groups
+
+
+def _by_decay(parameters: Iterable[Tensor], rate: float, decay: float) -> list[dict[str, Any]]:
+    """Biases and scales do not decay."""
+    listed = list(parameters)
+    wide = [each for each in listed if each.ndim > 1]
+    narrow = [each for each in listed if each.ndim <= 1]
+    pairs = ((wide, decay), (narrow, 0.0))
+    return [{"params": part, "weight_decay": each, "share": rate} for part, each in pairs if part]

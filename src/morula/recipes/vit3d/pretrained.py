@@ -1,0 +1,127 @@
+"""Weights that learned from natural images, brought into the encoders for stacks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, Literal, cast
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from morula.core.errors import DataError
+from morula.engine import LoadReport, Weights, WeightsInfo
+from morula.nets import Inflation, dino_name, fitting
+
+__all__ = ["Scaling", "load_convnet", "load_vit", "read_tensors"]
+
+Scaling = Literal["imagenet", "caffe"]
+"""How the images were scaled that the weights learned from: torchvision's way, or Caffe's (blue first)."""
+
+_FIRST = "features.0"
+_SCALINGS: Mapping[Scaling, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "caffe": ((103.939 / 255, 116.779 / 255, 123.68 / 255), (1.0, 1.0, 1.0)),
+}
+_IMAGENET_GREY = (0.449, 0.226)  # mean and deviation of grey values in [0, 1], as DINO takes images
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Named tensors of a `.safetensors`, `.npz` or torch file; of DINO's checkpoints the teacher's.
+
+    Raises:
+        DataError: no file of these kinds, or it holds something else.
+    """
+    fix = "name a .safetensors, .npz or .pth file with weights"
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
+
+            return load_file(path)
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as stored:
+                return {name: torch.from_numpy(stored[name]) for name in stored.files}
+        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise DataError(path, "there is no such file", fix) from error
+    except (OSError, ValueError, RuntimeError, EOFError, BadZipFile, UnpicklingError) as error:
+        raise DataError(path, "these weights cannot be read", fix) from error
+    if isinstance(found, Mapping):
+        inner = cast("Mapping[str, Any]", found)
+        for name in ("teacher", "state_dict", "model"):
+            if isinstance(inner.get(name), Mapping):
+                inner = cast("Mapping[str, Any]", inner[name])
+        tensors = {name: value for name, value in inner.items() if isinstance(value, Tensor)}
+        if tensors:
+            return tensors
+    raise DataError(path, "there are no named tensors in it", fix)
+
+
+def load_convnet(
+    encoder: nn.ModuleList, path: Path, how: Inflation, scaling: Scaling = "imagenet"
+) -> LoadReport:
+    """Fills the inflated SqueezeNet; grey values in [0, 1] then do what equal colours did.
+
+    What its images were scaled by goes into the first kernel. For `caffe` the biases are divided by 255 in
+    place of multiplying grey values by it: the features are the same, 255 times smaller.
+
+    Raises:
+        DataError: the file cannot be read, or is of another network.
+    """
+    tensors = read_tensors(path)
+    if f"{_FIRST}.weight" in tensors and f"{_FIRST}.bias" in tensors:
+        tensors = _for_grey(tensors, scaling)
+    places = {_flat(name, encoder): name for name, _ in encoder.named_parameters()}
+    told = Weights(tensors, WeightsInfo(path.name, kind="encoder")).load_into(
+        encoder, rename=places.get, inflate=fitting(how)
+    )
+    return _complete(told, path)
+
+
+def load_vit(encoder: nn.Module, path: Path, how: Inflation) -> LoadReport:
+    """Fills a `SliceViT` from a checkpoint of DINO, DINOv2 or timm; images in [0, 1] then take the place of
+    images with ImageNet's mean taken off.
+
+    Raises:
+        DataError: the file cannot be read, or is of another network.
+    """
+    tensors = read_tensors(path)
+    kernel = next((name for name in tensors if name.endswith("patch_embed.proj.weight")), None)
+    if kernel is not None:
+        mean, deviation = _IMAGENET_GREY
+        bias = kernel.replace(".weight", ".bias")
+        tensors[bias] = tensors[bias] - tensors[kernel].sum((1, 2, 3)) * mean / deviation
+        tensors[kernel] = tensors[kernel] / deviation
+    told = Weights(tensors, WeightsInfo(path.name, kind="encoder")).load_into(
+        encoder, rename=dino_name, inflate=fitting(how)
+    )
+    return _complete(told, path)
+
+
+def _for_grey(tensors: Mapping[str, Tensor], scaling: Scaling) -> dict[str, Tensor]:
+    """The same network for images in [0, 1] from which nothing was taken off."""
+    mean, spread = (torch.tensor(each) for each in _SCALINGS[scaling])
+    weight, bias = f"{_FIRST}.weight", f"{_FIRST}.bias"
+    found = dict(tensors)
+    if scaling == "caffe":
+        found = {name: each / 255 if name.endswith(".bias") else each for name, each in found.items()}
+    found[bias] = found[bias] - found[weight].sum((2, 3)) @ (mean / spread)
+    found[weight] = found[weight] / spread[:, None, None]
+    return found
+
+
+def _flat(name: str, encoder: nn.ModuleList) -> str:
+    """`features.<layer>...`, as torchvision names what is `<stage>.<layer>...` here."""
+    stage, layer, rest = name.split(".", 2)
+    before = sum(len(cast(nn.Sequential, encoder[number])) for number in range(int(stage)))
+    return f"features.{before + int(layer)}.{rest}"
+
+
+def _complete(told: LoadReport, path: Path) -> LoadReport:
+    if told.missing:
+        found = f"{len(told.missing)} tensors of the encoder are not in it, {told.missing[0]} for one"
+        raise DataError(path, found, "name weights of the encoder that the config chooses")
+    return told

@@ -1,0 +1,152 @@
+"""Stacks with traced neurons: what is planned for them, and how well a trace fits a true one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, cast
+
+import numpy as np
+
+from morula.core.errors import UsageError
+from morula.core.tree import Tree
+from morula.core.types import Record, Segmentation, Volume, Voxel
+from morula.metrics import spatial_distances, tolerance_scores
+from morula.recipes import RECIPES, Predictor
+from morula.workflows.adaptation import VoxelSize
+
+__all__ = [
+    "TRACED",
+    "check_root",
+    "check_sizes",
+    "pixel_widths",
+    "rooted",
+    "survey_traced",
+    "tree_scores",
+    "why_traced",
+]
+
+TRACED = "vit3d"
+"""The recipe that stacks with SWC files get where none is asked for."""
+
+_FEW = 3  # traced stacks
+
+
+class _Tracer(Protocol):
+    """A predictor that can be told where the neuron begins."""
+
+    def traced(self, volume: Volume, root: Sequence[float] | None) -> Segmentation:
+        """The neuron that begins at a root, z, y, x in voxels."""
+        ...
+
+
+def rooted(model: Predictor, root: Sequence[float]) -> Predictor:
+    """A predictor that begins at a root.
+
+    Raises:
+        UsageError: the recipe traces nothing, or the root lies outside of the stack.
+    """
+    if not hasattr(model, "traced"):
+        raise UsageError("--root", "this run's recipe traces no neurons", "leave --root out")
+    tracer = cast(_Tracer, model)
+
+    def predict(volume: Volume) -> Segmentation:
+        check_root(root, volume.spatial_shape)
+        return tracer.traced(volume, root)
+
+    return predict
+
+
+def check_root(root: Sequence[float], shape: Sequence[int]) -> None:
+    """Refuses a root outside of a stack.
+
+    Raises:
+        UsageError: it lies outside.
+    """
+    if any(not 0 <= place <= length - 1 for place, length in zip(root, shape, strict=True)):
+        told = " ".join(f"{place:g}" for place in root)
+        found = f"{told} lies outside the stack of {' x '.join(map(str, shape))} voxels"
+        raise UsageError("--root", found, "give z y x in voxels, counted from 0")
+
+
+def check_sizes(records: Sequence[Record], voxel: VoxelSize) -> None:
+    """Refuses stacks of unknown voxel size: traces are written in micrometres.
+
+    Raises:
+        UsageError: a size is unknown.
+    """
+    if voxel == "unknown":
+        found = "traces are written in micrometres, which needs the size of a voxel"
+        raise UsageError(
+            "--voxel-size", found, "give Z Y X in nm; any scale will do if only the ratio is known"
+        )
+    for record in records:
+        if record.image.voxel is None or record.image.voxel.z is None:
+            found = f"{record.image.uri} does not say how large a voxel is along z, y and x"
+            raise UsageError("--voxel-size", found, "give Z Y X in nm")
+
+
+def survey_traced(records: Sequence[Record], suffix: str) -> dict[str, Any]:
+    """What the stacks and their traces are, as JSON values."""
+    sizes = np.array([record.image.spatial_shape for record in records])
+    trees = [record.trace() for record in records if record.trace is not None]
+    size = records[0].image.voxel
+    assert size is not None and size.z is not None
+    return {
+        "images": len(records),
+        "dimensions": 3,
+        "smallest": sizes.min(axis=0).tolist(),
+        "largest": sizes.max(axis=0).tolist(),
+        "dtypes": sorted({str(record.image.dtype) for record in records}),
+        "labelled": len(trees),
+        "nodes": sum(map(len, trees)),
+        "pixel_nm": [size.y, size.x],
+        "voxel": f"{size.z:g} {size.y:g} {size.x:g}",
+        "label_suffix": suffix,
+    }
+
+
+def why_traced(
+    facts: Mapping[str, Any], recipe: str, *, asked: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The reasons for a recipe of traced neurons and the doubts about it, one sentence each."""
+    traced, count = facts["labelled"], facts["images"]
+    reasons = (
+        f"{traced} of {count} stack(s) have a traced neuron, {facts['nodes']} nodes in all.",
+        f"Recipe {recipe} was asked for."
+        if asked
+        else f"Recipe {recipe} does this: {RECIPES[recipe].title}.",
+        "It learns from the traced stacks; scores of these say how well the traces were learned. To know the "
+        "accuracy, keep some traced stacks aside and use `morula evaluate --kind swc`.",
+    )
+    doubts: list[str] = []
+    if traced < _FEW:
+        doubts.append(f"Only {traced} stack(s) are traced; three or more show more kinds of neurites.")
+    return reasons, tuple(doubts)
+
+
+def pixel_widths(size: Voxel | None) -> tuple[float, float, float]:
+    """What makes of voxels lengths in pixel widths, z, y, x."""
+    if size is None:
+        return 1.0, 1.0, 1.0
+    return (size.z or size.x) / size.x, size.y / size.x, 1.0
+
+
+def tree_scores(pred: Tree, truth: Tree, scale: Sequence[float] = (1.0, 1.0, 1.0)) -> dict[str, float]:
+    """F1, precision and recall of length at 2 and 4, and Vaa3D's distances, in units of the scaled trees.
+
+    Args:
+        pred: predicted tree.
+        truth: true tree.
+        scale: what multiplies z, y, x of both before they are compared.
+    """
+    ours, theirs = pred.scaled(scale), truth.scaled(scale)
+    scores: dict[str, float] = {}
+    for tolerance in (4, 2):
+        found = tolerance_scores(ours, theirs, float(tolerance))
+        scores |= {
+            f"f1_{tolerance}": found.f1,
+            f"precision_{tolerance}": found.precision,
+            f"recall_{tolerance}": found.recall,
+        }
+    away = spatial_distances(ours, theirs)
+    return scores | {"esa": away.esa, "dsa": away.dsa, "pds": away.pds}

@@ -1,0 +1,97 @@
+"""What a report shows of a traced neuron: projections with the tree, and where it differs from the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from morula.core.tree import Tree
+from morula.core.types import Array, Volume
+from morula.data import read_swc
+from morula.metrics import distances_to_tree
+from morula.report import Overlay, draw_segments, projection
+from morula.workflows.tracing import pixel_widths
+
+__all__ = ["LEARNED_FROM", "MEASURES", "has_trace", "trace_overlays"]
+
+MEASURES = {
+    "f1_4": "length of the trace within 4 pixel widths of the true one and the other way, harmonic mean",
+    "precision_4": "share of the trace that is near the true one",
+    "recall_4": "share of the true trace that was found",
+    "f1_2": "the same as f1_4 within 2 pixel widths",
+    "esa": "mean distance to the other tree in pixel widths, both ways, 0 is perfect (Vaa3D)",
+    "dsa": "the same over the parts that are 2 or more away",
+    "pds": "share of the trees that is 2 or more away from the other, 0 is perfect",
+}
+
+LEARNED_FROM = (
+    "The scores are of the stacks that the network learned from: they tell how well it fits their traces, "
+    "not how well it does on new ones. Keep traced stacks aside and use `morula evaluate --kind swc`."
+)
+
+_BOTH, _EXTRA, _MISSED = (0, 214, 160), (255, 112, 31), (255, 80, 200)
+_NEAR = 4.0  # pixel widths
+_VIEWS = ("from above", "from the front, z down", "from the side, z down")
+
+
+def has_trace(folder: Path) -> bool:
+    """Whether a prediction holds a traced neuron."""
+    return (folder / "trace.voxel.swc").exists()
+
+
+def trace_overlays(
+    name: str, image: Volume, folder: Path, truth: Path, role: Any, score: float, measure: str
+) -> Iterator[Overlay]:
+    """Three projections of a stack with the tree over them.
+
+    Args:
+        name: of the stack.
+        image: the stack.
+        folder: its prediction.
+        truth: SWC file with the true tree in voxels; it need not be there.
+        role: why the stack is shown.
+        score: what is told beside it.
+        measure: what the score is.
+    """
+    stack, tree = image.read(), read_swc(folder / "trace.voxel.swc").tree
+    known = read_swc(truth).tree if truth.exists() else None
+    scale = pixel_widths(image.voxel)
+    lines = _lines(tree, known, scale)
+    size = image.voxel
+    assert size is not None
+    length = tree.scaled(scale).length * size.x / 1000
+    counts = (
+        f"{len(tree)} nodes, {len(tree.tips)} tips, {len(tree.branch_points)} branch points, {length:.0f} µm"
+    )
+    key = "orange: only in the trace; pink: only in the true one; green: in both" if known else "the trace"
+    for axis, view in enumerate(_VIEWS):
+        plain = projection(stack, axis, depth=scale[0])
+        yield Overlay(
+            f"{name}, {view}",
+            draw_segments(plain, lines, axis, depth=scale[0]),
+            caption=f"{counts}; {key}",
+            role=role,
+            score=score,
+            measure=measure,
+            original=plain,
+            width_um=size.x * plain.shape[1] / 1000 if axis < 2 else size.y * plain.shape[1] / 1000,
+        )
+
+
+def _lines(
+    tree: Tree, truth: Tree | None, scale: tuple[float, float, float]
+) -> list[tuple[Array, tuple[int, int, int]]]:
+    if truth is None:
+        return [(_segments(tree), _EXTRA)]
+    ours, theirs = _segments(tree), _segments(truth)
+    extra = distances_to_tree(ours.mean(axis=1) * scale, truth.scaled(scale)) > _NEAR
+    missed = distances_to_tree(theirs.mean(axis=1) * scale, tree.scaled(scale)) > _NEAR
+    return [(ours[~extra], _BOTH), (ours[extra], _EXTRA), (theirs[missed], _MISSED)]
+
+
+def _segments(tree: Tree) -> Array:
+    """`(n, 2, 3)` both ends of every edge."""
+    return tree.points[tree.edges] if len(tree.edges) else np.zeros((0, 2, 3))

@@ -1,0 +1,96 @@
+"""Neurons in stacks as a user gets them: traced stacks train, new ones get masks, traces and a report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from morula.cli.main import main
+from morula.data import read_swc
+from synthetic import save_traced, traced_stack
+
+SIZE = ("--voxel-size", 3000, 1000, 1000)
+
+
+def cli(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return int(stop.value.code or 0), captured.out, captured.err
+
+
+def test_traced_stacks_train_and_new_ones_are_traced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, labels = save_traced(tmp_path, 3, 2)
+    out = tmp_path / "run"
+    code, text, err = cli(
+        capsys, "run", images, "--labels", labels, "--label-suffix", "_gold", *SIZE, "--out", out,
+        "--preset", "smoke", "--set", "steps=60", "-q", "--json", "--device", "cpu",
+    )  # fmt: skip
+    assert code == 0, err
+    result = json.loads(text)
+    assert result["recipe"] == "vit3d"
+    assert result["images"].keys() == {"n0", "n1", "n2"}
+    assert result["scores"]["f1_4"] > 0.5
+    page = (out / "report" / "index.html").read_text()
+    for part in (
+        "from above",
+        "from the side",
+        "only in the trace",
+        "tips",
+        "What the traces teach",
+        "that the network learned from",
+    ):
+        assert part in page, part
+
+    new, found = tmp_path / "new", tmp_path / "found"
+    new.mkdir()
+    image, tree = traced_stack(7)
+    tifffile.imwrite(new / "n7.tif", image, photometric="minisblack")
+    code, text, err = cli(
+        capsys, "predict", out, new, *SIZE, "--root", *tree.points[0].round().astype(int), "--out", found,
+        "-q", "--device", "cpu",
+    )  # fmt: skip
+    assert code == 0, err
+    mask = tifffile.imread(found / "n7" / "labels.tif")
+    assert mask.shape == image.shape
+    assert set(np.unique(mask)) == {0, 1}
+    voxels, lengths = (read_swc(found / "n7" / name).tree for name in ("trace.voxel.swc", "trace.swc"))
+    assert np.allclose(voxels.points * (3, 1, 1), lengths.points, atol=1e-4)
+    assert np.linalg.norm(voxels.points[0] - tree.points[0]) < 6
+
+    code, text, err = cli(
+        capsys,
+        "evaluate",
+        found / "n7" / "trace.voxel.swc",
+        labels / "n0_gold.swc",
+        "--kind",
+        "swc",
+        "--json",
+        *SIZE,
+    )
+    assert code == 0, err
+    assert 0 <= json.loads(text)["mean"]["f1_4"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ((), "--voxel-size"),
+        ((*SIZE, "--label-offset", 0, 0, 0), "--label-offset"),
+        (("--voxel-size", "unknown"), "micrometres"),
+        ((*SIZE, "--recipe", "emda"), "--source"),
+    ],
+)
+def test_what_is_missing_or_too_much_is_named(
+    options: tuple[object, ...], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, labels = save_traced(tmp_path, 1, 1, "")
+    code, _, err = cli(capsys, "plan", images, "--labels", labels, *options)
+    assert code == 2
+    assert told in err
