@@ -12,7 +12,7 @@ import numpy as np
 from morula.core.errors import DataError
 from morula.core.hashing import fingerprint
 from morula.core.types import Array, Volume, Voxel
-from morula.data import hdf5, mrc, raster, slices, tiff
+from morula.data import hdf5, mrc, raster, slices, tiff, vaa3d
 from morula.data.box import bounding_box
 from morula.data.hdf5 import split_key
 from morula.data.ome_zarr import check_chunks, is_ome_zarr, open_ome_zarr
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 IMAGE_SUFFIXES = (*raster.SUFFIXES, *tiff.SUFFIXES)
-VOLUME_SUFFIXES = (*IMAGE_SUFFIXES, *hdf5.SUFFIXES, *mrc.SUFFIXES)
+VOLUME_SUFFIXES = (*IMAGE_SUFFIXES, *hdf5.SUFFIXES, *mrc.SUFFIXES, *vaa3d.SUFFIXES)
 MIN_SIDE = 16
 """Least height and width of an image in pixels: below it no network of ours has anything to look at."""
 
@@ -97,6 +97,7 @@ def open_volume(path: str | PathLike[str], *, voxel: Voxel | None = None) -> Vol
     * HDF5 as `file.h5:/key`; without a key the one data set that has three axes. The attribute
       `resolution` is the voxel size in nm, z, y, x, as in CREMI.
     * MRC, memory-mapped; voxel size from the header.
+    * Vaa3D: v3draw, memory-mapped, and v3dpbd of 8 and 16 bits.
     * A folder of 2D images of one size: a stack, its sections in natural order (`s2` before `s10`). RGB
       sections become grey if their channels are equal.
     * OME-Zarr 0.4 and 0.5, local or remote: the group of an image, or the array of a level (`a.ome.zarr/1`).
@@ -180,6 +181,8 @@ def _reader(path: Path) -> Any:
     suffix = path.suffix.lower()
     if suffix in mrc.SUFFIXES:
         return mrc
+    if suffix in vaa3d.SUFFIXES:
+        return vaa3d
     if suffix in raster.SUFFIXES:
         return raster
     if suffix in tiff.SUFFIXES:

@@ -13,7 +13,7 @@ import numpy as np
 
 from morula.core.errors import DataError
 from morula.core.types import Array, ArraySource, Axes, Domain, Record, Volume, Voxel
-from morula.data import hdf5, mrc
+from morula.data import hdf5, mrc, vaa3d
 from morula.data.folder import check_unique, first_of
 from morula.data.labels import read_labels
 from morula.data.listing import of_kinds, visible, what_else
@@ -203,7 +203,7 @@ def _read_through(image: Volume) -> None:
 
 def _is_section(path: Path) -> bool | None:
     """Whether a file is a single 2D image, None where it cannot be read."""
-    if path.suffix.lower() in (*hdf5.SUFFIXES, *mrc.SUFFIXES):
+    if path.suffix.lower() in (*hdf5.SUFFIXES, *mrc.SUFFIXES, *vaa3d.SUFFIXES):
         return False
     try:
         return read_header(path).axes.spatial == "yx"

@@ -1,0 +1,139 @@
+"""Vaa3D's formats, byte by byte: both byte orders, old headers, every operation of the code, damage."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from morula.core.errors import DataError
+from morula.data import open_volume
+from morula.data.volumes import as_stack
+
+STACK = np.random.default_rng(0).integers(0, 256, (3, 17, 18)).astype(np.uint8)
+SMOOTH = np.cumsum(np.random.default_rng(1).integers(-1, 3, (4, 20, 33))).reshape(4, 20, 33)
+RAW, RAW5, PBD = b"raw_image_stack_by_hpeng", b"raw5image_stack_by_hpeng", b"v3d_volume_pkbitdf_encod"
+
+
+def head(key: bytes, shape: tuple[int, ...], code: int, order: str = "<", kind: str = "i") -> bytes:
+    """The header of an array `(c) z y x`."""
+    sizes = [*shape[::-1], *([1] * (4 - len(shape)))]
+    sizes += [1] if key == RAW5 else []
+    letter = b"L" if order == "<" else b"B"
+    return key + letter + struct.pack(f"{order}h{len(sizes)}{kind}", code, *sizes)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(("dtype", "code"), [("u1", 1), ("u2", 2), ("f4", 4)])
+@pytest.mark.parametrize(("key", "kind"), [(RAW, "i"), (RAW5, "i"), (RAW, "h")])
+def test_raw_stacks_come_back(
+    order: str, dtype: str, code: int, key: bytes, kind: str, tmp_path: Path
+) -> None:
+    stack = STACK.astype(order + dtype)
+    (tmp_path / "a.v3draw").write_bytes(head(key, stack.shape, code, order, kind) + stack.tobytes())
+    volume = open_volume(tmp_path / "a.v3draw")
+    assert volume.axes.order == "zyx"
+    assert volume.dtype == np.dtype(dtype)
+    assert np.array_equal(volume[1:2, 2:5], stack[1:2, 2:5])
+    assert np.array_equal(volume.read(), stack)
+
+
+def test_two_channels_are_told_apart_and_refused_where_one_is_wanted(tmp_path: Path) -> None:
+    stack = np.stack([STACK, STACK[::-1]])
+    (tmp_path / "a.v3draw").write_bytes(head(RAW, stack.shape, 1) + stack.tobytes())
+    volume = open_volume(tmp_path / "a.v3draw")
+    assert volume.channels == ("channel 1", "channel 2")
+    assert np.array_equal(volume.read(), stack)
+    with pytest.raises(DataError, match="2 channels"):
+        as_stack(volume)
+
+
+def packed(tmp_path: Path, shape: tuple[int, int, int], code: int, stream: bytes, order: str = "<") -> Path:
+    path = tmp_path / "a.v3dpbd"
+    path.write_bytes(head(PBD, shape, code, order) + stream)
+    return path
+
+
+def test_pbd8_by_hand(tmp_path: Path) -> None:
+    # three literals; five differences, low bits first: 0 1 2 -1 | 1; the rest repeats
+    stream = bytes((2, 7, 9, 250, 32 + 5, 0b11_10_01_00, 0b01, 255, 4, 127 + 120, 4))
+    found = open_volume(packed(tmp_path, (1, 16, 16), 1, stream)).read().ravel()
+    assert found[:8].tolist() == [7, 9, 250, 250, 251, 253, 252, 253]
+    assert (found[8:] == 4).all()
+    assert len(found) == 256
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_pbd16_by_hand(order: str, tmp_path: Path) -> None:
+    literal = bytes((1,)) + struct.pack(f"{order}2H", 300, 1000)
+    three = bytes((31 + 3, 0b001_100_10, 0b1_0000000))  # +1, +4, 4 - 5 = -1
+    four = bytes((79 + 2, 0b1000_1001))  # +8, 8 - 9 = -1
+    five = bytes((182 + 1, 0b11111_000))  # 16 - 31 = -15
+    value = struct.pack(f"{order}H", 77)
+    repeats = (bytes((222 + 33,)) + value) * 7 + bytes((222 + 17,)) + value
+    stream = literal + three + four + five + repeats
+    found = open_volume(packed(tmp_path, (1, 16, 16), 2, stream, order)).read().ravel()
+    assert found[:8].tolist() == [300, 1000, 1001, 1005, 1004, 1012, 1011, 996]
+    assert (found[8:] == 77).all()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("suffix", [".v3dpbd", ".v3draw"])
+def test_what_v3d_py_helper_writes_is_read_alike(dtype: type, suffix: str, tmp_path: Path) -> None:
+    loaders = pytest.importorskip("v3dpy.loaders")
+    loader = loaders.PBD() if suffix == ".v3dpbd" else loaders.Raw()
+    stack = (SMOOTH % np.iinfo(dtype).max).astype(dtype)
+    stack[2] = 5
+    path = tmp_path / f"a{suffix}"
+    loader.save(str(path), stack[None])
+    assert np.array_equal(open_volume(path).read(), stack)
+    assert np.array_equal(loader.load(str(path))[0], stack)
+
+
+def _cut(content: bytes) -> bytes:
+    return content[:-5]
+
+
+def _magic(content: bytes) -> bytes:
+    return b"X" + content[1:]
+
+
+def _kind(content: bytes) -> bytes:
+    return content[:25] + struct.pack("<h", 33) + content[27:]
+
+
+def _no_size(content: bytes) -> bytes:
+    return content[:30]
+
+
+BAD: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "cut": (_cut, "the file has|ends after"),
+    "magic": (_magic, "does not begin as a file of Vaa3D"),
+    "kind": (_kind, "PBD3|unknown kind 33"),
+    "no size": (_no_size, "does not begin|no size|the file has"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("key", [RAW, PBD])
+def test_damage_is_told(name: str, key: bytes, tmp_path: Path) -> None:
+    spoil, told = BAD[name]
+    literals = b"".join(bytes((8,)) + STACK.tobytes()[n : n + 9] for n in range(0, STACK.size, 9))
+    content = head(key, STACK.shape, 1) + (STACK.tobytes() if key == RAW else literals)
+    path = tmp_path / ("a.v3draw" if key == RAW else "a.v3dpbd")
+    path.write_bytes(content)
+    assert np.array_equal(open_volume(path).read(), STACK)
+    path.write_bytes(spoil(content))
+    with pytest.raises(DataError, match=told) as caught:
+        open_volume(path).read()
+    assert path.name in str(caught.value)
+
+
+def test_several_time_points_are_refused(tmp_path: Path) -> None:
+    content = RAW5 + b"L" + struct.pack("<h5i", 1, 18, 17, 3, 1, 2) + STACK.tobytes() * 2
+    (tmp_path / "a.v3draw").write_bytes(content)
+    with pytest.raises(DataError, match="2 time points"):
+        open_volume(tmp_path / "a.v3draw")
