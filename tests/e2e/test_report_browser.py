@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from browser import browse
 from morula.report import write_report
 from report_example import example_content
 
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--enable-logging=stderr", "--virtual-time-budget=3000",
-)  # fmt: skip
 DARK = "--blink-settings=preferredColorScheme=0"
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def chromium() -> str:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        message = "no Chromium on the PATH: install it to check the report in a browser"
-        if os.environ.get("MORULA_REQUIRE_BROWSER") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +23,6 @@ def report(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("report") / "index.html"
     write_report(path, example_content())
     return path
-
-
-def browse(chromium: str, page: Path, profile: Path, *options: str) -> tuple[str, str]:
-    command = [chromium, *FLAGS, f"--user-data-dir={profile}", *options, page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout, done.stderr
 
 
 def test_the_page_loads_without_complaint_and_every_picture_decodes(chromium, report, tmp_path):

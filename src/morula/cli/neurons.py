@@ -11,7 +11,7 @@ import typer
 from morula.cli import options as o
 from morula.cli.verbs import app, show
 
-__all__ = ["agglomerate", "pretrain"]
+__all__ = ["agglomerate", "pretrain", "view3d"]
 
 
 class Joining(StrEnum):
@@ -102,3 +102,17 @@ def agglomerate(
         overwrite=overwrite,
     )
     show(found.as_json(), as_json, f"{found.neurons} neurons of {found.fragments} fragments: {out}")
+
+
+@app.command()
+def view3d(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run, or a folder of predictions.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The page.")] = None,
+    quiet: o.Quiet = False,
+) -> None:
+    """Write one HTML page on which the traced neurons can be turned in space."""
+    from morula.workflows.view3d import view3d as work
+
+    path = work(run, out=out)
+    if not quiet:
+        typer.echo(f"open {path}")

@@ -19,6 +19,7 @@ from morula.report.curves import line_chart
 from morula.report.draw import class_colours, colourise, label_colours, overlay, to_rgb8
 from morula.report.page import render_report, write_report
 from morula.report.projection import draw_segments, projection
+from morula.report.view3d import Scene, write_view
 
 __all__ = [
     "ColourScale",
@@ -31,6 +32,7 @@ __all__ = [
     "Picture",
     "Plan",
     "ReportContent",
+    "Scene",
     "Score",
     "Stage",
     "Table",
@@ -44,4 +46,5 @@ __all__ = [
     "render_report",
     "to_rgb8",
     "write_report",
+    "write_view",
 ]

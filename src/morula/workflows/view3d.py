@@ -1,0 +1,45 @@
+"""The traced neurons of a run or a prediction as one page on which they can be turned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from morula.core.errors import DataError
+from morula.data import read_labels, read_swc
+from morula.report import Scene, write_view
+
+__all__ = ["view3d"]
+
+
+def view3d(run: str | Path, *, out: str | Path | None = None) -> Path:
+    """Writes a self-contained HTML page with every traced neuron, and returns its path.
+
+    Args:
+        run: a folder that `morula run` or `morula predict` made.
+        out: the page; `report/view3d.html` of a run, `view3d.html` of a prediction by default.
+
+    Raises:
+        DataError: there is no traced neuron in it.
+        ResourceError: the disk is full.
+    """
+    run = Path(run)
+    is_run = (run / "predictions").is_dir()
+    folder = run / "predictions" if is_run else run
+    traced = sorted(path.parent for path in folder.glob("*/trace.swc"))
+    if not traced:
+        found = "there is no traced neuron in it"
+        raise DataError(run, found, "name a folder that `morula run` or `morula predict` traced neurons into")
+    scenes = [_scene(each, run / "scores" / f"{each.name}.swc") for each in traced]
+    page = Path(out) if out is not None else (run / "report" if is_run else run) / "view3d.html"
+    write_view(page, f"Neurons of {run.resolve().name}", scenes)
+    return page
+
+
+def _scene(folder: Path, truth: Path) -> Scene:
+    """A stack's trees; sizes of voxels follow from the trace, which is there in voxels and in micrometres."""
+    tree, voxels = read_swc(folder / "trace.swc").tree, read_swc(folder / "trace.voxel.swc").tree
+    span, steps = abs(tree.points).max(axis=0), abs(voxels.points).max(axis=0)
+    z, y, x = (float(a / b) if b > 0 else 1.0 for a, b in zip(span, steps, strict=True))
+    depth, height, width = read_labels(folder / "labels.tif").shape
+    known = read_swc(truth).tree.scaled((z, y, x)) if truth.exists() else None
+    return Scene(folder.name, (depth * z, height * y, width * x), tree, known)
