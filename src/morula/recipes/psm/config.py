@@ -23,8 +23,12 @@ class PsmConfig(Config):
     )
     clusters: int = Field(default=4, ge=2, le=8, description="components of the mixture over the data set")
     steps: int = Field(default=800, ge=1, description="steps of the first training on pseudo labels")
-    round_steps: int = Field(default=140, ge=1, description="steps of each self-training round")
-    rounds: int = Field(default=0, ge=0, description="self-training rounds; they did not help")
+    round_steps: int = Field(default=200, ge=1, description="steps of each self-training round")
+    rounds: int = Field(
+        default=2,
+        ge=0,
+        description="self-training rounds, if all images are of one kind, not fluorescence",
+    )
     batch: int = Field(default=8, ge=1, description="crops in one step")
     crop: int = Field(default=192, ge=32, multiple_of=16, description="edge of a crop, in rescaled pixels")
     lr: float = Field(default=3e-3, gt=0, description="largest learning rate")
@@ -42,7 +46,9 @@ def best() -> PsmConfig:
 
 def fast() -> PsmConfig:
     """A first look: under two minutes on two cores for one image of 512 px."""
-    return PsmConfig(preset="fast", activation_steps=20, steps=150, batch=4, augment_test=False)
+    return PsmConfig(
+        preset="fast", activation_steps=20, steps=120, round_steps=40, rounds=1, batch=4, augment_test=False
+    )
 
 
 def smoke() -> PsmConfig:

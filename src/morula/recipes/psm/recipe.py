@@ -12,12 +12,13 @@ Algorithm
   3  mixture over [density, P, local contrast, hue] of all images; the densest components are foreground
   4  pseudo instances: the best closed contours, scored by edge, roundness, size and foreground
   5  train a U-Net on foreground and centre distance, weighted by the instances' confidence
-  6  if wanted, repeat: the mean teacher's maps replace the foreground of 4; train on
+  6  where all is of one kind, repeat: the mean teacher's maps replace the foreground of 4; train on
 """
 
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -70,6 +71,7 @@ __all__ = ["PsmPredictor", "checkpoints", "controls", "load", "presets", "story"
 
 _CLUSTER_SHARE = 0.25  # of the mixture in the first foreground; the rest is one threshold per image
 _SAMPLED = 2000  # pixels an image gives to the mixture
+_ONE_KIND = 0.9  # share of the images that must be of one modality for self-training
 _TRUST = 0.5  # how much of the edges comes from the teacher's foreground in a self-training round
 
 
@@ -90,7 +92,7 @@ def train(run: Run, records: Sequence[Record], config: PsmConfig | PaperConfig) 
     foregrounds = _clusters(run, images, activations, config)  # line 3
     goals = _first_goals(run, images, foregrounds, config)  # line 4
     network = _teacher(run, config)
-    for turn in range(config.rounds + 1):  # lines 5, 6
+    for turn in range(1 + (config.rounds if _teaches(images) else 0)):  # lines 5, 6
         network = _learn(run, network, images, inputs, goals, config, turn)
     _save(run, network, priors, config)
 
@@ -247,6 +249,17 @@ def _next_goals(
         inside, _ = _maps(network, image, fabric, config)
         pseudo = pseudo_instances(image, inside, config.diameter, trust=_TRUST)
         yield targets(pseudo, inside)
+
+
+def _teaches(images: Sequence[Prepared]) -> bool:
+    """Whether self-training is worth it: on one kind of images, and not on fluorescence.
+
+    In a mixed set the teacher has not learned the rare kinds, and its errors there become goals; in
+    fluorescence the density itself is a better judge than the teacher. README.md has the numbers.
+    """
+    kinds = Counter(image.modality for image in images)
+    kind, count = kinds.most_common(1)[0]
+    return kind != "fluorescence" and count >= _ONE_KIND * len(images)
 
 
 def _learn(
