@@ -18,7 +18,6 @@ Algorithm
 from __future__ import annotations
 
 import copy
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -58,7 +57,7 @@ from morula.recipes.psm.views import two_views
 from morula.tasks.cells.batches import Batch, crops
 from morula.tasks.cells.controls import pseudo_only
 from morula.tasks.cells.decode import network_maps, segmentation
-from morula.tasks.cells.front import Prepared, SizePrior, fit_sizes, foreground, prepare, window
+from morula.tasks.cells.front import Prepared, SizePrior, fit_sizes, foreground, one_kind, prepare, window
 from morula.tasks.cells.loss import loss_of
 from morula.tasks.cells.pseudo import pseudo_instances, targets
 
@@ -71,7 +70,6 @@ __all__ = ["PsmPredictor", "checkpoints", "controls", "load", "presets", "story"
 
 _CLUSTER_SHARE = 0.25  # of the mixture in the first foreground; the rest is one threshold per image
 _SAMPLED = 2000  # pixels an image gives to the mixture
-_ONE_KIND = 0.9  # share of the images that must be of one modality for self-training
 _TRUST = 0.5  # how much of the edges comes from the teacher's foreground in a self-training round
 
 
@@ -92,7 +90,7 @@ def train(run: Run, records: Sequence[Record], config: PsmConfig | PaperConfig) 
     foregrounds = _clusters(run, images, activations, config)  # line 3
     goals = _first_goals(run, images, foregrounds, config)  # line 4
     network = _teacher(run, config)
-    for turn in range(1 + (config.rounds if _teaches(images) else 0)):  # lines 5, 6
+    for turn in range(1 + _rounds(images, config)):  # lines 5, 6
         network = _learn(run, network, images, inputs, goals, config, turn)
     _save(run, network, priors, config)
 
@@ -251,15 +249,13 @@ def _next_goals(
         yield targets(pseudo, inside)
 
 
-def _teaches(images: Sequence[Prepared]) -> bool:
-    """Whether self-training is worth it: on one kind of images, and not on fluorescence.
+def _rounds(images: Sequence[Prepared], config: PsmConfig) -> int:
+    """How often to self-train: not in a mixed set, and not in fluorescence; README.md has the numbers.
 
-    In a mixed set the teacher has not learned the rare kinds, and its errors there become goals; in
-    fluorescence the density itself is a better judge than the teacher. README.md has the numbers.
+    In a mixed set the teacher has not learned the rare kinds, and its errors there would become goals; in
+    fluorescence the density itself is a better judge than the teacher.
     """
-    kinds = Counter(image.modality for image in images)
-    kind, count = kinds.most_common(1)[0]
-    return kind != "fluorescence" and count >= _ONE_KIND * len(images)
+    return 0 if one_kind(images) in (None, "fluorescence") else config.rounds
 
 
 def _learn(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +26,7 @@ __all__ = [
     "estimate_size",
     "fit_sizes",
     "foreground",
+    "one_kind",
     "optical_density",
     "prepare",
     "soft_otsu",
@@ -42,6 +44,7 @@ _DAB_RED = 0.35  # red over blue optical density of DAB (Ruifrok and Johnston, 2
 BROWN = 0.12  # blue minus red optical density of what DAB colours
 _NUCLEUS = 20.0  # pixels; no nucleus is as wide as twice this
 _BLUE = 0.1  # share of an image that must not be brown for haematoxylin to have its own threshold
+_ONE_KIND = 0.9  # share of the images of a set that must be alike
 _SHRINK = 0.6  # objects an image needs, times the spread of sizes, before its own size counts more than half
 
 
@@ -195,6 +198,15 @@ def fit_sizes(images: Sequence[Array]) -> tuple[dict[str, SizePrior], list[Size 
             logs, weight = np.log([size for size, _ in pool]), np.sqrt([count for _, count in pool])
             priors[kind] = SizePrior(float(np.average(logs, weights=weight)), float(np.var(logs)))
     return priors, found
+
+
+def one_kind(images: Sequence[Prepared]) -> Modality | None:
+    """The modality of at least nine in ten images; None where the set is mixed, or empty."""
+    kinds: Counter[Modality] = Counter(image.modality for image in images)
+    for kind, count in kinds.most_common(1):
+        if count >= _ONE_KIND * len(images):
+            return kind
+    return None
 
 
 def estimate_size(dense: Array, kind: Modality) -> Size | None:
