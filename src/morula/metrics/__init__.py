@@ -6,6 +6,7 @@ every score is 1; where one of them is empty every score is 0. No score is ever 
 
 from morula.metrics.appearance import Look, edge_contrast, look, predictability
 from morula.metrics.bootstrap import Interval, bootstrap_mean
+from morula.metrics.coco import COCO, LIVECELL, ApProtocol, coco_scores
 from morula.metrics.counts import Counts
 from morula.metrics.instances import ensemble_dice, instance_scores, object_dice
 from morula.metrics.jaccard import aji, aji_fast, aji_plus
@@ -62,8 +63,11 @@ from morula.metrics.voi import (
 )
 
 __all__ = [
+    "COCO",
     "DSB_THRESHOLDS",
+    "LIVECELL",
     "AdaptedRand",
+    "ApProtocol",
     "CountingErrors",
     "Counts",
     "CrossSections",
@@ -88,6 +92,7 @@ __all__ = [
     "bootstrap_mean",
     "centreline_dice",
     "class_mean",
+    "coco_scores",
     "composite",
     "consensus",
     "counting_errors",

@@ -25,12 +25,13 @@ from morula.metrics import (
     point_scores,
     semantic_scores,
 )
+from morula.workflows.coco_evaluation import evaluate_coco
 from morula.workflows.tracing import pixel_widths, tree_scores
 from morula.workflows.volume_scores import volume_scores
 
 __all__ = ["Kind", "evaluate"]
 
-Kind = Literal["instances", "semantic", "volumes", "points", "swc"]
+Kind = Literal["instances", "semantic", "volumes", "points", "swc", "coco"]
 
 _SCORES: Mapping[str, Callable[[Array, Array], dict[str, float]]] = {
     "instances": instance_scores,
@@ -83,7 +84,8 @@ def evaluate(
         truth: the same of the truth. Point tables have the columns `x,y,label`, in pixels; the
             `objects.csv` of a run (`class`, `centroid_x`, `centroid_y`) will do as well.
         kind: `instances` (labels, 0 = background), `semantic` (non-zero = foreground), `volumes`
-            (both, of stacks), `points` or `swc` (traced neurons, both in one unit).
+            (both, of stacks), `points`, `swc` (traced neurons, both in one unit), or `coco` (average
+            precision: `pred` holds COCO results or is a run, `truth` is a COCO JSON file).
         radius: the largest distance in pixels of a predicted to a true point; for `points` only.
         voxel: of traces in voxels, the size in nm; lengths are then counted in pixel widths. For `swc` only.
         label_suffix: what the name of a true trace has behind the name of its stack. For `swc` only.
@@ -97,7 +99,7 @@ def evaluate(
         and more: `macro` (`{class: ...}`, without the counts), `micro` (`{class: ...}`, cells pooled),
         `class_mean` (`macro` and `micro` averaged over the classes),
         `count_error` (`{class: ...}`, mean absolute error per image) and `count_error_total` (of all
-        classes together).
+        classes together). For `coco` see `morula.workflows.coco_evaluation.evaluate_coco`.
 
     Raises:
         UsageError: an unknown kind, or a radius that is not a positive length.
@@ -109,6 +111,8 @@ def evaluate(
         raise UsageError("kind", f"{kind!r} is not a kind of evaluation", f"use one of {known}")
     if not (np.isfinite(radius) and radius > 0):
         raise UsageError("radius", f"{radius} is not a positive length", "give a distance in pixels")
+    if kind == "coco":
+        return evaluate_coco(Path(pred), Path(truth))
     if kind == "points":
         return _evaluate_points(_pair_files(Path(pred), Path(truth), _POINTS), radius)
     if kind == "swc":
