@@ -94,3 +94,17 @@ def test_what_is_missing_or_too_much_is_named(
     code, _, err = cli(capsys, "plan", images, "--labels", labels, *options)
     assert code == 2
     assert told in err
+
+
+def test_a_trace_is_scored_where_there_is_none_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, labels = save_traced(tmp_path, 1, 1)
+    (tmp_path / "lone.swc").write_text("1 0 5 5 5 1 -1\n")
+    truth = labels / "n0_gold.swc"
+    for name, f1 in ((tmp_path / "lone.swc", 0.3), (truth, 1.0)):
+        code, text, err = cli(capsys, "evaluate", name, truth, "--kind", "swc", "--json", *SIZE)
+        assert code == 0, err
+        scores = json.loads(text)["mean"]
+        assert scores["f1_4"] == 1.0 if f1 == 1.0 else scores["f1_4"] < f1
+        assert np.isfinite([*scores.values()]).all()

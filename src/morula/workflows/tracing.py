@@ -138,6 +138,12 @@ def tree_scores(pred: Tree, truth: Tree, scale: Sequence[float] = (1.0, 1.0, 1.0
         pred: predicted tree.
         truth: true tree.
         scale: what multiplies z, y, x of both before they are compared.
+
+    Where one has no edge, the distances are the diagonal of the other's box, so that they stay numbers.
+
+    >>> lone, line = Tree.of([[0, 0, 0]], [-1]), Tree.of([[0, 0, 0], [0, 0, 9]], [-1, 0])
+    >>> tree_scores(lone, line)["esa"]
+    9.0
     """
     ours, theirs = pred.scaled(scale), truth.scaled(scale)
     scores: dict[str, float] = {}
@@ -149,4 +155,12 @@ def tree_scores(pred: Tree, truth: Tree, scale: Sequence[float] = (1.0, 1.0, 1.0
             f"recall_{tolerance}": found.recall,
         }
     away = spatial_distances(ours, theirs)
-    return scores | {"esa": away.esa, "dsa": away.dsa, "pds": away.pds}
+    reach = max(
+        (float(np.linalg.norm(np.ptp(each.points, axis=0))) for each in (ours, theirs) if len(each)),
+        default=0.0,
+    )
+    return scores | {
+        "esa": away.esa if np.isfinite(away.esa) else reach,
+        "dsa": away.dsa if np.isfinite(away.dsa) else reach,
+        "pds": away.pds,
+    }
