@@ -203,8 +203,9 @@ def lowest(curve: Sequence[dict[str, float]]) -> dict[str, float]:
 
 
 def box(sections: slice, edge: int = EDGE[100]) -> tuple[slice, ...]:
-    """A box from the first corner of these sections."""
-    return sections, slice(0, edge), slice(0, edge)
+    """The middle of these sections."""
+    first = (EDGE[100] - edge) // 2
+    return sections, slice(first, first + edge), slice(first, first + edge)
 
 
 def open_run(path: Path, recipe: str, config: Any, seed: int, fabric: Any) -> Run:

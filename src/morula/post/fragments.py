@@ -6,7 +6,7 @@ import numpy as np
 
 from morula.core.affinities import NEAREST, Affinities
 from morula.core.types import Array
-from morula.post.untyped import grids, ndi
+from morula.post.untyped import grids, ndi, segmentation
 
 __all__ = ["boundary", "fragments"]
 
@@ -43,8 +43,9 @@ def fragments(
 ) -> Array:
     """A watershed from seeds at the points farthest from any border; every voxel gets a fragment.
 
-    A voxel goes to the seed from which the strongest path of affinities leads, so fragments part between
-    voxels and not on one of them.
+    Voxels away from borders are flooded by height, where seeds grow alike over what is flat, so that a gap
+    in a membrane does not let one of them through. The others go to the fragment to which the strongest path
+    of affinities leads, so that fragments part between voxels and not on one of them.
 
     Args:
         affinities: with the three nearest offsets.
@@ -61,20 +62,35 @@ def fragments(
     height = boundary(affinities, per_section=per_section)
     edges = affinities.attractive().nearest().values.astype(np.float32)
     if not per_section:
-        return _flood(edges, _seeds(height, threshold, smoothing))
+        return _flood(edges, height, threshold, smoothing)
     found = np.zeros(height.shape, np.int32)
     last = 0
     for number, section in enumerate(height):
-        found[number] = _flood(edges[1:, number], _seeds(section, threshold, smoothing)) + last
+        found[number] = _flood(edges[1:, number], section, threshold, smoothing) + last
         last = int(found[number].max())
     return found
 
 
-def _flood(edges: Array, seeds: Array) -> Array:
-    """Every voxel's seed; `edges` has a channel for each axis of `seeds`, about the neighbour before."""
-    backwards = (-np.eye(seeds.ndim, dtype=int)).tolist()
-    flooded: Array = grids.watershed_from_affinities(np.ascontiguousarray(edges), backwards, seeds)
+def _flood(edges: Array, height: Array, threshold: float, smoothing: float) -> Array:
+    """Every voxel's fragment; `edges` has a channel for each axis of `height`, about the neighbour before."""
+    seeds = _seeds(height, threshold, smoothing)
+    inside = seeds > 0
+    inside |= _weakest(edges) > 1 - threshold
+    flat = np.asarray(segmentation.watershed(height, seeds, mask=inside), dtype=np.int32)
+    backwards = (-np.eye(height.ndim, dtype=int)).tolist()
+    flooded: Array = grids.watershed_from_affinities(np.ascontiguousarray(edges), backwards, flat)
     return flooded
+
+
+def _weakest(edges: Array) -> Array:
+    """The lowest affinity of each voxel to its neighbours, those before and those behind."""
+    found = np.ones(edges.shape[1:], np.float32)
+    for axis, channel in enumerate(edges):
+        before = tuple(slice(0, -1) if at == axis else slice(None) for at in range(found.ndim))
+        behind = tuple(slice(1, None) if at == axis else slice(None) for at in range(found.ndim))
+        for here in (before, behind):
+            found[here] = np.minimum(found[here], channel[behind])
+    return found
 
 
 def _seeds(height: Array, threshold: float, smoothing: float) -> Array:
