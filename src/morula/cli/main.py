@@ -7,7 +7,7 @@ import traceback
 
 import morula.cli.neurons  # noqa: F401  registers its verbs
 from morula.cli.options import join_sizes
-from morula.cli.verbs import app
+from morula.cli.viewing import app
 from morula.core.errors import MorulaError
 
 __all__ = ["main"]
