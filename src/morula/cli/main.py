@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import traceback
 
-import morula.cli.neurons  # noqa: F401  registers its verbs
+import morula.cli.neurons
+import morula.cli.viewing  # noqa: F401  both register their verbs
 from morula.cli.options import join_sizes
-from morula.cli.viewing import app
+from morula.cli.verbs import app
 from morula.core.errors import MorulaError
 
 __all__ = ["main"]

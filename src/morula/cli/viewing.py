@@ -10,7 +10,7 @@ import typer
 from morula.cli.verbs import app
 from morula.core.errors import UsageError
 
-__all__ = ["app", "view"]
+__all__ = ["view"]
 
 
 @app.command()

@@ -76,3 +76,9 @@ def test_cleaning_goes_in_order() -> None:
     expected = np.zeros_like(mask)
     expected[:, 2:9, 2:9] = True
     assert np.array_equal(clean(mask, window=3, smallest=50), expected)
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_a_line_of_voxels(axis):
+    mask = np.array([1, 0, 1, 1, 0, 1])
+    assert components(np.moveaxis(mask[None, None], 2, axis)).ravel().tolist() == [1, 0, 2, 2, 0, 3]
