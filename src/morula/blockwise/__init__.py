@@ -5,6 +5,7 @@ from morula.blockwise.evaluate import overlap_by_blocks
 from morula.blockwise.executors import InlineExecutor, Workers, workers
 from morula.blockwise.grid import BlockGrid, Box
 from morula.blockwise.marks import Marks
+from morula.blockwise.model import BlockModel, Loader, PredictBlock, as_bytes, sample
 from morula.blockwise.neurons import StoredAffinities, segment
 from morula.blockwise.objects import Found, label_objects
 from morula.blockwise.pyramid import fill_pyramid
@@ -13,19 +14,24 @@ from morula.blockwise.work import Work
 
 __all__ = [
     "BlockGrid",
+    "BlockModel",
     "Box",
     "Found",
     "InlineExecutor",
+    "Loader",
     "Marks",
+    "PredictBlock",
     "StoredAffinities",
     "Tiling",
     "Work",
     "Workers",
     "apply",
+    "as_bytes",
     "fill_pyramid",
     "label_objects",
     "overlap_by_blocks",
     "run_blocks",
+    "sample",
     "segment",
     "workers",
 ]

@@ -94,9 +94,9 @@ def _local(count: int) -> Generator[Workers]:
     options = {"host": "127.0.0.1", "dashboard_address": None, "silence_logs": 50}
     with (
         distributed.LocalCluster(n_workers=count, threads_per_worker=1, **options) as cluster,
-        distributed.Client(cluster) as client,
+        _cluster(cluster.scheduler_address) as found,
     ):
-        yield Workers(client.get_executor(pure=False), count, f"{count} local Dask workers")
+        yield found
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import product
 
 import torch
 from torch import Tensor
@@ -30,8 +29,8 @@ def receptive_field(
     """
     reach = [0] * len(shape)
     steps = sorted({0, stride // 2, stride - 1})
-    for shift in product(steps, repeat=len(shape)):
-        place = [size // 2 // stride * stride + more for size, more in zip(shape, shift, strict=True)]
+    for more in steps:
+        place = [size // 2 // stride * stride + more for size in shape]
         image = torch.zeros(1, channels, *shape)
         image[(0, slice(None), *place)] = torch.nan
         spoiled = torch.isnan(network(image))[0].any(dim=0).nonzero()

@@ -16,27 +16,27 @@ __all__ = ["Tiling"]
 
 @dataclass(frozen=True)
 class Tiling:
-    """Tiles on one lattice of the whole volume, each weighted down towards its faces.
+    """Tiles on one lattice of the whole volume, evenly spread, whose middle counts more than their edge.
 
     Attributes:
         shape: of the volume.
         tile: of what the network sees at once; an axis that is shorter is taken whole.
-        overlap: of neighbouring tiles, at least.
+        overlap: part of a tile that its neighbour repeats at least, in [0, 1).
     """
 
     shape: tuple[int, ...]
     tile: tuple[int, ...]
-    overlap: tuple[int, ...]
+    overlap: float
 
     def __post_init__(self) -> None:
-        if any(not 0 <= more < size for more, size in zip(self.overlap, self.tile, strict=True)):
-            raise ValueError(f"tiles {self.tile} cannot overlap by {self.overlap}")
+        if not 0 <= self.overlap < 1:
+            raise ValueError(f"tiles cannot repeat {self.overlap} of each other")
 
     def tiles(self, box: Box) -> list[Box]:
         """The tiles that touch a box, in the order of the lattice."""
         spans = [
-            [slice(start, start + min(tile, size)) for start in _starts(size, tile, more)]
-            for size, tile, more in zip(self.shape, self.tile, self.overlap, strict=True)
+            [slice(start, start + min(tile, size)) for start in _starts(size, tile, self.overlap)]
+            for size, tile in zip(self.shape, self.tile, strict=True)
         ]
         kept = [
             [span for span in along if span.start < part.stop and span.stop > part.start]
@@ -63,23 +63,26 @@ class Tiling:
             here, there = relative(shared, box), relative(shared, tile)
             if total is None:
                 total = np.zeros((len(maps), *extent(box)), np.float32)
-            weight = self._weight(extent(tile))[there]
+            weight = _hat(extent(tile))[there]
             total[(slice(None), *here)] += maps[(slice(None), *there)] * weight
             weights[here] += weight
         assert total is not None
         return total / weights
 
-    def _weight(self, shape: tuple[int, ...]) -> Array:
-        found = np.ones(shape, np.float32)
-        for axis, (size, more) in enumerate(zip(shape, self.overlap, strict=True)):
-            place = np.arange(size, dtype=np.float32) + 0.5
-            ramp = np.minimum(np.minimum(place, size - place) / max(more, 0.5), 1)
-            found *= ramp.reshape([-1 if axis == other else 1 for other in range(len(shape))])
-        return found
+
+def _hat(shape: tuple[int, ...]) -> Array:
+    """Squared distance to the edge along each axis, multiplied; nowhere 0."""
+    found = np.ones(shape, np.float32)
+    for axis, size in enumerate(shape):
+        side = np.minimum(np.arange(1, size + 1), np.arange(size, 0, -1)) / size
+        found *= (side.astype(np.float32) ** 2).reshape(
+            [-1 if axis == each else 1 for each in range(len(shape))]
+        )
+    return found
 
 
-def _starts(size: int, tile: int, overlap: int) -> list[int]:
-    """Where the tiles begin along an axis: evenly, the last one ends where the volume does."""
-    if size <= tile:
-        return [0]
-    return [*range(0, size - tile, tile - overlap), size - tile]
+def _starts(size: int, tile: int, overlap: float) -> list[int]:
+    """Where the tiles begin along an axis: the first where the volume does, the last to end where it does."""
+    tile = min(tile, size)
+    count = 1 + -(-(size - tile) // max(1, int(tile * (1 - overlap))))
+    return np.linspace(0, size - tile, count).round().astype(int).tolist()

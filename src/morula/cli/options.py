@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Config",
     "Device",
+    "DryRun",
+    "ExecutorName",
     "Images",
     "Json",
     "LabelOffset",
@@ -43,8 +45,10 @@ __all__ = [
     "SourceVoxelSize",
     "StartWeights",
     "VoxelSize",
+    "Workers",
     "console",
     "existing",
+    "is_store",
     "join_sizes",
     "known_size",
     "label_offset",
@@ -109,6 +113,16 @@ Config = Annotated[Path | None, typer.Option(help="TOML file with changes, such 
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one config key; repeatable.")
 ]
+Workers = Annotated[
+    int, typer.Option(min=1, help="How many work at once, each a process, on a volume of any size.")
+]
+ExecutorName = Annotated[
+    str | None,
+    typer.Option("--executor", help="inline, threads, processes, local, or dask://host:port of a scheduler."),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Measure one block; print the grid, the disk and the time it takes.")
+]
 Device = Annotated[DeviceName, typer.Option(help="Where to compute.")]
 Seed = Annotated[int, typer.Option(min=0, help="All randomness follows from it.")]
 Resume = Annotated[
@@ -128,6 +142,20 @@ def console(quiet: bool) -> Console:
     from rich.console import Console
 
     return Console(stderr=True, quiet=quiet)
+
+
+def is_store(out: Path, workers: int, executor: str | None, dry_run: bool) -> bool:
+    """Whether the result is to be a store, which is made block by block.
+
+    Raises:
+        UsageError: options of blocks without a store to write.
+    """
+    if out.suffix.lower() == ".zarr":
+        return True
+    if workers > 1 or executor is not None or dry_run:
+        found = "--workers, --executor and --dry-run are for volumes of any size"
+        raise UsageError("--out", found, "let --out end with .ome.zarr, or leave them out")
+    return False
 
 
 def existing(resume: bool, overwrite: bool) -> Literal["continue", "resume", "overwrite"]:

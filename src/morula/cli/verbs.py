@@ -205,7 +205,7 @@ def train(
 @app.command()
 def predict(
     run: o.RunFolder,
-    images: o.Images,
+    images: Annotated[str, typer.Argument(help="An image or a folder; a URL of an OME-Zarr.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
     pixel_size: o.PixelSize = None,
     voxel_size: o.VoxelSize = None,
@@ -214,11 +214,29 @@ def predict(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace earlier predictions in --out.")
     ] = False,
+    workers: o.Workers = 1,
+    executor: o.ExecutorName = None,
+    dry_run: o.DryRun = False,
     device: o.Device = o.DeviceName.auto,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Segment new images with a trained run."""
+    """Segment new images with a trained run; a volume of any size where --out ends with .zarr."""
+    if o.is_store(out, workers, executor, dry_run):
+        from morula.workflows.big import predict_big
+
+        told = predict_big(
+            run,
+            images,
+            out=out,
+            voxel=o.voxel(pixel_size, voxel_size),
+            workers=workers,
+            executor=executor,
+            dry_run=dry_run,
+            device=device,
+            console=o.console(quiet),
+        )
+        return show(told.as_json(), as_json, str(told))
     from morula.workflows.predict import predict as work
 
     found = work(
@@ -232,7 +250,7 @@ def predict(
         device=device,
         console=o.console(quiet),
     )
-    show(found.as_json(), as_json, f"{found.objects} objects in {len(found.images)} images: {out}")
+    return show(found.as_json(), as_json, f"{found.objects} objects in {len(found.images)} images: {out}")
 
 
 @app.command()

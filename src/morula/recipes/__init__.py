@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 from morula.core.config import Config
 from morula.core.errors import UsageError
@@ -15,12 +15,26 @@ from morula.core.types import Record, Segmentation, Volume
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+    from morula.blockwise import BlockModel
     from morula.engine import Run
     from morula.report import Stage as Chapter
 
-__all__ = ["RECIPES", "Entry", "Predictor", "Recipe", "load_recipe"]
+__all__ = ["RECIPES", "BlockPredictor", "Entry", "Predictor", "Recipe", "load_recipe"]
 
 Predictor = Callable[[Volume], Segmentation]
+
+
+@runtime_checkable
+class BlockPredictor(Protocol):
+    """A predictor that also takes volumes of any size; those of volumetric recipes do."""
+
+    def __call__(self, volume: Volume, /) -> Segmentation:
+        """The objects of a volume that fits in memory."""
+        ...
+
+    def blocks(self, volume: Volume) -> BlockModel:
+        """What segments it box by box."""
+        ...
 
 
 class Recipe(Protocol):

@@ -159,7 +159,7 @@ def test_workers_that_are_not_there(monkeypatch, address, error, told):
 
 
 def test_tiles_blend_alike_in_blocks_and_at_once():
-    tiling = Tiling(VOLUME.shape, (5, 9, 8), (2, 3, 2))
+    tiling = Tiling(VOLUME.shape, (5, 9, 8), 0.3)
 
     def network(tile):
         place = np.indices(tile.shape).sum(axis=0)
@@ -169,5 +169,5 @@ def test_tiles_blend_alike_in_blocks_and_at_once():
     assert np.allclose(whole[1], 3)
     for box in GRID:
         assert np.array_equal(tiling.predict(network, VOLUME, box), whole[(slice(None), *box)])
-    with pytest.raises(ValueError, match="cannot overlap"):
-        Tiling((9, 9), (4, 4), (4, 0))
+    with pytest.raises(ValueError, match="cannot repeat"):
+        Tiling((9, 9), (4, 4), 1)

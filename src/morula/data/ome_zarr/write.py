@@ -19,7 +19,7 @@ from morula.data.ome_zarr.store import StoredArray, is_remote, storing, zarr
 __all__ = ["create_image", "create_labels", "scratch", "write_image", "write_labels"]
 
 _CHUNK = {"c": 1, "z": 32, "y": 128, "x": 128}
-_SHARD = {"c": 1, "z": 64, "y": 512, "x": 512}
+_SHARD = {"c": 1, "z": 64, "y": 256, "x": 256}
 _PLANE = {"c": 1, "y": 512, "x": 512}
 _SHARD_PLANE = {"c": 1, "y": 2048, "x": 2048}
 
@@ -50,7 +50,7 @@ def create_image(
         channels: what each channel shows.
         version: 0.5 on Zarr 3 with shards, or 0.4 on Zarr 2 without.
         chunks: what is compressed at once; 32 x 128 x 128 voxels by default.
-        shards: what is one object in the store; 64 x 512 x 512 voxels by default.
+        shards: what is one object in the store; 64 x 256 x 256 voxels by default.
         attributes: of the group, beside those of OME-Zarr.
 
     Returns:

@@ -32,6 +32,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
+from morula.blockwise import BlockModel
 from morula.core.files import write_json
 from morula.core.types import Array, Record, Segmentation, Volume
 from morula.engine import Run, Stage, Weights, WeightsInfo, read_json
@@ -44,6 +45,7 @@ from morula.recipes.emda import (
     translation,
 )
 from morula.recipes.emda import config as configs
+from morula.recipes.emda.blocks import block_model
 from morula.recipes.emda.candidates import Judgement, candidate_files, chosen, judge
 from morula.recipes.emda.config import Criterion, EmdaConfig
 from morula.recipes.emda.decode import Cleaning, probability, segmentation, tune_cleaning
@@ -128,6 +130,11 @@ class EmdaPredictor:
         stack = resample(as_bytes(volume), self._zoom(volume))
         maps = _maps(self._network, stack, self._fabric, augment=self._views)
         return segmentation(maps, volume.spatial_shape, self._cleaning)
+
+    def blocks(self, volume: Volume) -> BlockModel:
+        """The same for a volume of any size."""
+        zoom = self._zoom(volume)
+        return block_model(self._network, volume, zoom, self._cleaning, self._fabric, views=self._views)
 
 
 def _prepare(run: Run, records: Sequence[Record], config: EmdaConfig) -> Domains:

@@ -10,11 +10,11 @@ import numpy as np
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Array, Record, Volume
 
-__all__ = ["Block", "Part", "grey", "parted", "prepare"]
+__all__ = ["TAILS", "Block", "Part", "grey", "parted", "prepare"]
 
 _LEAST = 8  # voxels along the axis that is cut, for a part to be worth anything
 _SAMPLED = 2**22  # voxels that the grey range is told from
-_TAILS = (0.5, 99.5)  # percent
+TAILS = (0.5, 99.5)  # percent
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ def grey(volume: Volume) -> Array:
     """Grey values `(z, y, x)` float32 with the middle 99 % in [0, 1], so that any instrument looks alike."""
     values = volume.read()
     step = max(1, values.size // _SAMPLED)
-    low, high = np.percentile(values.ravel()[::step], _TAILS)
+    low, high = np.percentile(values.ravel()[::step], TAILS)
     return ((values - np.float32(low)) / np.float32(max(high - low, 1e-6))).astype(np.float32)
 
 

@@ -8,11 +8,13 @@ from typing import Any
 from lightning_fabric import Fabric
 from torch import nn
 
+from morula.blockwise import BlockModel
 from morula.core.affinities import Affinities, Offset
 from morula.core.files import write_json
 from morula.core.types import Array, Segmentation, Volume
 from morula.engine import Weights, WeightsInfo, read_json
 from morula.tasks.neurons.block import grey
+from morula.tasks.neurons.blocks import block_model
 from morula.tasks.neurons.decode import Decoder
 from morula.tasks.neurons.geometry import build
 from morula.tasks.neurons.mirror import averaged
@@ -78,6 +80,10 @@ class Segmenter:
     def __call__(self, volume: Volume) -> Segmentation:
         """Numbered neurons of a volume."""
         return self.decoder(self.affinities(grey(volume)))
+
+    def blocks(self, volume: Volume) -> BlockModel:
+        """The same for a volume of any size."""
+        return block_model(self._network, volume, self._offsets, self.decoder, self._settings, self._fabric)
 
 
 def save_segmenter(

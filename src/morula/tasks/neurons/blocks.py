@@ -1,0 +1,108 @@
+"""The trained segmenter on a volume of any size: tiles on one lattice, one agglomeration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from morula.blockwise import (
+    BlockGrid,
+    BlockModel,
+    StoredAffinities,
+    Tiling,
+    Work,
+    as_bytes,
+    sample,
+    segment,
+)
+from morula.blockwise.apply import Sink
+from morula.blockwise.grid import Box
+from morula.core.affinities import Affinities, Offset
+from morula.core.types import Array, ArraySource, Volume
+from morula.post import RegionGraph, agglomerate
+from morula.tasks.neurons.block import TAILS
+from morula.tasks.neurons.decode import Decoder
+from morula.tasks.neurons.mirror import averaged
+from morula.tasks.neurons.settings import Decode
+
+__all__ = ["block_model"]
+
+
+def block_model(
+    network: nn.Module,
+    volume: Volume,
+    offsets: tuple[Offset, ...],
+    decoder: Decoder,
+    settings: Decode,
+    fabric: Fabric,
+) -> BlockModel:
+    """Segments boxes of a volume with axes `zyx`.
+
+    Args:
+        network: trained; volumes `(b, 1, z, y, x)` to logits of the affinities.
+        volume: which its range of grey is told from.
+        offsets: of the affinities.
+        decoder: with its threshold.
+        settings: how tiles are laid.
+        fabric: device and precision.
+    """
+    low, high = (float(each) for each in np.percentile(sample(volume), TAILS))
+    tiling = Tiling(volume.shape, settings.tile, settings.overlap)
+    z, y, x = settings.tile
+    predict = _Maps(network.to(fabric.device).eval(), fabric, tiling, low, high, offsets, settings.mirrors)
+    names = tuple(f"affinity {' '.join(map(str, each))}" for each in offsets)
+    return BlockModel("neurons", names, (z, y, x), predict, _Decode(offsets, decoder))
+
+
+@dataclass(frozen=True)
+class _Maps:
+    network: nn.Module
+    fabric: Fabric
+    tiling: Tiling
+    low: float
+    high: float
+    offsets: tuple[Offset, ...]
+    mirrors: int
+
+    def __call__(self, source: ArraySource, box: Box) -> Array:
+        return as_bytes(self.tiling.predict(self._of_tile, source, box))
+
+    def _of_tile(self, values: Array) -> Array:
+        unit = (values - np.float32(self.low)) / np.float32(max(self.high - self.low, 1e-6))
+        return averaged(self._affinities, unit.astype(np.float32), self.mirrors).values.astype(np.float32)
+
+    @torch.no_grad()
+    def _affinities(self, tile: Array) -> Affinities:
+        image = torch.from_numpy(tile)[None, None].to(self.fabric.device)
+        with self.fabric.autocast():
+            logits = self.network(image)
+        return Affinities(logits.float().sigmoid()[0].cpu().numpy(), self.offsets)
+
+
+@dataclass(frozen=True)
+class _Decode:
+    offsets: tuple[Offset, ...]
+    decoder: Decoder
+
+    def __call__(self, maps: ArraySource, sink: Sink, grid: BlockGrid, work: Work) -> int:
+        def partition(graph: RegionGraph) -> Array:
+            return agglomerate(graph, self.decoder.linkage).cut(self.decoder.threshold)
+
+        return segment(
+            StoredAffinities(maps, self.offsets),
+            sink,
+            BlockGrid(grid.shape, grid.block, self._halo(grid)),
+            work,
+            fragments=self.decoder.split,
+            partition=partition,
+            histograms=self.decoder.linkage == "median",
+        )
+
+    def _halo(self, grid: BlockGrid) -> tuple[int, ...]:
+        """Seeds near a face of a block depend on what lies a little beyond it."""
+        flat = 0 if self.decoder.fragments == "sections" else 16
+        return tuple(min(more, size) for more, size in zip((flat, 16, 16), grid.shape, strict=True))

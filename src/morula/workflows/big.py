@@ -1,0 +1,295 @@
+"""A volume of any size through a trained run, block by block, into one OME-Zarr with its labels."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from morula.core.errors import DataError, UsageError
+from morula.core.files import write_json
+from morula.core.hashing import file_sha256
+from morula.core.types import Axes, Volume, Voxel
+from morula.data.ome_zarr import StoredArray, create_image, create_labels
+from morula.data.open import open_volume
+from morula.recipes import BlockPredictor
+from morula.workflows.adaptation import VoxelSize
+from morula.workflows.predict import open_model
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from morula.blockwise import BlockGrid, BlockModel, Work
+
+__all__ = ["BigPrediction", "predict_big"]
+
+_VOXELS = 2**24  # of a block with its halo, times its maps; a few hundred MB while it is worked on
+_SCRATCH = 4  # bytes a voxel of each array between two steps, before compression
+
+
+@dataclass(frozen=True)
+class BigPrediction:
+    """What is done, or with `dry` would be done.
+
+    Attributes:
+        out: the store.
+        labels: the group of the labels in it.
+        objects: how many were found, None of a dry run.
+        blocks: how many there are.
+        block: voxels of each, z, y, x.
+        halo: voxels that are read beyond it.
+        disk: bytes that the result and what lies between the steps take at most, before compression.
+        seconds: of the prediction: measured, or of a dry run estimated from one block.
+    """
+
+    out: Path
+    labels: str
+    objects: int | None
+    blocks: int
+    block: tuple[int, ...]
+    halo: tuple[int, ...]
+    disk: int
+    seconds: float
+
+    @property
+    def dry(self) -> bool:
+        """Whether nothing was written."""
+        return self.objects is None
+
+    def as_json(self) -> dict[str, Any]:
+        """The result as JSON values."""
+        return {
+            "out": str(self.out),
+            "labels": self.labels,
+            "objects": self.objects,
+            "blocks": self.blocks,
+            "block": list(self.block),
+            "halo": list(self.halo),
+            "disk_bytes": self.disk,
+            "seconds": round(self.seconds, 3),
+        }
+
+    def __str__(self) -> str:
+        """In words."""
+        size, halo = (" x ".join(map(str, each)) for each in (self.block, self.halo))
+        told = f"{self.blocks} blocks of {size} voxels with a halo of {halo}"
+        if self.dry:
+            return (
+                f"{told}; at most {self.disk / 1e9:.2f} GB of disk, about {self.seconds:.0f} s of prediction"
+            )
+        return f"{self.objects} objects in {told}: {self.out}/{self.labels}"
+
+
+def predict_big(
+    run: str | Path,
+    image: str | Path,
+    *,
+    out: str | Path,
+    voxel: VoxelSize = None,
+    workers: int = 1,
+    executor: str | None = None,
+    dry_run: bool = False,
+    device: str = "auto",
+    console: Console | None = None,
+    voxels: int = _VOXELS,
+) -> BigPrediction:
+    """Segments a volume of any size: `out` holds the maps, and the labels under `labels/`, with pyramids.
+
+    A run that was killed goes on when it is repeated, and ends byte for byte as it would have. Until it is
+    done its files are in `<out>.work`; what was begun with another model, input or grid is refused.
+
+    Args:
+        run: a finished run of a volumetric recipe.
+        image: OME-Zarr, HDF5, MRC or a TIFF stack with axes z, y, x.
+        out: the store to make, `name.ome.zarr`.
+        voxel: size of a voxel in nm, where the file does not say.
+        workers: how many work at once.
+        executor: as `morula.blockwise.workers` takes it; by default `inline` for one worker, else `local`.
+        dry_run: measure one block and say what it would take; write nothing.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        console: where progress goes; silent by default.
+        voxels: of the largest block with its halo, times its maps.
+
+    Raises:
+        UsageError: the output exists, or the recipe takes no volumes.
+        DataError: the run is not finished, the image cannot be used, or the folder may not be written to.
+        ResourceError: no scheduler, no workers or others than ours, the disk is full, or a worker died.
+    """
+    from morula.blockwise import workers as recruit
+
+    run, out = Path(run), Path(out)
+    size = None if voxel == "unknown" else voxel
+    volume = _opened(str(image), size)
+    _check_out(out)
+    load = _Load(str(run.resolve()), device, str(image), size, _threads(workers))
+    model = load()
+    grid = _grid(volume, model, voxels)
+    if dry_run:
+        return _measured(load, volume, grid, model, out, workers)
+    with recruit(workers, executor or ("inline" if workers == 1 else "local")) as team, ExitStack() as stack:
+        from morula.blockwise import Work
+
+        parts = {"weights": _weights(run), "input": volume.fingerprint, "morula": version("morula")}
+        work = Work(out.with_name(f"{out.name}.work"), parts, team, _steps(console, grid, stack))
+        return _done(work, load, volume, grid, model, out)
+
+
+def _done(
+    work: Work, load: _Load, volume: Volume, grid: BlockGrid, model: BlockModel, out: Path
+) -> BigPrediction:
+    from morula.blockwise import PredictBlock, fill_pyramid
+
+    store = work.folder / out.name
+    maps, labels = _result(store, volume, model, work.parts)
+    began = time.monotonic()
+    work.run("predict", PredictBlock(load, volume, maps[0], grid), grid)
+    seconds = time.monotonic() - began
+    objects = model.decode(maps[0], labels[0], grid, work)
+    fill_pyramid(maps, "mean", work, "maps")
+    fill_pyramid(labels, "mode", work, "labels")
+    store.rename(out)
+    shutil.rmtree(work.folder)
+    return _told(out, model, grid, objects, seconds)
+
+
+def _result(
+    store: Path, volume: Volume, model: BlockModel, parts: dict[str, Any]
+) -> tuple[list[StoredArray], list[StoredArray]]:
+    """The levels of the maps and of the labels; those that are there, once they are all there."""
+    ready = store.with_name("created.json")
+    if not ready.exists():
+        shutil.rmtree(store, ignore_errors=True)
+        shape, names = (len(model.channels), *volume.shape), model.channels
+        made = {"morula": {"source": volume.uri, "labels": model.labels, **parts}}
+        maps = create_image(
+            store, shape, "uint8", Axes("czyx"), volume.voxel, name="maps", channels=names, attributes=made
+        )
+        labels = create_labels(store, model.labels, volume.shape, Axes("zyx"), volume.voxel)
+        write_json(ready, {"maps": len(maps), "labels": len(labels)})
+    from morula.engine import read_json
+
+    counts = read_json(ready)
+    maps = [StoredArray(str(store), str(level), writable=True, full=True) for level in range(counts["maps"])]
+    path = f"labels/{model.labels}"
+    found = range(counts["labels"])
+    return maps, [StoredArray(str(store), f"{path}/{level}", writable=True) for level in found]
+
+
+@dataclass(frozen=True)
+class _Load:
+    """Loads the model in the process that asks for it, once."""
+
+    run: str
+    device: str
+    image: str
+    voxel: Voxel | None
+    threads: int
+
+    def __call__(self) -> BlockModel:
+        return _loaded(self)
+
+
+@lru_cache(maxsize=1)
+def _loaded(load: _Load) -> BlockModel:
+    import torch
+
+    model = open_model(Path(load.run), load.device)
+    torch.set_num_threads(load.threads)
+    if not isinstance(model, BlockPredictor):
+        found = "its recipe segments 2D images, not volumes of any size"
+        raise UsageError(load.run, found, "take a run of a volumetric recipe, such as emda or mscon")
+    return model.blocks(_opened(load.image, load.voxel))
+
+
+def _opened(image: str, voxel: Voxel | None) -> Volume:
+    volume = open_volume(image, voxel=voxel)
+    if volume.axes.order != "zyx":
+        found = f"axes {volume.axes.order}, {len(volume.channels)} channels"
+        raise DataError(image, found, "give one channel with axes z, y, x")
+    return volume
+
+
+def _threads(workers: int) -> int:
+    """Cores for each worker."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // workers)
+
+
+def _grid(volume: Volume, model: BlockModel, voxels: int) -> BlockGrid:
+    from morula.blockwise import BlockGrid
+
+    unit = tuple(min(part, size) for part, size in zip((64, 256, 256), volume.shape, strict=True))
+    return BlockGrid.aligned(volume.shape, unit, model.halo, voxels=voxels // len(model.channels))
+
+
+def _check_out(out: Path) -> None:
+    if out.exists():
+        raise UsageError(out, "there is something already", "choose another --out, or move it away")
+    parent = next(each for each in out.absolute().parents if each.exists())
+    if not os.access(parent, os.W_OK):
+        raise DataError(parent, "no permission to write here", "choose another --out")
+
+
+def _weights(run: Path) -> list[str]:
+    return [file_sha256(file) for file in sorted((run / "model").iterdir()) if file.is_file()]
+
+
+def _measured(
+    load: _Load, volume: Volume, grid: BlockGrid, model: BlockModel, out: Path, workers: int
+) -> BigPrediction:
+    """What it would take, from the block in the middle."""
+    box = grid.write(len(grid) // 2)
+    began = time.monotonic()
+    load().predict(volume, box)
+    spent = time.monotonic() - began
+    share = prod(grid.shape) / prod(each.stop - each.start for each in box)
+    return _told(out, model, grid, None, spent * share / workers)
+
+
+def _told(
+    out: Path, model: BlockModel, grid: BlockGrid, objects: int | None, seconds: float
+) -> BigPrediction:
+    size = prod(grid.shape)
+    disk = int(size * (len(model.channels) * 4 / 3 + 4 * 4 / 3 + 2 * _SCRATCH))
+    labels = f"labels/{model.labels}"
+    return BigPrediction(out, labels, objects, len(grid), grid.block, model.halo, disk, seconds)
+
+
+def _steps(console: Console | None, grid: BlockGrid, stack: ExitStack) -> Any:
+    """A bar for each step, with blocks, time left, memory and megavoxels a second."""
+    bars = ExitStack()
+    stack.enter_context(bars)
+
+    def started(step: str, count: int) -> Any:
+        bars.close()
+        return bars.enter_context(_bar(console, step, count, prod(grid.shape) / count))
+
+    return started
+
+
+@contextmanager
+def _bar(console: Console | None, step: str, count: int, voxels: float) -> Generator[Any]:
+    import psutil
+    from rich.console import Console
+
+    from morula.engine import progress
+
+    process, began, done = psutil.Process(), time.monotonic(), 0
+    with progress(console or Console(quiet=True), step, count) as advance:
+
+        def told(index: int) -> None:
+            nonlocal done
+            del index
+            done += 1
+            speed = done * voxels / 1e6 / max(time.monotonic() - began, 1e-6)
+            advance({"Mvoxel/s": speed, "GB": process.memory_info().rss / 1e9})
+
+        yield told

@@ -1,0 +1,152 @@
+"""A volume of any size as a user gets it segmented: one command, killed and repeated, equal to memory."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import zarr
+
+from block_runs import emda_run, neuron_run
+from blocks import files_of, same_partition
+from morula.cli.main import main
+from morula.core.errors import DataError, UsageError
+from morula.core.types import Axes, Voxel
+from morula.data import open_ome_zarr, open_volume
+from morula.data.ome_zarr import write_image
+from morula.metrics import neuron_scores
+from morula.workflows.big import predict_big
+from morula.workflows.predict import open_model
+
+VOXEL = Voxel(z=8.0, y=8.0, x=8.0)
+SMALL = {"device": "cpu", "voxels": 1}
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory) -> Path:
+    rng = np.random.default_rng(4)
+    coarse = rng.normal(size=(1, 34, 16))
+    stack = np.kron(coarse, np.ones((1, 16, 16))) + 0.3 * rng.normal(size=(1, 544, 256))
+    grey = np.clip(128 + 60 * stack, 0, 255).astype(np.uint8)
+    path = tmp_path_factory.mktemp("image") / "big.ome.zarr"
+    write_image(path, grey, Axes("zyx"), VOXEL)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    return emda_run(tmp_path_factory.mktemp("run") / "run")
+
+
+@pytest.fixture(scope="module")
+def whole(run, image, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("out") / "seg.ome.zarr"
+    told = predict_big(run, image, out=out, **SMALL)
+    assert told.blocks == 3 and told.objects is not None and not out.with_name("seg.ome.zarr.work").exists()
+    return out
+
+
+def test_blocks_give_what_memory_gives(whole, run, image):
+    found = open_model(run, "cpu")(open_volume(image))
+    labels = open_ome_zarr(whole / "labels/mitochondria").read()
+    assert found.labels.max() > 0
+    assert same_partition(labels, found.labels)
+    maps = open_ome_zarr(whole).read()
+    assert np.abs(maps / 255 - found.maps["foreground"]).max() < 0.003
+    assert open_ome_zarr(whole).voxel == VOXEL
+
+
+def test_the_result_is_ome_zarr(whole):
+    from ome_zarr_models.v05 import Image, ImageLabel
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        root = zarr.open_group(whole, mode="r")
+    assert Image.from_zarr(root).attributes.ome.version == "0.5"
+    assert ImageLabel.from_zarr(root["labels/mitochondria"]).attributes.ome.image_label is not None
+    coarse = open_ome_zarr(whole / "labels/mitochondria", level=1).read()
+    fine = open_ome_zarr(whole / "labels/mitochondria").read()
+    assert coarse.shape[1:] == (272, 128) and set(np.unique(coarse)) <= set(np.unique(fine)) and coarse.any()
+
+
+def test_killed_and_repeated_it_is_byte_for_byte_alike(whole, run, image, tmp_path, monkeypatch):
+    from morula.blockwise.marks import Marks
+
+    out, left = tmp_path / "seg.ome.zarr", 4
+    save = Marks.save
+
+    def killed(self, index, told):
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise KeyboardInterrupt
+        save(self, index, told)
+
+    monkeypatch.setattr(Marks, "save", killed)
+    for life in (2, 6, 9):
+        left = life
+        with pytest.raises(KeyboardInterrupt):
+            predict_big(run, image, out=out, **SMALL)
+        assert not out.exists()
+    monkeypatch.undo()
+    with pytest.raises(UsageError, match="made with another weights"):
+        predict_big(emda_run(tmp_path / "other", seed=1), image, out=out, **SMALL)
+    with pytest.raises(UsageError, match="made with another grid"):
+        predict_big(run, image, out=out, device="cpu", voxels=2**26)
+    predict_big(run, image, out=out, **SMALL)
+    assert files_of(out) == files_of(whole)
+
+
+def test_neurons_by_blocks_are_those_of_memory(tmp_path):
+    raw = np.random.default_rng(2).integers(0, 255, (12, 40, 44))
+    with h5py.File(tmp_path / "raw.h5", "w") as file:
+        file["raw"] = raw.astype(np.uint8)
+    run = neuron_run(tmp_path / "run")
+    out = tmp_path / "neurons.ome.zarr"
+    told = predict_big(run, tmp_path / "raw.h5", out=out, voxel=VOXEL, device="cpu")
+    labels = open_ome_zarr(out / "labels/neurons").read()
+    found = open_model(run, "cpu")(open_volume(tmp_path / "raw.h5", voxel=VOXEL))
+    assert told.objects == labels.max() > 1
+    assert neuron_scores(labels, found.labels)["voi"] < 0.05
+
+
+def command(capsys, *arguments: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return int(stop.value.code or 0), captured.out, captured.err
+
+
+def test_a_dry_run_writes_nothing(run, image, tmp_path, capsys):
+    out = tmp_path / "seg.ome.zarr"
+    code, told, error = command(
+        capsys, "predict", run, image, "--out", out, "--dry-run", "--json", "-q", "--device", "cpu"
+    )
+    assert code == 0, error
+    found = json.loads(told)
+    assert found["objects"] is None and found["blocks"] == 1 and found["block"] == [1, 544, 256]
+    assert found["disk_bytes"] > 544 * 256 and list(tmp_path.iterdir()) == []
+
+
+def test_the_command_says_what_it_does(run, image, tmp_path, capsys):
+    out = tmp_path / "seg.ome.zarr"
+    code, told, error = command(capsys, "predict", run, image, "--out", out, "--device", "cpu")
+    assert code == 0, error
+    assert "objects in 1 blocks" in told and "predict: 1/1" in error and "Mvoxel/s" in error
+    code, _, error = command(capsys, "predict", run, image, "--out", out, "--device", "cpu")
+    assert code == 2 and "there is something already" in error
+    code, _, error = command(capsys, "predict", run, image, "--out", tmp_path / "x", "--workers", 2)
+    assert code == 2 and "let --out end with .ome.zarr" in error
+    options = ["--executor", "dask://127.0.0.1:1", "--device", "cpu"]
+    code, _, error = command(capsys, "predict", run, image, "--out", tmp_path / "b.ome.zarr", *options)
+    assert code == 4 and "no Dask scheduler" in error and not (tmp_path / "b.ome.zarr.work").exists()
+
+
+def test_what_is_no_single_channel_is_refused(run, tmp_path):
+    write_image(tmp_path / "two.zarr", np.ones((2, 3, 32, 32), np.uint8), Axes("czyx"))
+    with pytest.raises(DataError, match="axes czyx, 2 channels"):
+        predict_big(run, tmp_path / "two.zarr", out=tmp_path / "out.ome.zarr", device="cpu")
