@@ -6,7 +6,8 @@ import sys
 import traceback
 
 import morula.cli.neurons
-import morula.cli.viewing  # noqa: F401  both register their verbs
+import morula.cli.predicting
+import morula.cli.viewing  # noqa: F401  these three register their verbs
 from morula.cli.options import join_sizes
 from morula.cli.verbs import app
 from morula.core.errors import MorulaError

@@ -203,57 +203,6 @@ def train(
 
 
 @app.command()
-def predict(
-    run: o.RunFolder,
-    images: Annotated[str, typer.Argument(help="An image or a folder; a URL of an OME-Zarr.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
-    pixel_size: o.PixelSize = None,
-    voxel_size: o.VoxelSize = None,
-    root: o.Root = None,
-    skip_bad: o.SkipBad = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace earlier predictions in --out.")
-    ] = False,
-    workers: o.Workers = 1,
-    executor: o.ExecutorName = None,
-    dry_run: o.DryRun = False,
-    device: o.Device = o.DeviceName.auto,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
-) -> None:
-    """Segment new images with a trained run; a volume of any size where --out ends with .zarr."""
-    if o.is_store(out, workers, executor, dry_run):
-        from morula.workflows.big import predict_big
-
-        told = predict_big(
-            run,
-            images,
-            out=out,
-            voxel=o.voxel(pixel_size, voxel_size),
-            workers=workers,
-            executor=executor,
-            dry_run=dry_run,
-            device=device,
-            console=o.console(quiet),
-        )
-        return show(told.as_json(), as_json, str(told))
-    from morula.workflows.predict import predict as work
-
-    found = work(
-        run,
-        images,
-        out=out,
-        voxel=o.voxel(pixel_size, voxel_size),
-        root=o.place("--root", root),
-        skip_bad=skip_bad,
-        overwrite=overwrite,
-        device=device,
-        console=o.console(quiet),
-    )
-    return show(found.as_json(), as_json, f"{found.objects} objects in {len(found.images)} images: {out}")
-
-
-@app.command()
 def trace(
     source: Annotated[
         Path,
