@@ -51,17 +51,18 @@ def drop_small(labels: Array, smallest: float) -> Array:
     return relabelled.astype(np.int32)
 
 
-def smooth_outlines(labels: Array, share: float, widest: float) -> Array:
-    """Each object as what is left of its mask, blurred, above one half: without spikes and teeth.
+def smooth_outlines(labels: Array, share: float, widest: float, *, level: float = 0.5) -> Array:
+    """Each object as what is left of its mask, blurred, above a level: without spikes and teeth.
 
     The blur is a share of the object's own diameter, so that a small object is not lost. Where two blurred
-    objects meet, the pixel belongs to the larger value; straight edges stay where they are, and so does the
-    border of the image.
+    objects meet, the pixel belongs to the larger value. At a level of one half straight edges stay where they
+    are, and so does the border of the image always.
 
     Args:
         labels: `(y, x)` objects.
         share: standard deviation of the blur over the diameter of a disc of the object's area; 0 = none.
         widest: largest standard deviation, in pixels.
+        level: that a pixel must exceed; more than one half makes objects narrower.
 
     Returns:
         `(y, x)` int32 with the ids of `labels`; what is much narrower than the blur is gone.
@@ -69,7 +70,7 @@ def smooth_outlines(labels: Array, share: float, widest: float) -> Array:
     if share == 0:
         return labels.astype(np.int32)
     smooth = np.zeros(labels.shape, dtype=np.int32)
-    highest = np.full(labels.shape, 0.5, dtype=np.float32)
+    highest = np.full(labels.shape, level, dtype=np.float32)
     widths = np.minimum(share * 2 * np.sqrt(np.bincount(labels.ravel()) / np.pi), widest).tolist()
     for label, box in enumerate(ndi.find_objects(labels), start=1):
         if box is None:

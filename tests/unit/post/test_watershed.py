@@ -70,6 +70,11 @@ def test_smooth_outlines_keeps_a_small_disc_that_the_widest_blur_would_lose():
     assert (smooth_outlines(labels, 0.0, 10.0) == labels).all()
 
 
+def test_smooth_outlines_are_narrower_at_a_higher_level():
+    areas = [np.count_nonzero(smooth_outlines(TWO, 0.1, 3.0, level=level)) for level in (0.5, 0.6, 0.7)]
+    assert areas[0] > areas[1] > areas[2] > 0
+
+
 def test_smooth_outlines_loses_what_is_far_narrower_than_the_blur():
     line = np.zeros((60, 60), dtype=np.int32)
     line[30, 2:58] = 2
