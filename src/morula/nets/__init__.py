@@ -9,12 +9,15 @@ from morula.nets.inflate import (
     resize_positions,
 )
 from morula.nets.inflated_unet3d import InflatedUNet3d, squeezenet_stages
+from morula.nets.mask_rcnn import Backbone, DomainNorm2d, mask_rcnn, replace_predictors, use_domain
 from morula.nets.residual_unet3d import Norm3d, ResidualUNet3d
 from morula.nets.slice_vit import SliceViT, UPerHead, dino_name
 from morula.nets.unet import Norm, UNet2d
 
 __all__ = [
+    "Backbone",
     "Conv3dOfSlices",
+    "DomainNorm2d",
     "InflatedUNet3d",
     "Inflation",
     "Norm",
@@ -27,6 +30,9 @@ __all__ = [
     "fitting",
     "inflate_kernel",
     "inflated",
+    "mask_rcnn",
+    "replace_predictors",
     "resize_positions",
     "squeezenet_stages",
+    "use_domain",
 ]

@@ -6,6 +6,7 @@ from morula.post.components import clean, components, fill_holes, remove_small, 
 from morula.post.contours import Candidates, blob_seeds, candidates, choose, closed_contours
 from morula.post.fragments import boundary, fragments
 from morula.post.partition import multicut, mutex_watershed
+from morula.post.paste import paste_masks
 from morula.post.region_graph import ContactSums, RegionGraph, contact_sums, pooled_graph, region_graph
 from morula.post.regions import regions
 from morula.post.trace import Tracing, neuron_piece, trace, trace_piece
@@ -35,6 +36,7 @@ __all__ = [
     "multicut",
     "mutex_watershed",
     "neuron_piece",
+    "paste_masks",
     "pooled_graph",
     "region_graph",
     "regions",

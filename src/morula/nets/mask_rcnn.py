@@ -1,0 +1,130 @@
+"""Mask R-CNN with a feature pyramid for fields of many small objects, natural images beside cells."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models import resnet
+from torchvision.models.detection import MaskRCNN
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
+from torchvision.models.detection.mask_rcnn import MaskRCNNPredictor
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
+
+__all__ = ["Backbone", "DomainNorm2d", "mask_rcnn", "replace_predictors", "use_domain"]
+
+Backbone = Literal["resnet18", "resnet34", "resnet50"]
+
+_ANCHORS = ((8,), (16,), (32,), (64,), (128,))  # pixels, on maps of stride 4, 8, 16, 32 and 64
+_RATIOS = (0.5, 1.0, 2.0)
+_PYRAMID = 256  # channels
+_SCORE, _OVERLAP = 0.05, 0.5
+_HIDDEN = 256  # channels of the mask branch
+_DOMAINS = 2
+
+
+class DomainNorm2d(nn.Module):
+    """Batch normalisation whose running statistics belong to a domain, and whose scale and shift to all.
+
+    Attributes:
+        running_mean: `(domains, c)`.
+        running_var: `(domains, c)`.
+        domain: whose statistics are followed and used; the others do not move.
+
+    Source: Chang et al., "Domain-specific batch normalization", CVPR 2019, with one scale and shift.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, *, momentum: float = 0.1, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(_DOMAINS, channels))
+        self.register_buffer("running_var", torch.ones(_DOMAINS, channels))
+        self.momentum, self.eps, self.domain = momentum, eps, 0
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Normalised maps `(b, c, y, x)`."""
+        mean, variance = self.running_mean[self.domain], self.running_var[self.domain]
+        return F.batch_norm(
+            maps, mean, variance, self.weight, self.bias, self.training, self.momentum, self.eps
+        )
+
+
+def use_domain(network: nn.Module, domain: int) -> None:
+    """Lets every `DomainNorm2d` of a network use and follow the statistics of a domain."""
+    for module in network.modules():
+        if isinstance(module, DomainNorm2d):
+            module.domain = domain
+
+
+class _AsItIs(GeneralizedRCNNTransform):
+    """Images keep their size, and masks the frame of their box: whole images of masks fill the memory."""
+
+    def resize(
+        self, image: Tensor, target: dict[str, Tensor] | None = None
+    ) -> tuple[Tensor, dict[str, Tensor] | None]:
+        """Leaves both as they are."""
+        return image, target
+
+    def postprocess(self, result: list[dict[str, Tensor]], *sizes: Any) -> list[dict[str, Tensor]]:
+        """Leaves the result as it is."""
+        del sizes
+        return result
+
+
+def mask_rcnn(
+    backbone: Backbone = "resnet50", classes: int = 2, *, detections: int = 1000, regions: int = 512
+) -> MaskRCNN:
+    """Mask R-CNN with random weights: ResNet, pyramid, region proposals, boxes and masks.
+
+    Anchors are a quarter of the usual, for natural images as well as for cells: a change of anchors between
+    pre-training and fine-tuning would throw the proposals away. `detections` objects pass the proposals of
+    each level, those of all levels, and the last suppression. Images keep their size, and come normalised:
+    of both sorts with a mean of about 0 and a deviation of about 1. Statistics of batches are not frozen, and
+    there are two sets of them (`use_domain`).
+
+    In evaluation the result of an image has `boxes` `(n, 4)`, `labels` and `scores` `(n,)`, best first, and
+    `masks` `(n, 1, 28, 28)`, probabilities in the frame of the box, for `morula.post.paste_masks`.
+
+    Args:
+        backbone: depth of the residual network, all of which is trained.
+        classes: with background, which is class 0.
+        detections: objects that an image may have.
+        regions: proposals of an image that boxes and masks learn from, a quarter of them objects.
+
+    Source: He et al., "Mask R-CNN", ICCV 2017; Lin et al., "Feature pyramid networks", CVPR 2017.
+    """
+    body = getattr(resnet, backbone)(weights=None, norm_layer=DomainNorm2d)
+    channels = [body.inplanes // 8 * 2**level for level in range(4)]
+    layers = {f"layer{level}": str(level - 1) for level in range(1, 5)}
+    network = MaskRCNN(
+        BackboneWithFPN(body, layers, channels, _PYRAMID),
+        classes,
+        rpn_anchor_generator=AnchorGenerator(_ANCHORS, (_RATIOS,) * len(_ANCHORS)),
+        rpn_pre_nms_top_n_test=2 * detections,
+        rpn_post_nms_top_n_test=2 * detections,
+        box_score_thresh=_SCORE,
+        box_nms_thresh=_OVERLAP,
+        box_detections_per_img=detections,
+        box_batch_size_per_image=regions,
+    )
+    network.transform = _AsItIs(1, 1, [0.0] * 3, [1.0] * 3)
+    return network
+
+
+def replace_predictors(network: MaskRCNN, classes: int) -> None:
+    """New last layers for other classes; all before them stays.
+
+    Args:
+        network: changed in place.
+        classes: with background.
+    """
+    heads: Any = network.roi_heads
+    heads.box_predictor = FastRCNNPredictor(heads.box_predictor.cls_score.in_features, classes)
+    heads.mask_predictor = MaskRCNNPredictor(heads.mask_predictor.conv5_mask.in_channels, _HIDDEN, classes)
