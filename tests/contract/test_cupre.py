@@ -6,6 +6,7 @@ import csv
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from io import StringIO
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,12 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from morula.core.config import override
 from morula.core.errors import DataError
 from morula.core.types import Axes, Record, Volume
 from morula.engine import Run, Weights, launch
 from morula.recipes import load_recipe
+from morula.recipes.cupre.config import CupreConfig
 from synthetic import field
 
 SMALL = {"steps": 8, "round_steps": 4, "batch": 2, "crop": 64, "widths": [8, 12]}
@@ -56,7 +59,11 @@ def same(one: Run, other: Run) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-@pytest.mark.parametrize("preset", recipe.presets())
+def own_presets() -> list[str]:
+    return [name for name, config in recipe.presets().items() if isinstance(config, CupreConfig)]
+
+
+@pytest.mark.parametrize("preset", own_presets())
 def test_a_preset_trains_and_predicts_from_the_model_alone(preset: str, tmp_path: Path) -> None:
     train(tmp_path / "run", config(preset))
     shutil.copytree(tmp_path / "run" / "model", tmp_path / "moved" / "model")
@@ -67,6 +74,30 @@ def test_a_preset_trains_and_predicts_from_the_model_alone(preset: str, tmp_path
     with (tmp_path / "run" / "report" / "label_next.csv").open(newline="") as stream:
         assert sorted(row["image"] for row in csv.DictReader(stream)) == ["c1", "c2"]
     assert recipe.story(tmp_path / "run")
+
+
+def test_the_published_preset_trains_and_predicts_without_natural_images(tmp_path: Path) -> None:
+    tiny = {
+        "iterations": 1, "views": 2, "view": 32, "parts": 1, "queue": 4, "regions": 8, "detections": 10,
+        "steps": 2, "batch": 1, "crop": 64,
+    }  # fmt: skip
+    settings = override(recipe.presets()["paper-small"], tiny)
+    fabric = launch("cpu", "32-true")
+    told = StringIO()
+    run = Run.open(
+        tmp_path / "run", recipe="cupre", config=settings.model_dump(mode="json"), data={}, seed=0,
+        fabric=fabric, console=Console(file=told, width=200),
+    )  # fmt: skip
+    recipe.train(run, records(), settings)
+    assert "momentum contrast alone" in told.getvalue()
+    shutil.copytree(tmp_path / "run" / "model", tmp_path / "moved" / "model")
+    image = records()[2].image
+    found = recipe.load(tmp_path / "moved", fabric)(image)
+    assert found.labels.shape == image.spatial_shape == found.maps["certainty"].shape
+    assert len(found.scores) == found.labels.max() <= 10
+    with (tmp_path / "run" / "report" / "label_next.csv").open(newline="") as stream:
+        assert sorted(row["image"] for row in csv.DictReader(stream)) == ["c1", "c2"]
+    assert [chapter.name for chapter in recipe.story(tmp_path / "run")][:2] == ["Pre-training", "Fine-tuning"]
 
 
 @pytest.mark.parametrize("preset", ["best", "scratch"])

@@ -28,6 +28,7 @@ __all__ = [
     "LabelOffset",
     "LabelSuffix",
     "Labels",
+    "Natural",
     "Out",
     "Overwrite",
     "PixelSize",
@@ -94,6 +95,10 @@ Source = Annotated[
 ]
 SourceLabels = Annotated[
     Path | None, typer.Option(help="Labels of the source: > 0 is mitochondrion; a file or a folder.")
+]
+Natural = Annotated[
+    Path | None,
+    typer.Option(help="COCO JSON of natural images for pre-training (recipe cupre, presets paper)."),
 ]
 VoxelSize = Annotated[
     str | None,
@@ -186,10 +191,17 @@ def join_sizes(arguments: Sequence[str]) -> list[str]:
     return joined
 
 
-def starting(assignments: Sequence[str] | None, weights: Path | None) -> list[str]:
-    """The changes of the config, with the weights that training starts from among them."""
-    changes = list(assignments or ())
-    return changes if weights is None else [*changes, f"weights={json.dumps(str(weights))}"]
+def starting(
+    assignments: Sequence[str] | None, weights: Path | None, natural: Path | None = None
+) -> list[str]:
+    """The changes of the config, with what training starts from among them: weights, natural images.
+
+    >>> starting(["steps=3"], None, Path("instances.json"))
+    ['steps=3', 'natural="instances.json"']
+    """
+    given = {"weights": weights, "natural": natural}
+    paths = [f"{key}={json.dumps(str(path))}" for key, path in given.items() if path is not None]
+    return [*(assignments or ()), *paths]
 
 
 def voxel(pixel_size: float | None, text: str | None = None) -> Voxel | Literal["unknown"] | None:

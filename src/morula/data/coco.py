@@ -30,6 +30,7 @@ class CocoImage:
         height: in pixels.
         width: in pixels.
         segmentations: polygons or run lengths of each object, as in the file.
+        categories: number of the category of each object, as in the file.
     """
 
     path: Path
@@ -37,6 +38,7 @@ class CocoImage:
     height: int
     width: int
     segmentations: tuple[Any, ...]
+    categories: tuple[int, ...]
 
     def labels(self) -> Array:
         """Draws the objects into `(y, x)` int32; where two overlap the first in the file wins.
@@ -44,14 +46,22 @@ class CocoImage:
         Raises:
             DataError: a polygon or run-length code that cannot be drawn.
         """
+        return self.instances()[0]
+
+    def instances(self) -> tuple[Array, tuple[int, ...]]:
+        """`labels`, and the category of each object 1..N in them.
+
+        Raises:
+            DataError: a polygon or run-length code that cannot be drawn.
+        """
         labels = np.zeros((self.height, self.width), np.int32)
-        count = 0
-        for segmentation in self.segmentations:
+        drawn: list[int] = []
+        for segmentation, category in zip(self.segmentations, self.categories, strict=True):
             free = self._mask(segmentation) & (labels == 0)
             if free.any():
-                count += 1
-                labels[free] = count
-        return labels
+                drawn.append(category)
+                labels[free] = len(drawn)
+        return labels, tuple(drawn)
 
     def _mask(self, segmentation: Any) -> Array:
         from faster_coco_eval.core import mask
@@ -173,7 +183,8 @@ def _by_image(annotations: Iterable[Mapping[str, Any]]) -> dict[Any, list[Any]]:
     found: dict[Any, list[Any]] = {}
     for annotation in annotations:
         if not annotation.get("iscrowd") and annotation.get("segmentation"):
-            found.setdefault(annotation["image_id"], []).append(annotation["segmentation"])
+            entry = annotation["segmentation"], int(annotation.get("category_id", 1))
+            found.setdefault(annotation["image_id"], []).append(entry)
     return found
 
 
@@ -181,7 +192,9 @@ def _image(path: Path, entry: Mapping[str, Any], segmentations: Mapping[Any, lis
     height, width = int(entry["height"]), int(entry["width"])
     if not 0 < height * width <= MAX_PIXELS:
         raise ValueError(f"an image of {height} x {width} pixels")
-    return CocoImage(path, str(entry["file_name"]), height, width, tuple(segmentations.get(entry["id"], ())))
+    objects = segmentations.get(entry["id"], [])
+    shapes, categories = (tuple(each[place] for each in objects) for place in (0, 1))
+    return CocoImage(path, str(entry["file_name"]), height, width, shapes, categories)
 
 
 def _polygon(corners: Sequence[float]) -> list[float]:

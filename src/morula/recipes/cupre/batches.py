@@ -13,7 +13,7 @@ from morula.core.types import Array
 from morula.tasks.cells.batches import Batch, resample, vary
 from morula.tasks.cells.decode import to_shape
 
-__all__ = ["Crop", "Example", "mixed_crops", "paste"]
+__all__ = ["Crop", "Example", "cut", "mixed_crops", "paste"]
 
 _ZOOM = 0.35  # largest absolute log of the scale of a crop
 _CROWDED = 0.2  # share of a pasted object that may fall on objects that are there
@@ -71,16 +71,16 @@ def mixed_crops(
     """
     draw = rng.at(index)
     count = round(batch * share) if others else 0
-    cut = [_cut(others[int(draw.integers(len(others)))], draw, size) for _ in range(count)]
+    crops = [cut(others[int(draw.integers(len(others)))], draw, size) for _ in range(count)]
     for _ in range(batch - count):
         host = labelled[int(draw.integers(len(labelled)))]
-        crop = _cut(host, draw, size)
+        crop = cut(host, draw, size)
         if draw.random() < pasted:
             alike = [each for each in labelled if each.kind == host.kind]
-            crop = paste(crop, _cut(alike[int(draw.integers(len(alike)))], draw, size), draw)
-        cut.append(crop)
-    images = np.stack([vary(crop.image, draw) for crop in cut])
-    return Batch(torch.from_numpy(images), torch.from_numpy(np.stack([crop.target for crop in cut])))
+            crop = paste(crop, cut(alike[int(draw.integers(len(alike)))], draw, size), draw)
+        crops.append(crop)
+    images = np.stack([vary(crop.image, draw) for crop in crops])
+    return Batch(torch.from_numpy(images), torch.from_numpy(np.stack([crop.target for crop in crops])))
 
 
 def paste(host: Crop, guest: Crop, draw: np.random.Generator) -> Crop:
@@ -102,7 +102,8 @@ def paste(host: Crop, guest: Crop, draw: np.random.Generator) -> Crop:
     )
 
 
-def _cut(example: Example, draw: np.random.Generator, size: int) -> Crop:
+def cut(example: Example, draw: np.random.Generator, size: int) -> Crop:
+    """A square part at a random place and scale, turned and mirrored, as `size` pixels."""
     edge = min(round(size * np.exp(draw.uniform(-_ZOOM, _ZOOM))), *example.image.shape[1:])
     y, x = (int(draw.integers(length - edge + 1)) for length in example.image.shape[1:])
     turns, mirror = int(draw.integers(4)), draw.random() < 0.5

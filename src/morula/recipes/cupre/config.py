@@ -15,6 +15,9 @@ class CupreConfig(Config):
     """Recipe cupre: cells in 2D images, of which a few have labels."""
 
     preset: str = Field(default="best", description="name of the preset this started from")
+    natural: str = Field(
+        default="", description="COCO JSON of natural images; only preset paper learns from them"
+    )
     normalise: bool = Field(
         default=True, description="bring all images to one look (density) and their objects to one size"
     )

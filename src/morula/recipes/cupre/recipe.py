@@ -1,10 +1,11 @@
 """Cells in 2D from a few labelled images and many without labels (recipe cupre).
 
 After Liao et al., "CUPre: cross-domain unsupervised pre-training for few-shot cell segmentation" (arXiv
-2310.03981), whose question this answers by other means: preset `best` pre-trains on nothing. README.md says
-what each part adds.
+2310.03981). Preset `paper` pre-trains a detector as it proposes (`paper/`); preset `best` answers the same
+question by other means, and pre-trains on nothing. README.md says what each part adds.
 
     morula run images/ --labels few/ --out runs/mine
+    morula run images/ --labels few/ --natural instances.json --preset paper --out runs/paper
 
 Algorithm (preset best)
   1  one look and one size of objects for all images; labelled ones take the size from their labels
@@ -53,6 +54,8 @@ from morula.recipes.cupre.config import CupreConfig
 from morula.recipes.cupre.label_next import advise, describe, doubt, write_advice
 from morula.recipes.cupre.look import Look, fit_look
 from morula.recipes.cupre.objects import found_objects, scored_objects
+from morula.recipes.cupre.paper import stages as published
+from morula.recipes.cupre.paper.config import PaperConfig, paper, paper_small
 from morula.recipes.cupre.story import chapters
 from morula.tasks.cells.batches import Batch
 from morula.tasks.cells.controls import otsu_watershed, pseudo_only
@@ -79,17 +82,22 @@ class _Image:
     labels: Array | None
 
 
-def presets() -> Mapping[str, CupreConfig]:
-    """The named configs, `best` first; `scratch` learns from the labels alone."""
-    return configs.presets()
+def presets() -> Mapping[str, CupreConfig | PaperConfig]:
+    """The named configs, `best` first; `scratch` learns from the labels alone, `paper` follows the paper."""
+    return {**configs.presets(), "paper": paper(), "paper-small": paper_small()}
 
 
-def train(run: Run, records: Sequence[Record], config: CupreConfig) -> None:
+def train(run: Run, records: Sequence[Record], config: CupreConfig | PaperConfig) -> None:
     """Runs the algorithm; finished stages are skipped.
 
     Raises:
-        DataError: no image has labels with an object.
+        DataError: no image has labels with an object, or natural images cannot be used.
     """
+    if isinstance(config, PaperConfig):
+        published.train(run, records, config)
+        return
+    if config.natural:
+        run.console.print(f"Preset {config.preset} learns nothing from natural images; preset paper does.")
     look, images = _prepare(run, records, config)  # line 1
     labelled = [_example(each.prepared, _certain(each.labels)) for each in images if each.labels is not None]
     others = [each.prepared for each in images if each.labels is None] if config.unlabelled else []
@@ -102,6 +110,8 @@ def train(run: Run, records: Sequence[Record], config: CupreConfig) -> None:
 
 def load(path: Path, fabric: Fabric) -> Callable[[Volume], Segmentation]:
     """What segments new images, from the run's folder alone."""
+    if _follows_the_paper(path):
+        return published.load(path, fabric)
     described = read_json(path / "model" / "model.json")
     config = CupreConfig.model_validate(described["config"])
     network = _network(config)
@@ -118,21 +128,26 @@ def checkpoints(path: Path, fabric: Fabric) -> Mapping[str, Callable[[Volume], S
 
 
 def controls(
-    records: Sequence[Record], config: CupreConfig
+    records: Sequence[Record], config: CupreConfig | PaperConfig
 ) -> Mapping[str, Callable[[Volume], Segmentation]]:
     """What needs no label: one threshold, and the pseudo labels that line 2 starts from."""
+    diameter = published.DIAMETER if isinstance(config, PaperConfig) else config.diameter
     rng = Rng(0, "windows")
     sizes, _ = fit_sizes([window(record.image, rng, i) for i, record in enumerate(records[: config.images])])
 
     def pseudo_labels(volume: Volume) -> Segmentation:
-        return pseudo_only(volume, sizes, config.diameter)
+        return pseudo_only(volume, sizes, diameter)
 
     return {"otsu-watershed": otsu_watershed, "pseudo-labels": pseudo_labels}
 
 
 def story(path: Path) -> Sequence[Chapter]:
     """The stages of a finished run with their pictures."""
-    return chapters(path)
+    return published.story(path) if _follows_the_paper(path) else chapters(path)
+
+
+def _follows_the_paper(path: Path) -> bool:
+    return read_json(path / "model" / "model.json")["config"]["preset"].startswith("paper")
 
 
 class CuprePredictor:
