@@ -26,7 +26,7 @@ _TILE, _HALO = 1024, 96  # pixels; the halo covers what the network sees around 
 _VOTES: Mapping[Modality, float] = {"fluorescence": 0.5}  # of one threshold in the foreground
 _SMALLEST = 0.15  # of the median object's area
 _LEVEL = 0.53  # of a smoothed mask: networks draw stained nuclei a little too wide
-_AGREEMENT = 0.5  # IoU of the network's foreground and the pseudo labels' below which the network has failed
+_AGREEMENT = 0.65  # IoU of the network's foreground and the pseudo labels' below which the network has failed
 _BLACK = 4.2  # mean of the three densities together that haematoxylin alone does not reach
 
 
