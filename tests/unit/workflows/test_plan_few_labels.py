@@ -117,6 +117,6 @@ def test_a_wrong_preset_is_told_for_the_recipe_that_labels_lead_to(
     fields: tuple[Path, Path], tmp_path: Path
 ) -> None:
     few = some(fields[1], tmp_path / "few", "cells1")
-    with pytest.raises(MorulaError, match="cupre has no preset 'paper'"):
-        morula.plan(fields[0], labels=few, preset="paper")
+    with pytest.raises(MorulaError, match="cupre has no preset 'coded'"):
+        morula.plan(fields[0], labels=few, preset="coded")
     assert morula.plan(fields[0], labels=few, preset="scratch").config.preset == "scratch"  # type: ignore[attr-defined]
