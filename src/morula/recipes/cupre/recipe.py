@@ -223,7 +223,7 @@ def _pseudo(teacher: nn.Module | None, prepared: Prepared, diameter: float, fabr
         found = pseudo_instances(prepared, inside, diameter)
     else:
         inside, distance = _maps(teacher, prepared, fabric, augment=False)
-        found = scored_objects(inside, distance, diameter, prepared.modality)
+        found = scored_objects(inside, distance, diameter)
     return Example(prepared.modality, prepared.network_input, targets(found, inside), found.labels)
 
 

@@ -19,7 +19,7 @@ from morula.tasks.cells import front
 from morula.tasks.cells.front import BROWN, Prepared, optical_density
 from morula.tasks.cells.pseudo import Pseudo, pseudo_instances
 
-__all__ = ["basins", "classes_of", "enlarged", "network_maps", "object_scores", "segmentation", "to_shape"]
+__all__ = ["classes_of", "enlarged", "network_maps", "object_scores", "segmentation", "to_shape"]
 
 _TURNS = ((0, False), (1, False), (2, True), (3, True))
 _TILE, _HALO = 1024, 96  # pixels; the halo covers what the network sees around a pixel
@@ -99,7 +99,7 @@ def segmentation(
     if _agreement(foreground > 0.5, pseudo.labels > 0) < _AGREEMENT:
         labels, scores = enlarged(pseudo, prepared.shape)
     else:
-        found = basins(_judged(prepared, foreground), distance, diameter, prepared.modality)
+        found = _basins(_judged(prepared, foreground), distance, diameter, prepared.modality)
         labels = drop_small(to_shape(found, prepared.shape), 4)
         scores = object_scores(labels, maps["foreground"], maps["centre distance"])
     return Segmentation(labels, scores, classes_of(image, labels, prepared.modality), maps)
@@ -140,7 +140,7 @@ def _agreement(found: Array, expected: Array) -> float:
     return np.count_nonzero(found & expected) / either if either else 1.0
 
 
-def basins(foreground: Array, distance: Array, diameter: float, kind: Modality) -> Array:
+def _basins(foreground: Array, distance: Array, diameter: float, kind: Modality) -> Array:
     """Objects of the network's maps by seeded watershed, their outlines smoothed: `(y, x)` int32.
 
     Args:

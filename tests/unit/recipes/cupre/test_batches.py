@@ -78,9 +78,7 @@ def test_objects_are_pasted_within_one_modality():
 
 def test_targets_of_labels_decode_to_the_labels():
     whole = example(1.0)
-    found = scored_objects(
-        whole.target[0].astype(np.float32), whole.target[1].astype(np.float32), 22.0, "fluorescence"
-    )
+    found = scored_objects(whole.target[0].astype(np.float32), whole.target[1].astype(np.float32), 22.0)
     assert np.array_equal(found.labels > 0, whole.labels > 0)
     assert found.labels.max() == 2
     assert found.confidence == pytest.approx([1, 1], abs=0.01)
