@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -48,7 +49,9 @@ def launch(device: str = "auto", precision: Precision = "bf16-mixed") -> Fabric:
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    fabric = Fabric(accelerator=_ACCELERATORS[device], devices=1, precision=precision)
+    with warnings.catch_warnings():  # wherever Slurm is installed Fabric advises srun, even to one process
+        warnings.filterwarnings("ignore", "The `srun` command is available")
+        fabric = Fabric(accelerator=_ACCELERATORS[device], devices=1, precision=precision)
     fabric.launch()
     return fabric
 
