@@ -19,7 +19,6 @@ Nothing is held back to stop by: the steps are fixed, and f' is what is used. So
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,25 +27,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 
 from morula.core.errors import DataError
 from morula.core.files import write_json
 from morula.core.rng import Rng
 from morula.core.types import Array, Record, Segmentation, Volume
-from morula.engine import (
-    Run,
-    Stage,
-    TrainState,
-    Weights,
-    WeightsInfo,
-    cosine,
-    ema_,
-    fit,
-    read_json,
-    seeded,
-    update,
-)
+from morula.engine import Run, Weights, WeightsInfo, read_json, seeded
 from morula.nets import UNet2d
 from morula.recipes.cupre import config as configs
 from morula.recipes.cupre.batches import Example, mixed_crops
@@ -59,10 +46,10 @@ from morula.recipes.cupre.paper.config import PaperConfig, paper, paper_small
 from morula.recipes.cupre.story import chapters
 from morula.tasks.cells.batches import Batch
 from morula.tasks.cells.controls import otsu_watershed, pseudo_only
-from morula.tasks.cells.decode import network_maps, to_shape
+from morula.tasks.cells.decode import to_shape
 from morula.tasks.cells.front import Prepared, fit_sizes, foreground, window
-from morula.tasks.cells.loss import loss_of
 from morula.tasks.cells.pseudo import Pseudo, pseudo_instances, targets
+from morula.tasks.cells.student import Course, fit_student, maps_of
 
 if TYPE_CHECKING:
     from morula.report import Stage as Chapter
@@ -160,7 +147,7 @@ class CuprePredictor:
         """Objects, scores, classes and maps of one 2D image."""
         image = volume.read_yxc()
         prepared = self._look.of(image)
-        maps = _maps(self._network, prepared, self._fabric, augment=self._config.augment_test)
+        maps = maps_of(self._network, prepared, self._fabric, augment=self._config.augment_test)
         return found_objects(prepared, *maps, self._look.diameter, image)
 
 
@@ -222,7 +209,7 @@ def _pseudo(teacher: nn.Module | None, prepared: Prepared, diameter: float, fabr
         inside = foreground(prepared)
         found = pseudo_instances(prepared, inside, diameter)
     else:
-        inside, distance = _maps(teacher, prepared, fabric, augment=False)
+        inside, distance = maps_of(teacher, prepared, fabric, augment=False)
         found = scored_objects(inside, distance, diameter)
     return Example(prepared.modality, prepared.network_input, targets(found, inside), found.labels)
 
@@ -243,10 +230,18 @@ def _learn(
         Weights.load(path).load_into(teacher)
         return teacher
     unsure = [_pseudo(teacher if turn else None, each, look.diameter, run.fabric) for each in others]
-    _fit_student(run, stage, teacher, labelled, unsure, config)
+    rng, steps = stage.rng("crops"), config.round_steps if turn else config.steps
+
+    def batches(index: int) -> Batch:
+        return mixed_crops(
+            labelled, unsure, rng, index,
+            batch=config.batch, size=config.crop, share=config.unlabelled, pasted=config.paste,
+        )  # fmt: skip
+
+    fit_student(run, stage, teacher, batches, Course(steps, config.lr, config.momentum))
     Weights.of(teacher, WeightsInfo("unet2d")).save(path)
     if others:
-        inside, _ = _maps(teacher, others[0], run.fabric, augment=False)
+        inside, _ = maps_of(teacher, others[0], run.fabric, augment=False)
         stage.save_array("density", others[0].density.astype(np.float16))
         stage.save_array("learned", unsure[0].labels)
         stage.save_array("foreground", inside.astype(np.float16))
@@ -254,44 +249,12 @@ def _learn(
     return teacher
 
 
-def _fit_student(
-    run: Run,
-    stage: Stage,
-    teacher: nn.Module,
-    labelled: Sequence[Example],
-    others: Sequence[Example],
-    config: CupreConfig,
-) -> None:
-    steps = config.steps if stage.name == "train" else config.round_steps
-    student = copy.deepcopy(teacher)
-    optimiser = torch.optim.AdamW(student.parameters(), lr=config.lr, weight_decay=1e-3)
-    model, optimiser = run.fabric.setup(student, optimiser)
-    model.train()
-    state, rng = TrainState(student=model, teacher=teacher, optimiser=optimiser), stage.rng("crops")
-
-    def step(batch: Batch) -> dict[str, Tensor]:
-        image = batch.image.to(run.fabric.device).contiguous(memory_format=_layout(config))
-        loss = loss_of(model(image), batch.target.to(run.fabric.device))
-        rate = cosine(config.lr, state.step, steps, warmup=steps // 10)
-        update(run.fabric, optimiser, loss, lr=rate, clip=1.0)
-        ema_(teacher, student, min(config.momentum, (state.step + 1) / (state.step + 10)))
-        return {"loss": loss.detach()}
-
-    def batches(index: int) -> Batch:
-        return mixed_crops(
-            labelled, others, rng, index,
-            batch=config.batch, size=config.crop, share=config.unlabelled, pasted=config.paste,
-        )  # fmt: skip
-
-    fit(step, batches, state, steps, stage)
-
-
 def _advise(run: Run, network: nn.Module, images: Sequence[_Image], config: CupreConfig) -> None:
     stage = run.stage("advise")
     if stage.done:
         return
     doubts = {
-        each.id: doubt(_maps(network, each.prepared, run.fabric, augment=False)[0])
+        each.id: doubt(maps_of(network, each.prepared, run.fabric, augment=False)[0])
         for each in images
         if each.labels is None
     }
@@ -299,12 +262,6 @@ def _advise(run: Run, network: nn.Module, images: Sequence[_Image], config: Cupr
     ranking = advise(doubts, looks, [each.id for each in images if each.labels is not None])
     write_advice(run.path / "report" / "label_next.csv", ranking)
     stage.finish(first=[each.image for each in ranking[:5]])
-
-
-def _maps(network: nn.Module, image: Prepared, fabric: Fabric, *, augment: bool) -> tuple[Array, Array]:
-    network.eval()
-    with fabric.autocast():
-        return network_maps(network, image, fabric.device, augment=augment)
 
 
 def _network(config: CupreConfig) -> nn.Module:

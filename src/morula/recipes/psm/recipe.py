@@ -17,7 +17,6 @@ Algorithm
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -33,12 +32,9 @@ from morula.core.rng import Rng
 from morula.core.types import Array, Record, Segmentation, Volume
 from morula.engine import (
     Run,
-    Stage,
     TrainState,
     Weights,
     WeightsInfo,
-    cosine,
-    ema_,
     fit,
     read_json,
     seeded,
@@ -56,10 +52,10 @@ from morula.recipes.psm.story import chapters
 from morula.recipes.psm.views import two_views
 from morula.tasks.cells.batches import Batch, crops
 from morula.tasks.cells.controls import pseudo_only
-from morula.tasks.cells.decode import network_maps, segmentation
+from morula.tasks.cells.decode import segmentation
 from morula.tasks.cells.front import Prepared, SizePrior, fit_sizes, foreground, one_kind, prepare, window
-from morula.tasks.cells.loss import loss_of
 from morula.tasks.cells.pseudo import pseudo_instances, targets
+from morula.tasks.cells.student import Course, fit_student, maps_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,7 +139,7 @@ class PsmPredictor:
         """Objects, scores, classes and maps of one 2D image."""
         image = volume.read_yxc()
         prepared = prepare(image, self._priors, self._config.diameter)
-        maps = _maps(self._network, prepared, self._fabric, self._config)
+        maps = maps_of(self._network, prepared, self._fabric, augment=self._config.augment_test)
         return segmentation(prepared, *maps, self._config.diameter, image)
 
 
@@ -244,7 +240,7 @@ def _next_goals(
 ) -> Iterator[Array]:
     """Line 6: the teacher's foreground takes the place of the clusters', and lends its edges."""
     for image in images:
-        inside, _ = _maps(network, image, fabric, config)
+        inside, _ = maps_of(network, image, fabric, augment=config.augment_test)
         pseudo = pseudo_instances(image, inside, config.diameter, trust=_TRUST)
         yield targets(pseudo, inside)
 
@@ -274,47 +270,17 @@ def _learn(
         Weights.load(path).load_into(teacher)
         return teacher
     goals = first_goals if turn == 0 else list(_next_goals(teacher, images, run.fabric, config))
-    _fit_student(
-        run, stage, teacher, inputs, goals, config, config.steps if turn == 0 else config.round_steps
-    )
-    Weights.of(teacher, WeightsInfo("unet2d")).save(path)
-    stage.save_array("foreground", _maps(teacher, images[0], run.fabric, config)[0].astype(np.float16))
-    stage.finish()
-    return teacher
-
-
-def _fit_student(
-    run: Run,
-    stage: Stage,
-    teacher: nn.Module,
-    inputs: Sequence[Array],
-    goals: Sequence[Array],
-    config: PsmConfig,
-    steps: int,
-) -> None:
-    student = copy.deepcopy(teacher)
-    optimiser = torch.optim.AdamW(student.parameters(), lr=config.lr, weight_decay=1e-3)
-    model, optimiser = run.fabric.setup(student, optimiser)
-    model.train()
-    state, rng = TrainState(student=model, teacher=teacher, optimiser=optimiser), stage.rng("crops")
-
-    def step(batch: Batch) -> dict[str, Tensor]:
-        loss = loss_of(model(batch.image.to(run.fabric.device)), batch.target.to(run.fabric.device))
-        rate = cosine(config.lr, state.step, steps, warmup=steps // 10)
-        update(run.fabric, optimiser, loss, lr=rate, clip=1.0)
-        ema_(teacher, student, min(config.momentum, (state.step + 1) / (state.step + 10)))
-        return {"loss": loss.detach()}
+    rng, steps = stage.rng("crops"), config.round_steps if turn else config.steps
 
     def batches(index: int) -> Batch:
         return crops(inputs, goals, rng, index, batch=config.batch, size=config.crop)
 
-    fit(step, batches, state, steps, stage)
-
-
-def _maps(network: nn.Module, image: Prepared, fabric: Fabric, config: PsmConfig) -> tuple[Array, Array]:
-    network.eval()
-    with fabric.autocast():
-        return network_maps(network, image, fabric.device, augment=config.augment_test)
+    fit_student(run, stage, teacher, batches, Course(steps, config.lr, config.momentum))
+    Weights.of(teacher, WeightsInfo("unet2d")).save(path)
+    inside, _ = maps_of(teacher, images[0], run.fabric, augment=config.augment_test)
+    stage.save_array("foreground", inside.astype(np.float16))
+    stage.finish()
+    return teacher
 
 
 def _network(config: PsmConfig) -> nn.Module:
