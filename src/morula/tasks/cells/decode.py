@@ -91,7 +91,8 @@ def segmentation(
         diameter: of the median object at the common scale, in pixels.
         image: `(y, x, c)` as it came.
     """
-    pseudo = pseudo_instances(prepared, front.foreground(prepared), diameter)
+    threshold = front.foreground(prepared)
+    pseudo = pseudo_instances(prepared, threshold, diameter)
     maps = {
         "foreground": to_shape(foreground, prepared.shape),
         "centre distance": to_shape(distance, prepared.shape),
@@ -99,7 +100,9 @@ def segmentation(
     if _agreement(foreground > 0.5, pseudo.labels > 0) < _AGREEMENT:
         labels, scores = enlarged(pseudo, prepared.shape)
     else:
-        found = _basins(_judged(prepared, foreground), distance, diameter, prepared.modality)
+        found = _basins(
+            _judged(foreground, threshold, prepared.modality), distance, diameter, prepared.modality
+        )
         labels = drop_small(to_shape(found, prepared.shape), 4)
         scores = object_scores(labels, maps["foreground"], maps["centre distance"])
     return Segmentation(labels, scores, classes_of(image, labels, prepared.modality), maps)
@@ -157,10 +160,10 @@ def _basins(foreground: Array, distance: Array, diameter: float, kind: Modality)
     return smooth_outlines(found, cut.rounding, cut.rounding * diameter, level=_LEVEL)
 
 
-def _judged(prepared: Prepared, foreground: Array) -> Array:
+def _judged(foreground: Array, threshold: Array, kind: Modality) -> Array:
     """The network's foreground, with the vote of one threshold where that has one."""
-    vote = _VOTES.get(prepared.modality, 0.0)
-    return (1 - vote) * foreground + vote * front.foreground(prepared) if vote else foreground
+    vote = _VOTES.get(kind, 0.0)
+    return (1 - vote) * foreground + vote * threshold if vote else foreground
 
 
 def object_scores(labels: Array, inside: Array, height: Array) -> Array:
