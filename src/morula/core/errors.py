@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from os import PathLike
 
-__all__ = ["DataError", "MorulaError", "ResourceError", "TrainingError", "UsageError"]
+__all__ = ["DataError", "MorulaError", "ResourceError", "TrainingError", "UsageError", "reason_of"]
 
 
 class MorulaError(Exception):
@@ -51,3 +51,14 @@ class TrainingError(MorulaError):
     """Training diverged (a loss that is not finite): exit code 4, the last good checkpoint is kept."""
 
     exit_code = 4
+
+
+def reason_of(error: Exception) -> str:
+    """What a library's error says, as a phrase: its first line, short, without a full stop.
+
+    >>> reason_of(ValueError("bad magic number."))
+    'bad magic number'
+    >>> reason_of(EOFError())
+    'EOFError'
+    """
+    return (str(error).splitlines() or [type(error).__name__])[0].strip(" .")[:160]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from morula.core.errors import DataError, ResourceError
+from morula.core.errors import DataError, ResourceError, reason_of
 from morula.core.types import Axes, Voxel
 
 __all__ = ["MAX_PIXELS", "Header", "check_file", "check_header", "reading"]
@@ -80,8 +80,7 @@ def reading(path: Path, kind: str) -> Iterator[None]:
     except MemoryError as error:
         raise ResourceError(path, "too large for the free memory", "cut it into smaller tiles") from error
     except _DAMAGE as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].strip(" .")
-        found = f"damaged, cut short, or not a {kind} ({reason[:160]})"
+        found = f"damaged, cut short, or not a {kind} ({reason_of(error)})"
         raise DataError(path, found, "copy it again from where it came, or leave it out") from error
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from morula.core.errors import DataError, ResourceError
+from morula.core.errors import DataError, ResourceError, reason_of
 from morula.core.types import Array
 from morula.data.box import bounding_box
 
@@ -139,15 +139,11 @@ def storing(where: str) -> Generator[None]:
         raise ResourceError(where, "too large for the free memory", "read a smaller box") from error
     except OSError as error:
         raise ResourceError(
-            where, f"the store failed ({_first_line(error)})", "see that disk and network are well"
+            where, f"the store failed ({reason_of(error)})", "see that disk and network are well"
         ) from error
     except (ValueError, RuntimeError, KeyError, TypeError) as error:
-        found = f"damaged, cut short, or not Zarr ({_first_line(error)})"
+        found = f"damaged, cut short, or not Zarr ({reason_of(error)})"
         raise DataError(where, found, "copy it again from where it came") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].strip(" .")[:160]
 
 
 def _restored(uri: str, path: str, writable: bool, full: bool) -> StoredArray:

@@ -20,7 +20,7 @@ from typing import IO
 import platformdirs
 import pooch
 
-from morula.core.errors import DataError, ResourceError
+from morula.core.errors import DataError, ResourceError, reason_of
 from morula.core.files import write_text
 from morula.core.hashing import file_sha256
 from morula.data.whole import atomic_folder
@@ -144,8 +144,7 @@ def _decoding(archive: Path) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        found = f"damaged, or not a zip or tar archive ({reason})"
+        found = f"damaged, or not a zip or tar archive ({reason_of(error)})"
         raise DataError(archive, found, "delete it and download it again") from error
 
 
