@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
 from math import ceil
 
 import numpy as np
 import torch
 from torch import nn
 
+from morula.blockwise import Tiling
 from morula.core.tree import Tree
 from morula.core.types import Array, Segmentation
 from morula.post import Tracing, neuron_piece, trace_piece
@@ -18,7 +18,7 @@ from morula.recipes.vit3d.network import step_of
 __all__ = ["found_neuron", "probability"]
 
 _TILE = (32, 192, 192)
-_OVERLAP = (8, 32, 32)
+_OVERLAP = 0.2
 _VIEWS = {1: ((),), 2: ((), (3, 4)), 4: ((), (3,), (4,), (3, 4))}
 
 
@@ -33,21 +33,16 @@ def probability(network: nn.Module, image: Array, device: torch.device, *, views
         views: 1, 2 or 4 mirrored predictions that are averaged.
     """
     multiple = step_of(network)
-    tile = [min(_TILE[0], image.shape[0])]
-    tile += [
-        min(ceil(_TILE[axis] / multiple), ceil(image.shape[axis] / multiple)) * multiple for axis in (1, 2)
-    ]
-    beyond = [(0, max(edge - length, 0)) for edge, length in zip(tile, image.shape, strict=True)]
+    tile = (_TILE[0], *(ceil(edge / multiple) * multiple for edge in _TILE[1:]))
+    beyond = [(0, 0), *((0, -length % multiple) for length in image.shape[1:])]
     padded = np.pad(image, beyond, mode="edge")
-    total = np.zeros(padded.shape, np.float32)
-    weight = np.zeros(padded.shape, np.float32)
-    fade = _fade(tile)
-    starts = [_starts(*each) for each in zip(padded.shape, tile, _OVERLAP, strict=True)]
-    for corner in product(*starts):
-        box = tuple(slice(start, start + edge) for start, edge in zip(corner, tile, strict=True))
-        total[box] += _predicted(network, padded[box], device, views) * fade
-        weight[box] += fade
-    return (total / weight)[tuple(slice(length) for length in image.shape)]
+
+    def maps(values: Array) -> Array:
+        return _predicted(network, values, device, views)[None]
+
+    whole = tuple(slice(0, length) for length in padded.shape)
+    found = Tiling(padded.shape, tile, _OVERLAP).predict(maps, padded, whole)[0]
+    return found[tuple(slice(length) for length in image.shape)]
 
 
 def found_neuron(
@@ -75,15 +70,3 @@ def _predicted(network: nn.Module, tile: Array, device: torch.device, views: int
     for axes in _VIEWS[views]:
         summed += network(image.flip(axes)).float().sigmoid().flip(axes)
     return (summed / views)[0, 0].cpu().numpy()
-
-
-def _starts(length: int, edge: int, overlap: int) -> list[int]:
-    """Where tiles begin so that they cover an axis, evenly apart."""
-    count = 1 + max(0, ceil((length - edge) / max(edge - overlap, 1)))
-    return sorted({round(start) for start in np.linspace(0, length - edge, count)})
-
-
-def _fade(tile: Sequence[int]) -> Array:
-    """Weights that fall to the rim of a tile."""
-    ramps = [np.minimum(np.arange(1, edge + 1), np.arange(edge, 0, -1)).astype(np.float32) for edge in tile]
-    return ramps[0][:, None, None] * ramps[1][:, None] * ramps[2]

@@ -9,7 +9,7 @@ from morula.tasks.neurons.finetune import finetune
 from morula.tasks.neurons.geometry import build, is_isotropic, offsets_of
 from morula.tasks.neurons.learn import Problem, learn, problem_of
 from morula.tasks.neurons.mirror import averaged
-from morula.tasks.neurons.predict import predict_affinities, tiles
+from morula.tasks.neurons.predict import predict_affinities
 from morula.tasks.neurons.render import render
 from morula.tasks.neurons.segmenter import Segmenter, load_segmenter, save_segmenter
 from morula.tasks.neurons.settings import Decode, Finetune, Network
@@ -51,7 +51,6 @@ __all__ = [
     "render",
     "save_segmenter",
     "symmetry",
-    "tiles",
     "tune",
     "unlabelled_of",
     "window",

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import product
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from morula.blockwise import Tiling
 from morula.core.affinities import Affinities, Offset
 from morula.core.types import Array
 
-__all__ = ["predict_affinities", "tiles"]
+__all__ = ["predict_affinities"]
 
 
+@torch.no_grad()
 def predict_affinities(
     predict: Callable[[Tensor], Tensor],
     image: Array,
@@ -37,37 +38,11 @@ def predict_affinities(
     Returns:
         Attractive affinities of the whole volume, float16.
     """
-    size = tuple(min(part, length) for part, length in zip(tile, image.shape, strict=True))
-    weight = _hat(size)
-    total = np.zeros((len(offsets), *image.shape), np.float32)
-    weights = np.zeros(image.shape, np.float32)
-    with torch.no_grad():
-        for place in tiles(image.shape, size, overlap):
-            volume = torch.from_numpy(np.ascontiguousarray(image[place]))[None, None].to(device)
-            logits = predict(volume)
-            total[:, *place] += logits.float().sigmoid()[0].cpu().numpy() * weight
-            weights[place] += weight
-    total /= weights
-    return Affinities(total.astype(np.float16), offsets)
 
+    def network(values: Array) -> Array:
+        volume = torch.from_numpy(np.ascontiguousarray(values))[None, None].to(device)
+        return predict(volume).float().sigmoid()[0].cpu().numpy()
 
-def tiles(shape: tuple[int, ...], size: tuple[int, ...], overlap: float) -> Iterator[tuple[slice, ...]]:
-    """Boxes of one size that cover a volume, evenly spread; neighbours share at least `overlap` of a box.
-
-    >>> [place[2] for place in tiles((4, 4, 10), (4, 4, 4), 0.25)]
-    [slice(0, 4, None), slice(3, 7, None), slice(6, 10, None)]
-    """
-    starts: list[list[int]] = []
-    for length, part in zip(shape, size, strict=True):
-        step = max(1, int(part * (1 - overlap)))
-        count = 1 + -(-(length - part) // step)
-        starts.append(np.linspace(0, length - part, count).round().astype(int).tolist())
-    for corner in product(*starts):
-        yield tuple(slice(start, start + part) for start, part in zip(corner, size, strict=True))
-
-
-def _hat(size: tuple[int, ...]) -> Array:
-    """Squared distance to the edge along each axis, multiplied; nowhere 0."""
-    sides = [np.minimum(np.arange(1, part + 1), np.arange(part, 0, -1)) / part for part in size]
-    z, y, x = (side.astype(np.float32) ** 2 for side in sides)
-    return z[:, None, None] * y[:, None] * x
+    whole = tuple(slice(0, length) for length in image.shape)
+    found = Tiling(image.shape, tile, overlap).predict(network, image, whole)
+    return Affinities(found.astype(np.float16), offsets)

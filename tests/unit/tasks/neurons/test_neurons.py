@@ -24,7 +24,6 @@ from morula.tasks.neurons import (
     predict_affinities,
     prepare,
     render,
-    tiles,
     tune,
 )
 
@@ -104,14 +103,8 @@ def test_affinities_of_a_crop_are_those_of_its_image(isotropic: bool) -> None:
 
 @pytest.mark.parametrize("shape", [(5, 9, 17), (4, 4, 4)])
 @pytest.mark.parametrize("overlap", [0.0, 0.5])
-def test_tiles_cover_a_volume_and_blend_to_what_the_whole_would_be(
-    shape: tuple[int, int, int], overlap: float
-) -> None:
+def test_tiles_blend_to_what_the_whole_would_be(shape: tuple[int, int, int], overlap: float) -> None:
     image = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    count = np.zeros(shape, int)
-    for place in tiles(shape, (4, 4, 4), overlap):
-        count[place] += 1
-    assert count.min() >= 1
     found = predict_affinities(
         lambda volume: torch.cat([volume, -volume, 2 * volume], dim=1),
         image, NEAREST, tile=(4, 4, 4), overlap=overlap, device=torch.device("cpu"),
