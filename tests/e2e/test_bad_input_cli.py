@@ -10,14 +10,13 @@ import tifffile
 from PIL import Image
 
 from bad_input import BAD_INPUTS
-from morula.cli.main import main
+from commands import cli
 from synthetic import field, save_folder
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
-    with pytest.raises(SystemExit) as stop:
-        main(["run", *map(str, arguments)])
-    return int(stop.value.code or 0), capsys.readouterr().err
+    code, _, complaint = cli(capsys, "run", *arguments)
+    return code, complaint
 
 
 @pytest.mark.parametrize("name", BAD_INPUTS)

@@ -13,7 +13,7 @@ import zarr
 
 from block_runs import emda_run, neuron_run
 from blocks import files_of, same_partition
-from morula.cli.main import main
+from commands import cli
 from morula.core.affinities import Affinities
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Axes, Voxel
@@ -121,16 +121,9 @@ def test_neurons_by_blocks_are_those_of_memory(tmp_path):
     assert neuron_scores(labels, found.labels)["voi"] < 0.05
 
 
-def command(capsys, *arguments: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as stop:
-        main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    return int(stop.value.code or 0), captured.out, captured.err
-
-
 def test_a_dry_run_writes_nothing(run, image, tmp_path, capsys):
     out = tmp_path / "seg.ome.zarr"
-    code, told, error = command(
+    code, told, error = cli(
         capsys, "predict", run, image, "--out", out, "--dry-run", "--json", "-q", "--device", "cpu"
     )
     assert code == 0, error
@@ -141,15 +134,15 @@ def test_a_dry_run_writes_nothing(run, image, tmp_path, capsys):
 
 def test_the_command_says_what_it_does(run, image, tmp_path, capsys):
     out = tmp_path / "seg.ome.zarr"
-    code, told, error = command(capsys, "predict", run, image, "--out", out, "--device", "cpu")
+    code, told, error = cli(capsys, "predict", run, image, "--out", out, "--device", "cpu")
     assert code == 0, error
     assert "objects in 1 blocks" in told and "predict: 1/1" in error and "Mvoxel/s" in error
-    code, _, error = command(capsys, "predict", run, image, "--out", out, "--device", "cpu")
+    code, _, error = cli(capsys, "predict", run, image, "--out", out, "--device", "cpu")
     assert code == 2 and "there is something already" in error
-    code, _, error = command(capsys, "predict", run, image, "--out", tmp_path / "x", "--workers", 2)
+    code, _, error = cli(capsys, "predict", run, image, "--out", tmp_path / "x", "--workers", 2)
     assert code == 2 and "let --out end with .ome.zarr" in error
     options = ["--executor", "dask://127.0.0.1:1", "--device", "cpu"]
-    code, _, error = command(capsys, "predict", run, image, "--out", tmp_path / "b.ome.zarr", *options)
+    code, _, error = cli(capsys, "predict", run, image, "--out", tmp_path / "b.ome.zarr", *options)
     assert code == 4 and "no Dask scheduler" in error and not (tmp_path / "b.ome.zarr.work").exists()
 
 

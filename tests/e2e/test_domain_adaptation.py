@@ -11,17 +11,10 @@ import pytest
 import tifffile
 
 import morula
-from morula.cli.main import main
+from commands import cli
 from morula.core.types import Voxel
 from morula.metrics import iou
 from synthetic import em_pair
-
-
-def cli(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as stop:
-        main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    return int(stop.value.code or 0), captured.out, captured.err
 
 
 @pytest.fixture(scope="module")

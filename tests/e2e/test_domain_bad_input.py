@@ -11,18 +11,12 @@ import numpy as np
 import pytest
 import tifffile
 
-from morula.cli.main import main
+from commands import cli
 from synthetic import em_pair
 
 Spoil = Callable[[dict[str, Path]], dict[str, Path]]
 GREY = {"photometric": "minisblack"}
 SIZES = {"--voxel-size": [40, 12, 12], "--source-voxel-size": [40, 8, 8]}
-
-
-def cli(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
-    with pytest.raises(SystemExit) as stop:
-        main([str(argument) for argument in arguments])
-    return int(stop.value.code or 0), capsys.readouterr().err
 
 
 def run(
@@ -34,7 +28,8 @@ def run(
     given = [word for option, size in sizes.items() for word in (option, *size)]
     named = [pair["target"], "--source", pair["source"], "--source-labels", pair["source_labels"]]
     fast = ["--preset", "smoke", "--set", "steps=4", "--device", "cpu", "-q"]
-    return cli(capsys, "run", *named, *given, "--out", out, *fast)
+    code, _, complaint = cli(capsys, "run", *named, *given, "--out", out, *fast)
+    return code, complaint
 
 
 def _empty_mask(pair: dict[str, Path]) -> dict[str, Path]:

@@ -16,17 +16,10 @@ import pytest
 import tifffile
 
 import morula
-from morula.cli.main import main
+from commands import cli
 from synthetic import save_folder
 
 COLUMNS = ("id class score area centroid_y centroid_x bbox_y0 bbox_x0 bbox_y1 bbox_x1 touches_border").split()  # noqa: SIM905  the names as the manual lists them
-
-
-def morula_cli(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as stop:
-        main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    return int(stop.value.code or 0), captured.out, captured.err
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +69,7 @@ def test_the_same_command_again_changes_nothing(
 ) -> None:
     images, masks, run = finished
     before = tifffile.imread(run / "predictions" / "cells0" / "labels.tif")
-    code, out, _ = morula_cli(
+    code, out, _ = cli(
         capsys,
         "run",
         images,
@@ -108,11 +101,11 @@ def test_predict_needs_the_run_alone(
         source = finished[2] / name
         subprocess.run(["cp", "-r", str(source), str(moved / name)], check=True)
     new, masks = save_folder(tmp_path / "new", 1, size=200, count=25)
-    code, _, err = morula_cli(capsys, "predict", moved, new, "--out", tmp_path / "found", "-q")
+    code, _, err = cli(capsys, "predict", moved, new, "--out", tmp_path / "found", "-q")
     assert code == 0, err
     scores = morula.evaluate(tmp_path / "found", masks, kind="instances")
     assert scores["mean"]["ap50"] > 0.7
-    code, _, err = morula_cli(capsys, "predict", moved, new, "--out", tmp_path / "found", "-q")
+    code, _, err = cli(capsys, "predict", moved, new, "--out", tmp_path / "found", "-q")
     assert code == 2
     assert "--overwrite" in err
 
@@ -141,7 +134,7 @@ def test_a_plan_says_why_and_can_be_edited(
     finished: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     images = finished[0]
-    code, out, _ = morula_cli(capsys, "plan", images, "--preset", "smoke", "--out", tmp_path / "plan.toml")
+    code, out, _ = cli(capsys, "plan", images, "--preset", "smoke", "--out", tmp_path / "plan.toml")
     assert code == 0
     assert "fluorescence (3)" in out
     again = morula.plan(images, config=tmp_path / "plan.toml")
@@ -166,7 +159,7 @@ def test_a_wrong_option_is_exit_code_2_and_leaves_nothing(
     extra: list[str],
     message: str,
 ) -> None:
-    code, _, err = morula_cli(capsys, "run", finished[0], "--out", tmp_path / "run", *extra)
+    code, _, err = cli(capsys, "run", finished[0], "--out", tmp_path / "run", *extra)
     assert code == 2
     assert message in err
     assert "Fix:" in err
@@ -177,17 +170,15 @@ def test_a_wrong_option_is_exit_code_2_and_leaves_nothing(
 def test_another_config_in_the_same_folder_is_refused(
     finished: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, _, err = morula_cli(
-        capsys, "run", finished[0], "--out", finished[2], "--preset", "smoke", "--seed", 7
-    )
+    code, _, err = cli(capsys, "run", finished[0], "--out", finished[2], "--preset", "smoke", "--seed", 7)
     assert code == 2
     assert "--overwrite" in err
 
 
 def test_doctor_and_data_list(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = morula_cli(capsys, "doctor", "--json")
+    code, out, _ = cli(capsys, "doctor", "--json")
     assert code == 0
     assert json.loads(out)["packages"]["ok"]
-    code, out, _ = morula_cli(capsys, "data", "list")
+    code, out, _ = cli(capsys, "data", "list")
     assert code == 0
     assert {"monuseg", "bcdata", "bbbc038"} <= {line.split()[0] for line in out.splitlines()}

@@ -10,17 +10,10 @@ import pytest
 import tifffile
 from safetensors.numpy import load_file
 
-from morula.cli.main import main
+from commands import cli
 from morula.metrics import neuron_scores
 from morula.tasks.neurons import parted
 from synthetic import neurites
-
-
-def cli(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as stop:
-        main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    return int(stop.value.code or 0), captured.out, captured.err
 
 
 @pytest.fixture(scope="module")

@@ -9,15 +9,8 @@ import numpy as np
 import pytest
 from scipy import ndimage as ndi
 
+from commands import cli
 from em_scene import blobs, save_stack
-from morula.cli.main import main
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as stop:
-        main(["select", *map(str, arguments)])
-    told = capsys.readouterr()
-    return int(stop.value.code or 0), told.out, told.err
 
 
 @pytest.fixture
@@ -37,8 +30,8 @@ def folder(tmp_path: Path) -> Path:
 def test_json_has_the_ranking_best_first(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     images = ["--images", folder / "image.tif"]
     sizes = ["--voxel-size", "40", "5", "5", "--source-voxel-size", "45", "4.6", "4.6"]
-    code, out, _ = run(
-        capsys, folder / "candidates", "--prior", folder / "prior.tif", *images, *sizes, "--json"
+    code, out, _ = cli(
+        capsys, "select", folder / "candidates", "--prior", folder / "prior.tif", *images, *sizes, "--json"
     )
     found = json.loads(out)
     assert code == 0
@@ -48,8 +41,8 @@ def test_json_has_the_ranking_best_first(folder: Path, capsys: pytest.CaptureFix
 
 
 def test_text_names_candidates_and_reasons(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(
-        capsys, folder / "candidates", "--prior", folder / "prior.tif", "--voxel-size", "unknown"
+    code, out, _ = cli(
+        capsys, "select", folder / "candidates", "--prior", folder / "prior.tif", "--voxel-size", "unknown"
     )
     assert code == 0
     assert "no object of more than 10 pixels" in out.splitlines()[2]
@@ -67,7 +60,7 @@ def test_mistakes_are_told(
     folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, message: str
 ) -> None:
     prior = [] if "--prior" in arguments else ["--prior", folder / "prior.tif"]
-    found, _, err = run(capsys, folder / "candidates", *prior, *arguments)
+    found, _, err = cli(capsys, "select", folder / "candidates", *prior, *arguments)
     assert found == code
     assert message in err
     assert "Fix:" in err

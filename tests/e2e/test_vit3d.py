@@ -9,18 +9,11 @@ import numpy as np
 import pytest
 import tifffile
 
-from morula.cli.main import main
+from commands import cli
 from morula.data import read_swc
 from synthetic import save_traced, traced_stack
 
 SIZE = ("--voxel-size", 3000, 1000, 1000)
-
-
-def cli(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as stop:
-        main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    return int(stop.value.code or 0), captured.out, captured.err
 
 
 def test_traced_stacks_train_and_new_ones_are_traced(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from morula.cli.main import main
+from commands import cli
 from morula.core.tree import Tree
 from morula.data import draw_tree, read_swc
 
@@ -27,24 +27,17 @@ def save(path: Path, stack: np.ndarray) -> None:
     tifffile.imwrite(path, stack, photometric="minisblack")
 
 
-def morula(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as stop:
-        main(["trace", *map(str, words)])
-    said = capsys.readouterr()
-    return int(stop.value.code or 0), said.out, said.err
-
-
 def test_a_mask_becomes_two_files(mask: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = mask.parent / "out"
     words = [mask, "--out", out, "--voxel-size", 3000, 500, 250, "--root", 5, 20, 44, "--json"]
-    code, said, error = morula(capsys, *words)
+    code, said, error = cli(capsys, "trace", *words)
     assert (code, error) == (0, "")
     voxels, physical = (read_swc(out / name).tree for name in ("trace.voxel.swc", "trace.swc"))
     np.testing.assert_allclose(physical.points, voxels.points * [3, 0.5, 0.25], atol=1e-5)
     assert voxels.points[0, 2] > 42
     assert json.loads(said)["length_um"] == pytest.approx(physical.length, abs=1e-3)
-    assert morula(capsys, *words)[0] == 2
-    assert morula(capsys, *words, "--overwrite")[0] == 0
+    assert cli(capsys, "trace", *words)[0] == 2
+    assert cli(capsys, "trace", *words, "--overwrite")[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -58,7 +51,7 @@ def test_a_mask_becomes_two_files(mask: Path, capsys: pytest.CaptureFixture[str]
 def test_what_is_missing_is_asked_for(
     words: list[str], code: int, told: str, mask: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = morula(capsys, mask, "--out", mask.parent / "out", *words)
+    found = cli(capsys, "trace", mask, "--out", mask.parent / "out", *words)
     assert found[0] == code
     assert told in found[2]
     assert "Fix:" in found[2]
@@ -76,7 +69,9 @@ def test_what_cannot_be_traced(
     stack: np.ndarray, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save(tmp_path / "a.tif", stack)
-    code, _, error = morula(capsys, tmp_path / "a.tif", "--out", tmp_path / "out", "--voxel-size", 9, 9, 9)
+    code, _, error = cli(
+        capsys, "trace", tmp_path / "a.tif", "--out", tmp_path / "out", "--voxel-size", 9, 9, 9
+    )
     assert code == 3
     assert told in error
     assert "a.tif" in error
