@@ -29,18 +29,19 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: folder / f"{name}.tif" for name in paths}
 
 
+@pytest.mark.parametrize(("recipe", "asked"), [("mscon", []), ("dbmim", ["--recipe", "dbmim"])])
 def test_a_block_becomes_a_segmented_volume_a_score_and_a_report(
-    scene: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    scene: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], recipe: str, asked: list[str]
 ) -> None:
     out = tmp_path / "run"
-    placed = ["--labels", scene["block"], "--label-offset", 4, 0, 8, "--voxel-size", 10, 10, 10]
+    placed = ["--labels", scene["block"], "--label-offset", 4, 0, 8, "--voxel-size", 10, 10, 10, *asked]
     code, text, err = cli(
         capsys, "run", scene["raw"], *placed, "--out", out, "--preset", "smoke", "-q", "--json",
         "--device", "cpu",
     )  # fmt: skip
     assert code == 0, err
     result = json.loads(text)
-    assert result["recipe"] == "mscon"
+    assert result["recipe"] == recipe
     assert set(result["scores"]) >= {"voi", "voi_split", "voi_merge", "are"}
     found = tifffile.imread(out / "predictions" / "raw" / "labels.tif")
     assert found.shape == tifffile.imread(scene["raw"]).shape
@@ -69,14 +70,16 @@ def test_a_block_becomes_a_segmented_volume_a_score_and_a_report(
     assert neuron_scores(joined, kept)["voi"] == pytest.approx(result["scores"]["voi"])
 
 
+@pytest.mark.parametrize("recipe", ["dbmim", "mscon"])
 def test_a_pre_training_without_labels_is_what_a_training_starts_from(
-    scene: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    scene: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], recipe: str
 ) -> None:
     size = ["--voxel-size", 10, 10, 10, "-q", "--device", "cpu", "--preset", "smoke"]
     before, after = tmp_path / "before", tmp_path / "after"
-    code, _, err = cli(capsys, "pretrain", "mscon", scene["raw"], "--out", before, *size)
+    code, _, err = cli(capsys, "pretrain", recipe, scene["raw"], "--out", before, *size)
     assert code == 0, err
     placed = ["--labels", scene["block"], "--label-offset", 4, 0, 8]
+    placed += ["--recipe", recipe]
     start = ["--weights", before, "--set", "finetune.lr=1e-12", "--set", "finetune.average=0"]
     code, _, err = cli(capsys, "train", scene["raw"], *placed, *size, *start, "--out", after)
     assert code == 0, err
@@ -95,7 +98,7 @@ def test_a_pre_training_without_labels_is_what_a_training_starts_from(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["psm", "raw", "--voxel-size", 10, 10, 10], "choose one of mscon"),
+        (["psm", "raw", "--voxel-size", 10, 10, 10], "choose one of dbmim, mscon"),
         (["mscon", "raw"], "--voxel-size"),
         (["mscon", "raw", "--voxel-size", 10, 10, 10, "--preset", "scratch"], "no step of pre-training"),
         (["mscon", "raw", "--voxel-size", 10, 10, 10, "--preset", "none"], "no preset"),

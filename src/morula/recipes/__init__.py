@@ -103,6 +103,14 @@ RECIPES: Mapping[str, Entry] = {
         objects="Mitochondria",
         volumes=True,
     ),
+    "dbmim": Entry(
+        "neurons of an EM volume from a labelled block of it (masked image modelling)",
+        "morula.recipes.dbmim.recipe",
+        objects="Neurons",
+        volumes=True,
+        learns=True,
+        block=True,
+    ),
     "mscon": Entry(
         "neurons of an EM volume from a labelled block of it (multiscale-consistency pre-training)",
         "morula.recipes.mscon.recipe",

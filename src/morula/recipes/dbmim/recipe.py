@@ -1,0 +1,196 @@
+"""Neurons from a big EM volume and a small labelled block, by masked image modelling (recipe dbmim).
+
+After Chen et al., "Self-supervised neuron segmentation with multi-agent reinforcement learning" (IJCAI 2023;
+arXiv 2310.04148). README.md says what the public code does and why its policy learns nothing.
+
+    morula run VOLUME --labels BLOCK --label-offset Z Y X --voxel-size Z Y X --recipe dbmim
+
+Algorithm
+  1  scale the grey values; cut the labelled block into a training and a validation part
+  2  pre-train on the whole volume, without labels and without skips:
+       a        which patches of a crop x are hidden: evenly, in blocks, at edges, or by the policy pi
+       e_i      error of patch i, restored from what is left of x: lambda_1 voxels + lambda_2 HOG
+       L        = mean of e_i over hidden patches
+       R_i      = a_i (e_i - mu) / sigma: how much harder than others a hidden patch was; 0 for a kept one
+       L_pi     = mean of -log pi(a_i) (R_i - V_i) + 1/2 (V_i - R_i)^2 over all patches, - beta H(pi)
+  3  fine-tune with skips on affinities of the training part
+  4  tune the threshold of agglomeration on the validation part
+  5  predict: tiles, blended; watershed; agglomeration
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from morula.core.errors import DataError
+from morula.core.rng import Rng
+from morula.core.types import Array, Record, Segmentation, Volume
+from morula.engine import Run, Stage, TrainState, Weights, cosine, fit, seeded, update
+from morula.recipes.dbmim.config import DbmimConfig, Pretrain
+from morula.recipes.dbmim.config import presets as _presets
+from morula.recipes.dbmim.masks import RANKS, edge_scores, hidden
+from morula.recipes.dbmim.policy import Policy, choose, policy_loss
+from morula.recipes.dbmim.targets import BINS, hide, patch_errors, patch_features
+from morula.tasks import neurons
+
+if TYPE_CHECKING:
+    from morula.report import Stage as Chapter
+
+__all__ = ["Crop", "Crops", "checkpoints", "controls", "load", "presets", "pretrain", "story", "train"]
+
+_WARMUP = 30  # steps
+_CELL = 8  # pixels of a histogram of gradients, at most
+_FEATURES = 66  # of a patch, for the policy
+_CUBE, _SLAB = (8, 8, 8), (4, 16, 16)
+
+
+def presets() -> Mapping[str, DbmimConfig]:
+    """The named configs, `best` first; `rl` learns the mask, `scratch` does not pre-train."""
+    return _presets()
+
+
+def train(run: Run, records: Sequence[Record], config: DbmimConfig) -> None:
+    """Runs the algorithm; finished stages are skipped.
+
+    Raises:
+        UsageError: there are no labels, several volumes, or weights that do not fit.
+        DataError: the volume or the labelled block cannot be used.
+    """
+    problem = neurons.problem_of(records, config.network, config.finetune)  # line 1
+    encoder = None
+    if config.weights:
+        place = Path(config.weights)
+        encoder = neurons.given_weights(run, place, problem.network, isotropic=problem.isotropic)
+    elif config.pretrain.steps:
+        encoder = pretrain(run, problem.unlabelled, config.pretrain)  # line 2
+    neurons.learn(run, problem, encoder, config.finetune, config.decode)  # lines 3 and 4
+
+
+def pretrain(run: Run, volumes: neurons.Unlabelled, settings: Pretrain) -> Weights:
+    """Line 2: a network that restores what is hidden of a crop.
+
+    Raises:
+        DataError: a volume is smaller than two patches.
+    """
+    stage = run.stage("pretrain", settings=settings.model_dump(mode="json"))
+    kept = stage.path / "encoder.safetensors"
+    if not stage.done:
+        neurons.encoder_of(_fit(run, stage, volumes, settings)).save(kept)
+        stage.finish()
+    return Weights.load(kept)
+
+
+def load(path: Path, fabric: Fabric) -> Callable[[Volume], Segmentation]:
+    """What segments new volumes, from the run's folder alone."""
+    return neurons.load_segmenter(path / "model", fabric)
+
+
+def checkpoints(path: Path, fabric: Fabric) -> Mapping[str, Callable[[Volume], Segmentation]]:
+    """None: the weights of the last step are taken, nothing is chosen among."""
+    del path, fabric
+    return {}
+
+
+def controls(
+    records: Sequence[Record], config: DbmimConfig
+) -> Mapping[str, Callable[[Volume], Segmentation]]:
+    """A watershed of the grey values, which knows of no label."""
+    return {"watershed of the grey values": neurons.grey_control(config.network, config.decode)}
+
+
+def story(path: Path) -> Sequence[Chapter]:
+    """The stages of a finished run with their pictures."""
+    return neurons.chapters(path)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Crops `(b, 1, z, y, x)`, a drawn mask and a chance for each patch, both `(b, pz, py, px)`."""
+
+    image: Tensor
+    mask: Tensor
+    chance: Tensor
+
+
+class Crops:
+    """Draws batches of crops and masks; batch i depends on the stream and i alone.
+
+    Args:
+        volumes: where crops come from.
+        settings: size, number, mask.
+        rng: all the randomness.
+
+    Raises:
+        DataError: a volume is smaller than two patches.
+    """
+
+    def __init__(self, volumes: neurons.Unlabelled, settings: Pretrain, rng: Rng) -> None:
+        self._volumes, self._settings, self._rng = volumes, settings, rng
+        auto = _CUBE if volumes.isotropic else _SLAB
+        self.patch = auto if settings.patch == "auto" else settings.patch
+        grid = tuple(size // part for size, part in zip(volumes.size(settings.crop), self.patch, strict=True))
+        if np.prod(grid) < 2:
+            found = f"crops of it hold {' x '.join(map(str, grid))} patches of {self.patch} voxels"
+            raise DataError("VOLUME", found, "give a larger volume, or a smaller pretrain.patch")
+        self._size = tuple(count * part for count, part in zip(grid, self.patch, strict=True))
+        self._weights = (1.0, 1.0, 1.0) if volumes.isotropic else (0.25, 1.0, 1.0)
+
+    def __call__(self, index: int) -> Crop:
+        """Batch `index`."""
+        draw = self._rng.at(index)
+        triples = [self._crop(draw) for _ in range(self._settings.batch)]
+        image, mask, chance = (np.stack(part) for part in zip(*triples, strict=True))
+        return Crop(torch.from_numpy(image)[:, None], torch.from_numpy(mask), torch.from_numpy(chance))
+
+    def _crop(self, draw: np.random.Generator) -> tuple[Array, Array, Array]:
+        z, y, x = self._size
+        image = self._volumes.crop(draw, (z, y, x))
+        edges = edge_scores(image, self.patch, self._weights)
+        chance = draw.random(edges.shape, dtype=np.float32)
+        if self._settings.mask == "learned":
+            return image, np.zeros(edges.shape, bool), chance
+        return image, hidden(RANKS[self._settings.mask](draw, edges), self._settings.ratio), chance
+
+
+def _fit(run: Run, stage: Stage, volumes: neurons.Unlabelled, settings: Pretrain) -> nn.Module:
+    device = run.fabric.device
+    with seeded(stage.rng("weights")):
+        network = neurons.build(volumes.network, 1 + BINS, isotropic=volumes.isotropic, skips=False)
+        agents = Policy(_FEATURES)
+    model, optimiser = run.fabric.setup(network, torch.optim.AdamW(network.parameters(), weight_decay=0.05))
+    pi, pi_optimiser = run.fabric.setup(agents, torch.optim.AdamW(agents.parameters(), weight_decay=1e-4))
+    model.train()
+    state = TrainState(network=model, optimiser=optimiser, policy=pi, policy_optimiser=pi_optimiser)
+    crops = Crops(volumes, settings, stage.rng("crops"))
+    patch, cell = crops.patch, min(_CELL, *crops.patch[1:])
+
+    def step(batch: Crop) -> dict[str, Tensor]:
+        x, mask = batch.image.to(device), batch.mask.to(device)
+        choice = None
+        if settings.mask == "learned":
+            choice = choose(pi, patch_features(x, patch), batch.chance.to(device).flatten(1), settings.ratio)
+            mask = choice.mask.reshape(mask.shape)
+        voxels, edges = patch_errors(model(hide(x, mask, patch)), x, patch, cell)
+        count = mask.sum().clamp(min=1)
+        l_mse, l_hog = (voxels * mask).sum() / count, (edges * mask).sum() / count
+        rate = cosine(settings.lr, state.step, settings.steps, warmup=min(_WARMUP, settings.steps // 4))
+        loss = settings.voxels * l_mse + settings.hog * l_hog
+        update(run.fabric, optimiser, loss, lr=rate, clip=1.0)
+        told = {"loss": loss.detach(), "voxels": l_mse.detach(), "hog": l_hog.detach()}
+        if choice is None:
+            return told
+        error = (settings.voxels * voxels + settings.hog * edges).flatten(1)
+        l_pi = policy_loss(choice, error, entropy=settings.entropy, credit=settings.credit)
+        update(run.fabric, pi_optimiser, l_pi, lr=settings.policy_lr, clip=0.5)
+        return {**told, "policy": l_pi.detach(), "hidden": mask.float().mean()}
+
+    fit(step, crops, state, settings.steps, stage)
+    return network

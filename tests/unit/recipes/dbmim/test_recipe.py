@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from morula.core.config import override
+from morula.core.errors import DataError
+from morula.core.rng import Rng
+from morula.engine import Run, launch, read_metrics
+from morula.recipes.dbmim.config import Pretrain
+from morula.recipes.dbmim.recipe import Crops, presets, pretrain
+from morula.tasks.neurons import Network, Unlabelled
+from synthetic import neurites
+
+
+def volumes(*, isotropic: bool = True) -> Unlabelled:
+    image, _ = neurites(0)
+    return Unlabelled((image.astype(np.float32) / 255,), isotropic, Network(widths=(4, 8)))
+
+
+def test_the_presets_of_masks_differ_in_the_mask_alone() -> None:
+    named = presets()
+    for name, mask in {"random": "random", "block": "block", "rl": "learned"}.items():
+        assert named[name] == override(named["best"], {"preset": name, "pretrain": {"mask": mask}})
+    assert (named["mae"].pretrain.mask, named["mae"].pretrain.hog) == ("random", 0)
+
+
+@pytest.mark.parametrize("mask", ["random", "block", "edge", "learned"])
+def test_every_mask_pre_trains_and_hides_the_ratio(mask: str, tmp_path: Path) -> None:
+    settings = override(Pretrain(), {"mask": mask, "steps": 3, "batch": 1, "crop": [16, 32, 32]})
+    run = Run.open(tmp_path / "run", recipe="dbmim", config={}, data={}, seed=0, fabric=launch("cpu"))
+    found = pretrain(run, volumes(), settings)
+    assert found.tensors
+    curves = read_metrics(tmp_path / "run" / "1-pretrain" / "metrics.jsonl")
+    assert {"loss", "voxels", "hog"} <= set(curves)
+    assert ("policy" in curves) == (mask == "learned")
+
+
+def test_a_batch_depends_on_its_index_alone_and_its_masks_hold_the_ratio() -> None:
+    settings = Pretrain(crop=(16, 32, 32), ratio=0.75, batch=2)
+    crops = Crops(volumes(), settings, Rng(0, "crops"))
+    first, again = crops(5), crops(5)
+    assert first.image.equal(again.image)
+    assert first.mask.equal(again.mask)
+    assert not first.image.equal(crops(6).image)
+    assert first.mask.float().mean(dim=(1, 2, 3)).tolist() == [0.75, 0.75]
+
+
+@pytest.mark.parametrize(("isotropic", "patch"), [(True, (8, 8, 8)), (False, (4, 16, 16))])
+def test_patches_have_the_shape_of_the_voxels(isotropic: bool, patch: tuple[int, int, int]) -> None:
+    assert Crops(volumes(isotropic=isotropic), Pretrain(), Rng(0, "crops")).patch == patch
+
+
+def test_a_volume_of_one_patch_is_refused() -> None:
+    with pytest.raises(DataError, match="hold 1 x 1 x 1 patches"):
+        Crops(volumes(), Pretrain(patch=(16, 16, 16), crop=(16, 16, 16)), Rng(0, "crops"))
