@@ -39,6 +39,10 @@ HERE = Path(__file__).parent
 STEM = "em_fib25_neurons/open/fib25_training2"
 ROWS: Mapping[str, tuple[str, str, str]] = {
     "scratch": ("mscon", "scratch", "from scratch"),
+    "mae": ("dbmim", "mae", "plain MAE"),
+    "edge": ("dbmim", "edge", "MAE, edge mask"),
+    "random": ("dbmim", "random", "dbmim, random mask"),
+    "rl": ("dbmim", "rl", "dbmim, learned mask (RL)"),
     "coded": ("mscon", "coded", "mscon, contrast of the public code"),
     "best": ("mscon", "best", "**mscon, `best`** (InfoNCE)"),
 }
