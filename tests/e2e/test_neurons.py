@@ -26,18 +26,29 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     paths = {"raw": image, "block": labels[4:20, :40, 8:56], "whole": whole}
     for name, array in paths.items():
         tifffile.imwrite(folder / f"{name}.tif", array, photometric="minisblack")
-    return {name: folder / f"{name}.tif" for name in paths}
+        (folder / "xyz").mkdir(exist_ok=True)
+        tifffile.imwrite(folder / "xyz" / f"{name}.tif", array.T, photometric="minisblack")
+    named = {name: folder / f"{name}.tif" for name in paths}
+    return named | {f"{name} xyz": folder / "xyz" / f"{name}.tif" for name in paths}
 
 
-@pytest.mark.parametrize(("recipe", "asked"), [("mscon", []), ("dbmim", ["--recipe", "dbmim"])])
+@pytest.mark.parametrize(
+    ("recipe", "turned", "asked"),
+    [("mscon", "", []), ("dbmim", " xyz", ["--recipe", "dbmim", "--axes", "xyz"])],
+)
 def test_a_block_becomes_a_segmented_volume_a_score_and_a_report(
-    scene: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], recipe: str, asked: list[str]
+    scene: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    recipe: str,
+    turned: str,
+    asked: list[str],
 ) -> None:
     out = tmp_path / "run"
-    placed = ["--labels", scene["block"], "--label-offset", 4, 0, 8, "--voxel-size", 10, 10, 10, *asked]
+    placed = ["--labels", scene[f"block{turned}"], "--label-offset", 4, 0, 8, "--voxel-size", 10, 10, 10]
     code, text, err = cli(
-        capsys, "run", scene["raw"], *placed, "--out", out, "--preset", "smoke", "-q", "--json",
-        "--device", "cpu",
+        capsys, "run", scene[f"raw{turned}"], *placed, *asked, "--out", out, "--preset", "smoke", "-q",
+        "--json", "--device", "cpu",
     )  # fmt: skip
     assert code == 0, err
     result = json.loads(text)
@@ -57,6 +68,7 @@ def test_a_block_becomes_a_segmented_volume_a_score_and_a_report(
     ):
         assert part in page
     assert "--label-offset 4 0 8" in page
+    assert ("--axes xyz" in page) == bool(turned)
     assert json.loads((out / "data.json").read_text())["raw"]["box"] == [[4, 20], [0, 40], [8, 56]]
     tuned = json.loads((out / "3-tune" / "done.json").read_text())
     code, text, err = cli(
@@ -68,6 +80,14 @@ def test_a_block_becomes_a_segmented_volume_a_score_and_a_report(
     assert json.loads(text)["neurons"] == joined.max()
     kept = parted(labels[:, :, -12:])
     assert neuron_scores(joined, kept)["voi"] == pytest.approx(result["scores"]["voi"])
+    other = "raw xyz" if not turned else "raw"
+    axes = ["--axes", "xyz"] if not turned else []
+    code, _, err = cli(
+        capsys, "predict", out, scene[other], "--out", tmp_path / "again", "--voxel-size", 10, 10, 10, *axes,
+        "-q", "--device", "cpu",
+    )  # fmt: skip
+    assert code == 0, err
+    assert np.array_equal(tifffile.imread(tmp_path / "again" / "raw" / "labels.tif"), found)
 
 
 @pytest.mark.parametrize("recipe", ["dbmim", "mscon"])
@@ -162,3 +182,47 @@ def test_what_is_missing_or_wrong_is_named(
     assert message in err
     assert "Fix:" in err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_tower_of_sections_is_asked_about(
+    scene: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    size = ["--voxel-size", 10, 10, 10]
+    tifffile.imwrite(tmp_path / "tower.tif", np.full((90, 20, 20), 7, np.uint8), photometric="minisblack")
+    block = np.ones((90, 20, 20), np.uint8)
+    block[:45] = 2
+    tifffile.imwrite(tmp_path / "block.tif", block, photometric="minisblack")
+    given = ["plan", tmp_path / "tower.tif", "--labels", tmp_path / "block.tif", *size]
+    code, _, err = cli(capsys, *given)
+    assert (code, "--axes" in err, "90 x 20 x 20" in err, "Fix:" in err) == (2, True, True, True)
+    code, text, _ = cli(capsys, *given, "--axes", "xyz", "--json")
+    assert code == 0
+    assert json.loads(text)["facts"]["largest"] == [20, 20, 90]
+    code, text, _ = cli(capsys, *given, "--axes", "zyx", "--json")
+    assert (code, json.loads(text)["facts"]["largest"]) == (0, [90, 20, 20])
+    before = ["pretrain", "mscon", tmp_path / "tower.tif", *size, "--out", tmp_path / "before"]
+    code, _, err = cli(capsys, *before)
+    assert (code, "--axes" in err) == (2, True)
+    turned = ["--labels", scene["block xyz"], "--label-offset", 4, 0, 8, *size, "--json"]
+    _, text, _ = cli(capsys, "plan", scene["raw xyz"], "--labels", scene["whole xyz"], *size, "--json")
+    assert any("--axes" in each for each in json.loads(text)["warnings"])
+    _, text, _ = cli(capsys, "plan", scene["raw xyz"], *turned, "--axes", "xyz")
+    assert not any("--axes" in each for each in json.loads(text)["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "no labelled block"),
+        (["--recipe", "psm"], "no labelled block"),
+        (["--axes", "abc"], "abc"),
+    ],
+)
+def test_axes_without_a_block_are_refused(
+    scene: dict[str, Path],
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    message: str,
+) -> None:
+    code, _, err = cli(capsys, "plan", scene["raw"].parent / "xyz", "--axes", "zyx", *options)
+    assert (code, message in err) == (2, True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from morula.core.types import Voxel
 
 __all__ = [
+    "Axes",
     "Config",
     "Device",
     "DryRun",
@@ -81,6 +82,10 @@ Labels = Annotated[
 ]
 LabelOffset = Annotated[
     str | None, typer.Option(metavar="Z Y X", help="First voxel of a labelled block in its volume.")
+]
+Axes = Annotated[
+    Literal["zyx", "zxy", "yzx", "yxz", "xzy", "xyz"] | None,
+    typer.Option(help="Order of the axes in the files of a volume and its labels, where it is not zyx."),
 ]
 StartWeights = Annotated[
     Path | None,

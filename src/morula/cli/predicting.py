@@ -9,6 +9,7 @@ import typer
 
 from morula.cli import options as o
 from morula.cli.verbs import app, show
+from morula.core.errors import UsageError
 
 __all__ = ["predict"]
 
@@ -20,6 +21,7 @@ def predict(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
     pixel_size: o.PixelSize = None,
     voxel_size: o.VoxelSize = None,
+    axes: o.Axes = None,
     root: o.Root = None,
     skip_bad: o.SkipBad = False,
     overwrite: Annotated[
@@ -34,6 +36,9 @@ def predict(
 ) -> None:
     """Segment new images with a trained run; a volume of any size where --out ends with .zarr."""
     if o.is_store(out, workers, executor, dry_run):
+        if axes is not None:
+            found = "a volume of any size is read with axes z, y, x alone"
+            raise UsageError("--axes", found, "store it in that order, or write to a folder")
         from morula.workflows.big import predict_big
 
         told = predict_big(
@@ -55,6 +60,7 @@ def predict(
         images,
         out=out,
         voxel=o.voxel(pixel_size, voxel_size),
+        axes=axes,
         root=o.place("--root", root),
         skip_bad=skip_bad,
         overwrite=overwrite,

@@ -10,8 +10,8 @@ import numpy as np
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Array, Record, Volume, Voxel
 from morula.data import hdf5
-from morula.data.labels import read_labels
-from morula.data.volumes import load_volumes
+from morula.data.turned import Stored, places
+from morula.data.volumes import load_volumes, read_label_stack
 
 __all__ = ["load_block"]
 
@@ -19,7 +19,12 @@ Offset = tuple[int, int, int]
 
 
 def load_block(
-    volume: Path, labels: Path, *, offset: Offset | None = None, voxel: Voxel | None = None
+    volume: Path,
+    labels: Path,
+    *,
+    offset: Offset | None = None,
+    voxel: Voxel | None = None,
+    stored: Stored = "zyx",
 ) -> Record:
     """Opens a volume and the labels of a block of it, and reads both once.
 
@@ -32,6 +37,7 @@ def load_block(
         labels: labels of it or of a block.
         offset: of the block's first voxel in the volume, z, y, x.
         voxel: size of a voxel in nm, in the place of what the file says.
+        stored: the order of the axes in both files; offset and voxel are z, y, x all the same.
 
     Returns:
         A record whose labels are those of its `box`, int32.
@@ -40,20 +46,20 @@ def load_block(
         DataError: a file cannot be used, the labels are larger than the volume or hold nothing.
         UsageError: the offset is missing or puts the block outside of the volume.
     """
-    found, _ = load_volumes(volume, voxel=voxel)
+    found, _ = load_volumes(volume, voxel=voxel, stored=stored)
     if len(found) != 1:
         fix = "name the one that the labels belong to"
         raise DataError(volume, f"{len(found)} volumes for one block of labels", fix)
     (record,) = found
-    block = _stack(labels)
+    block = read_label_stack(labels, stored)
     whole = record.image.spatial_shape
     if any(ours > theirs for ours, theirs in zip(block.shape, whole, strict=True)):
         told = f"labels of {_size(block.shape)}, but the volume {record.image.uri} is {_size(whole)}"
         raise DataError(labels, told, "give labels of the volume or of a part of it, axes z, y, x")
-    start = _placed(labels, block.shape, record.image, offset)
+    start = _placed(labels, block.shape, record.image, offset or _stated(labels, record.image, stored))
     inner = _filled(labels, block)
     box = tuple(slice(at + each.start, at + each.stop) for at, each in zip(start, inner, strict=True))
-    return replace(record, labels=_Block(labels, inner), box=box)
+    return replace(record, labels=_Block(labels, stored, inner), box=box)
 
 
 @dataclass(frozen=True)
@@ -61,21 +67,16 @@ class _Block:
     """Reads the labels of a box; picklable, so that records travel to worker processes."""
 
     path: Path
+    stored: Stored
     inner: tuple[slice, ...]
 
     def __call__(self) -> Array:
-        return _stack(self.path)[self.inner]
+        return read_label_stack(self.path, self.stored)[self.inner]
 
 
-def _stack(path: Path) -> Array:
-    labels = read_labels(path)
-    return labels if labels.ndim == 3 else labels[None]
-
-
-def _placed(labels: Path, shape: tuple[int, ...], image: Volume, offset: Offset | None) -> tuple[int, ...]:
-    """The first voxel of the block in the volume."""
+def _placed(labels: Path, shape: tuple[int, ...], image: Volume, start: Offset | None) -> tuple[int, ...]:
+    """The first voxel of the block in the volume, checked."""
     whole = image.spatial_shape
-    start = offset or _stored(labels, image)
     if start is None:
         if shape != whole:
             found = f"a block of {_size(shape)} in a volume of {_size(whole)}, and nothing says where it lies"
@@ -88,8 +89,8 @@ def _placed(labels: Path, shape: tuple[int, ...], image: Volume, offset: Offset 
     return start
 
 
-def _stored(labels: Path, image: Volume) -> Offset | None:
-    """The offset that the file states, in voxels, less that of the volume."""
+def _stated(labels: Path, image: Volume, stored: Stored) -> Offset | None:
+    """The offset that the file states along its axes, in voxels z, y, x, less that of the volume."""
     if not hdf5.is_hdf5(labels) or image.voxel is None or image.voxel.z is None:
         return None
     stated = hdf5.offset_nm(labels)
@@ -98,7 +99,8 @@ def _stored(labels: Path, image: Volume) -> Offset | None:
     uri = Path(image.uri)
     own = (hdf5.offset_nm(uri) if hdf5.is_hdf5(uri) else None) or (0.0, 0.0, 0.0)
     edges = image.voxel.z, image.voxel.y, image.voxel.x
-    z, y, x = (round((at - zero) / nm) for at, zero, nm in zip(stated, own, edges, strict=True))
+    from_own = [stated[each] - own[each] for each in places(stored)]
+    z, y, x = (round(nm / edge) for nm, edge in zip(from_own, edges, strict=True))
     return z, y, x
 
 

@@ -20,8 +20,9 @@ from morula.data.listing import of_kinds, visible, what_else
 from morula.data.ome_zarr import is_ome_zarr
 from morula.data.open import VOLUME_SUFFIXES, open_volume, read_header
 from morula.data.pairing import image_id
+from morula.data.turned import Stored, places, turned
 
-__all__ = ["as_stack", "list_volumes", "load_volumes", "volume_id"]
+__all__ = ["as_stack", "list_volumes", "load_volumes", "read_label_stack", "volume_id"]
 
 _IMAGE_WORDS = frozenset({"raw", "im", "img", "image", "images", "em", "grey", "gray", "volume"})
 _LABEL_WORDS = frozenset(
@@ -36,6 +37,7 @@ def load_volumes(
     labels: str | PathLike[str] | None = None,
     *,
     voxel: Voxel | None = None,
+    stored: Stored = "zyx",
     domain: Domain = "target",
     skip_bad: bool = False,
 ) -> tuple[list[Record], list[DataError]]:
@@ -59,6 +61,7 @@ def load_volumes(
         labels: their labels, None where there are none.
         voxel: size of a voxel in nm. It takes the place of what the files say, and where its z is None
             theirs is kept; `open_volume(record.image.uri).voxel` has what a file says.
+        stored: the order of the axes in the files, of volumes and labels alike, where it is not z, y, x.
         domain: the role of all these volumes in domain adaptation.
         skip_bad: leave bad volumes out, in place of refusing all.
 
@@ -76,7 +79,7 @@ def load_volumes(
     errors: list[DataError] = []
     for path in paths:
         try:
-            records.append(_record(path, partners.get(path), voxel, domain))
+            records.append(_record(path, partners.get(path), voxel, stored, domain))
         except DataError as error:
             errors.append(error)
     if errors and not (skip_bad and records):
@@ -170,24 +173,30 @@ class _Labels:
     path: Path
     image: str
     shape: tuple[int, ...]
+    stored: Stored
 
     def __call__(self) -> Array:
-        labels = read_labels(self.path)
-        stack = labels if labels.ndim == 3 else labels[None]
+        stack = read_label_stack(self.path, self.stored)
         if stack.shape != self.shape:
             found = f"labels of {_size(stack.shape)}, but the image {self.image} is {_size(self.shape)}"
             raise DataError(self.path, found, "give labels of the same size as the image, z, y, x")
         return stack
 
 
-def _record(path: Path, labels: Path | None, voxel: Voxel | None, domain: Domain) -> Record:
-    image = as_stack(open_volume(path))
+def read_label_stack(path: Path, stored: Stored = "zyx") -> Array:
+    """Labels `(z, y, x)` of a file that holds its axes in the order `stored`; a 2D one has one section."""
+    labels = read_labels(path)
+    return (labels if labels.ndim == 3 else labels[None]).transpose(places(stored))
+
+
+def _record(path: Path, labels: Path | None, voxel: Voxel | None, stored: Stored, domain: Domain) -> Record:
+    image = turned(as_stack(open_volume(path)), stored)
     if voxel is not None:
         z = voxel.z if voxel.z is not None or image.voxel is None else image.voxel.z
         image = replace(image, voxel=replace(voxel, z=z))
     _read_through(image)
     name = volume_id(path)
-    opener = _Labels(labels, image.uri, image.shape) if labels is not None else None
+    opener = _Labels(labels, image.uri, image.shape, stored) if labels is not None else None
     if opener is not None:
         opener()
     return Record(name, image, opener, domain=domain, group=name)

@@ -22,6 +22,7 @@ def commands(plan: Mapping[str, Any], header: Mapping[str, Any], run: Path) -> t
         labels += f" --voxel-size {plan['facts']['voxel']}"
         offset = plan["facts"]["label_offset"]
         labels += f" --label-offset {' '.join(map(str, offset))}" if offset else ""
+        labels += f" --axes {plan['facts']['axes']}" if plan["facts"]["axes"] else ""
     if "label_suffix" in plan["facts"]:
         labels += f" --voxel-size {plan['facts']['voxel']}"
         suffix = plan["facts"]["label_suffix"]

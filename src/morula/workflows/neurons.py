@@ -13,19 +13,32 @@ from morula.core.errors import DataError, UsageError
 from morula.core.types import Record
 from morula.data import load_block
 from morula.data.open import read_header
+from morula.data.turned import Stored
 from morula.data.volumes import list_volumes
 from morula.recipes import RECIPES
 from morula.workflows.adaptation import VoxelSize
 
-__all__ = ["NEURONS", "LabelOffset", "is_volume", "load_neurons", "survey_neurons", "why_neurons"]
+__all__ = [
+    "NEURONS",
+    "LabelOffset",
+    "StoredAxes",
+    "check_axes",
+    "is_volume",
+    "load_neurons",
+    "survey_neurons",
+    "why_neurons",
+]
 
 LabelOffset = tuple[int, int, int] | None
 """First voxel of a labelled block in its volume, z, y, x."""
 
+StoredAxes = Stored | None
+"""Order of the axes in a file; None where nobody said."""
+
 NEURONS = "mscon"
 """The recipe that a labelled block of a volume gets where none is asked for."""
 
-_THIN = 4.0  # times; a volume this much longer in z than in the plane may have its axes in another order
+_THIN = 4.0  # times; a volume longest in z and this much longer than in y or x rarely has axes z, y, x
 _FEW = 5  # neurons
 _ANISOTROPIC = 1.8  # times
 
@@ -43,17 +56,21 @@ def is_volume(images: Path) -> bool:
         return False
 
 
-def load_neurons(volume: Path, labels: Path | None, voxel: VoxelSize, offset: LabelOffset) -> Record:
+def load_neurons(
+    volume: Path, labels: Path | None, voxel: VoxelSize, offset: LabelOffset, axes: StoredAxes
+) -> Record:
     """The record of a volume and the labels of its block.
 
     Raises:
-        UsageError: labels or the voxel size are missing, or the block cannot be placed.
+        UsageError: labels or the voxel size are missing, the block cannot be placed, or axes are in doubt.
         DataError: the volume or the labels cannot be used.
     """
     if labels is None:
         found = "this is a volume, and nothing says what a neuron is in it"
         raise UsageError("--labels", found, "label a block of it and name the file with --labels")
-    record = load_block(volume, labels, offset=offset, voxel=None if voxel == "unknown" else voxel)
+    known = None if voxel == "unknown" else voxel
+    record = load_block(volume, labels, offset=offset, voxel=known, stored=axes or "zyx")
+    check_axes(record, axes)
     if voxel == "unknown":
         return replace(record, image=replace(record.image, voxel=None))
     if record.image.voxel is None or record.image.voxel.z is None:
@@ -62,7 +79,20 @@ def load_neurons(volume: Path, labels: Path | None, voxel: VoxelSize, offset: La
     return record
 
 
-def survey_neurons(record: Record, offset: LabelOffset) -> dict[str, Any]:
+def check_axes(record: Record, axes: StoredAxes) -> None:
+    """Asks for the order of axes where z, y, x would make a tower of a volume.
+
+    Raises:
+        UsageError: z is the longest axis by far, and nobody said that this is right.
+    """
+    z, *plane = record.image.spatial_shape
+    if axes is None and z >= max(plane) and z > _THIN * min(plane):
+        told = " x ".join(map(str, record.image.spatial_shape))
+        found = f"{record.image.uri} is {told}, so as z, y, x it would be by far the longest along z"
+        raise UsageError("--axes", found, "give the order of its axes, such as xyz; zyx if z is that long")
+
+
+def survey_neurons(record: Record, offset: LabelOffset, axes: StoredAxes) -> dict[str, Any]:
     """What the volume and its block are, as JSON values."""
     assert record.labels is not None and record.box is not None
     labels, size = record.labels(), record.image.voxel
@@ -79,6 +109,7 @@ def survey_neurons(record: Record, offset: LabelOffset) -> dict[str, Any]:
         "share": float(labels.size / np.prod(shape)),
         "pixel_nm": None if size is None else [size.y, size.x],
         "label_offset": None if offset is None else list(offset),
+        "axes": axes,
         "voxel": "unknown" if size is None else f"{size.z:g} {size.y:g} {size.x:g}",
     }
 
@@ -102,9 +133,9 @@ def why_neurons(
 
 def _doubts(shape: Sequence[int], facts: dict[str, Any], *, known: bool) -> list[str]:
     doubts: list[str] = []
-    if shape[0] > _THIN * max(shape[1:]):
+    if shape[0] > max(shape[1:]) and facts["axes"] is None:
         told = " x ".join(map(str, shape))
-        doubts.append(f"The volume is {told}, by far the longest along z; check that its axes are z, y, x.")
+        doubts.append(f"The volume is {told}, longest along z. If its axes are not z, y, x, give --axes.")
     if not known:
         doubts.append("No voxel size is known: sections are taken to be thick, and volumes are in voxels.")
     if facts["neurons"] < _FEW:

@@ -21,6 +21,7 @@ from morula.workflows.adaptation import VoxelSize, load_domains, survey_domains,
 from morula.workflows.neurons import (
     NEURONS,
     LabelOffset,
+    StoredAxes,
     is_volume,
     load_neurons,
     survey_neurons,
@@ -110,6 +111,7 @@ def plan(
     voxel: VoxelSize = None,
     source_voxel: VoxelSize = None,
     label_offset: LabelOffset = None,
+    axes: StoredAxes = None,
     label_suffix: str | None = None,
     skip_bad: bool = False,
 ) -> Plan:
@@ -129,6 +131,7 @@ def plan(
         voxel: size of a pixel or voxel in nm, where the files do not say; `unknown` where nobody knows.
         source_voxel: the same of the source.
         label_offset: first voxel of a labelled block in its volume, z, y, x.
+        axes: order of the axes in the files of a volume and its labelled block, where it is not `zyx`.
         label_suffix: what the name of an SWC file has behind the name of its stack.
         skip_bad: leave unreadable images out instead of refusing all.
 
@@ -143,7 +146,8 @@ def plan(
     chosen = recipe or _told_by_roles(images, labels, source)
     if chosen is not None:
         _configured(chosen, preset, changes, assignments, str(config))
-    _check_roles(chosen, source, source_labels, source_voxel, label_offset)
+    _check_roles(chosen, source, source_labels, source_voxel)
+    _check_block(chosen, label_offset, axes)
     _check_traces(chosen, labels, label_suffix)
     origin = None if source is None else Path(source)
     origin_labels = None if source_labels is None else Path(source_labels)
@@ -161,8 +165,8 @@ def plan(
         others, facts = [], survey_traced(target, suffix)
         reasons, doubts = why_traced(facts, chosen, asked=recipe is not None)
     elif chosen is not None and RECIPES[chosen].block:
-        target, others, bad = [load_neurons(images, labels, voxel, label_offset)], [], []
-        facts = survey_neurons(target[0], label_offset)
+        target, others, bad = [load_neurons(images, labels, voxel, label_offset, axes)], [], []
+        facts = survey_neurons(target[0], label_offset, axes)
         reasons, doubts = why_neurons(target[0], facts, chosen, asked=recipe is not None)
     else:
         target, bad = load_records(images, labels, skip_bad=skip_bad, voxel=_known(voxel))
@@ -184,14 +188,9 @@ def _check_roles(
     source: str | Path | None,
     labels: str | Path | None,
     source_voxel: VoxelSize,
-    label_offset: LabelOffset,
 ) -> None:
-    """Refuses a source that the recipe cannot use, or what belongs to a source or block that is not there."""
+    """Refuses a source that the recipe cannot use, or what belongs to a source that is not there."""
     entry = None if recipe is None else RECIPES[recipe]
-    if label_offset is not None and (entry is None or not entry.block):
-        found = "the images are no volume of which a block is labelled" if entry is None else ""
-        found = found or f"recipe {recipe} learns from no labelled block"
-        raise UsageError("--label-offset", found, "leave it out, or choose another --recipe")
     if source is not None:
         if entry is not None and (entry.learns or not entry.volumes):
             found = f"recipe {recipe} learns from the images alone"
@@ -205,6 +204,17 @@ def _check_roles(
     if entry is not None and entry.volumes and not entry.learns:
         found = f"recipe {recipe} learns from labelled volumes of another domain"
         raise UsageError("--recipe", found, "add --source and --source-labels")
+
+
+def _check_block(recipe: str | None, label_offset: LabelOffset, axes: StoredAxes) -> None:
+    """Refuses what belongs to a labelled block where there is none."""
+    given = [("--label-offset", label_offset), ("--axes", axes)]
+    extra = next((name for name, value in given if value is not None), None)
+    if extra is None or (recipe is not None and RECIPES[recipe].block):
+        return
+    found = "the images are no volume of which a block is labelled"
+    found = found if recipe is None else f"recipe {recipe} learns from no labelled block"
+    raise UsageError(extra, found, "leave it out, or choose another --recipe")
 
 
 def _check_traces(recipe: str | None, labels: Path | None, suffix: str | None) -> None:

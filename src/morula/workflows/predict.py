@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from morula.core.errors import DataError, UsageError
-from morula.core.types import Record, Segmentation
+from morula.core.types import Record, Segmentation, Voxel
 from morula.data import load_records, load_volumes, write_prediction
 from morula.recipes import RECIPES, Predictor, load_recipe
 from morula.workflows.adaptation import VoxelSize
+from morula.workflows.neurons import StoredAxes, check_axes
 from morula.workflows.tracing import check_sizes, rooted
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def predict(
     *,
     out: str | Path,
     voxel: VoxelSize = None,
+    axes: StoredAxes = None,
     root: Sequence[float] | None = None,
     skip_bad: bool = False,
     overwrite: bool = False,
@@ -62,6 +64,7 @@ def predict(
         out: folder for the results.
         voxel: size of a pixel or voxel in nm, where the files do not say. Recipe emda takes volumes of
             unknown size to be like those that the run was made for.
+        axes: order of the axes in the files of volumes, where it is not `zyx`; labels are written as `zyx`.
         root: where the neuron begins, z, y, x in voxels, for recipes that trace; found where it is not given.
         skip_bad: leave unreadable images out instead of refusing all.
         overwrite: replace earlier predictions.
@@ -70,14 +73,13 @@ def predict(
 
     Raises:
         DataError: the run is not finished, or an image cannot be used.
-        UsageError: a prediction is there already.
+        UsageError: a prediction is there already, or axes are given or in doubt where they should not be.
         ResourceError: the disk is full.
     """
     run, out = Path(run), Path(out)
     model = open_model(run, device)
     size = None if voxel == "unknown" else voxel
-    load = load_volumes if _takes_volumes(run) else load_records
-    records, _ = load(Path(images), skip_bad=skip_bad, voxel=size)
+    records = _records(run, Path(images), size, axes, skip_bad=skip_bad)
     if hasattr(model, "traced"):
         check_sizes(records, voxel)
     if root is not None:
@@ -91,10 +93,22 @@ def predict(
     return Predicted(out, counts)
 
 
-def _takes_volumes(run: Path) -> bool:
+def _records(
+    run: Path, images: Path, voxel: Voxel | None, axes: StoredAxes, *, skip_bad: bool
+) -> list[Record]:
     from morula.engine import read_json
 
-    return RECIPES[read_json(run / "run.json")["recipe"]].volumes
+    name = read_json(run / "run.json")["recipe"]
+    if axes is not None and not RECIPES[name].block:
+        found = f"a run of recipe {name} takes no volumes whose axes could be in another order"
+        raise UsageError("--axes", found, "leave it out")
+    if not RECIPES[name].volumes:
+        return load_records(images, skip_bad=skip_bad, voxel=voxel)[0]
+    records, _ = load_volumes(images, skip_bad=skip_bad, voxel=voxel, stored=axes or "zyx")
+    if RECIPES[name].block:
+        for record in records:
+            check_axes(record, axes)
+    return records
 
 
 def open_model(run: Path, device: str = "auto") -> Predictor:

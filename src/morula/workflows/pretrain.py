@@ -11,6 +11,7 @@ from morula.core.errors import UsageError
 from morula.data import load_volumes
 from morula.recipes import RECIPES, load_recipe
 from morula.workflows.adaptation import VoxelSize
+from morula.workflows.neurons import StoredAxes, check_axes
 from morula.workflows.train import describe
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def pretrain(
     config: Path | None = None,
     assignments: Sequence[str] = (),
     voxel: VoxelSize = None,
+    axes: StoredAxes = None,
     existing: Existing = "continue",
     device: str = "auto",
     seed: int = 0,
@@ -45,6 +47,7 @@ def pretrain(
         config: TOML file with changes.
         assignments: `key=value` texts that change the config last.
         voxel: size of a voxel in nm, where the files do not say; `unknown` where nobody knows.
+        axes: order of the axes in the files, where it is not `zyx`.
         existing: what to do with a run that is there (see `morula.engine.Run.open`).
         device: `auto`, `cpu`, `cuda` or `mps`.
         seed: of all randomness.
@@ -55,7 +58,7 @@ def pretrain(
 
     Raises:
         DataError: a volume cannot be used, or voxels are of several shapes.
-        UsageError: the recipe or preset does not pre-train, or no voxel size is known.
+        UsageError: the recipe or preset does not pre-train, no voxel size is known, or axes are in doubt.
     """
     from morula.engine import Run, launch
     from morula.tasks import neurons
@@ -73,7 +76,10 @@ def pretrain(
     settings: Any = override(settings, parse_assignments(assignments))
     if not settings.pretrain.steps:
         raise UsageError("--preset", f"{preset} has no step of pre-training", "choose another preset")
-    records, _ = load_volumes(volumes, voxel=None if voxel == "unknown" else voxel)
+    known = None if voxel == "unknown" else voxel
+    records, _ = load_volumes(volumes, voxel=known, stored=axes or "zyx")
+    for record in records:
+        check_axes(record, axes)
     if voxel is None and any(each.image.voxel is None or each.image.voxel.z is None for each in records):
         found = "a volume does not say how large a voxel is"
         raise UsageError("--voxel-size", found, "give Z Y X in nm, or the word unknown for thick sections")

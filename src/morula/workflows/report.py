@@ -119,8 +119,9 @@ def _findings(run: Path) -> list[_Finding]:
         found = f"there is no prediction for {missing[0]}"
         raise DataError(run, found, "repeat the command that started the run; it goes on where it was")
     scores = {path.stem: read_json(path) for path in (run / "scores").glob("*.json")}
+    stored = read_json(run / "plan.json")["facts"].get("axes") or "zyx"
     return [
-        _Finding(name, reopened(entry), run / "predictions" / name, scores.get(name))
+        _Finding(name, reopened(entry, stored), run / "predictions" / name, scores.get(name))
         for name, entry in images.items()
     ]
 

@@ -15,7 +15,7 @@ from morula.data import write_labels, write_swc
 from morula.metrics import instance_scores
 from morula.recipes import RECIPES, Predictor, load_recipe
 from morula.workflows.adaptation import VoxelSize
-from morula.workflows.neurons import LabelOffset
+from morula.workflows.neurons import LabelOffset, StoredAxes
 from morula.workflows.plan import Plan, plan
 from morula.workflows.predict import open_model, segment
 from morula.workflows.report import report
@@ -83,6 +83,7 @@ def run(
     voxel: VoxelSize = None,
     source_voxel: VoxelSize = None,
     label_offset: LabelOffset = None,
+    axes: StoredAxes = None,
     label_suffix: str | None = None,
     skip_bad: bool = False,
     existing: Existing = "continue",
@@ -107,6 +108,7 @@ def run(
         voxel: size of a pixel or voxel in nm, where the files do not say; `unknown` where nobody knows.
         source_voxel: the same of the source.
         label_offset: first voxel of a labelled block in its volume, z, y, x.
+        axes: order of the axes in the files of a volume and its labelled block, where it is not `zyx`.
         label_suffix: what the name of an SWC file has behind the name of its stack.
         skip_bad: leave unreadable images out instead of refusing all.
         existing: `continue` a run that is there, `resume` (refuse if none is) or `overwrite`.
@@ -132,6 +134,7 @@ def run(
         voxel=voxel,
         source_voxel=source_voxel,
         label_offset=label_offset,
+        axes=axes,
         label_suffix=label_suffix,
         skip_bad=skip_bad,
     )

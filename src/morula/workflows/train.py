@@ -14,10 +14,11 @@ from morula.core.files import write_json, write_text
 from morula.core.hashing import fingerprint
 from morula.core.types import Record, Volume, Voxel
 from morula.data import open_volume
+from morula.data.turned import Stored, turned
 from morula.data.volumes import as_stack
 from morula.recipes import RECIPES, load_recipe
 from morula.workflows.adaptation import VoxelSize
-from morula.workflows.neurons import LabelOffset
+from morula.workflows.neurons import LabelOffset, StoredAxes
 from morula.workflows.plan import Plan, plan
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def train(
     voxel: VoxelSize = None,
     source_voxel: VoxelSize = None,
     label_offset: LabelOffset = None,
+    axes: StoredAxes = None,
     label_suffix: str | None = None,
     skip_bad: bool = False,
     existing: Existing = "continue",
@@ -68,6 +70,7 @@ def train(
         voxel=voxel,
         source_voxel=source_voxel,
         label_offset=label_offset,
+        axes=axes,
         label_suffix=label_suffix,
         skip_bad=skip_bad,
     )
@@ -143,16 +146,22 @@ def describe(record: Record) -> dict[str, Any]:
     }
 
 
-def reopened(entry: Mapping[str, Any]) -> Volume | None:
-    """The image that `describe` described, or None where it was moved since."""
+def reopened(entry: Mapping[str, Any], stored: Stored = "zyx") -> Volume | None:
+    """The image that `describe` described, or None where it was moved since.
+
+    Args:
+        entry: of `data.json`.
+        stored: the order of the axes in the file of a volume.
+    """
     try:
         image = open_volume(Path(entry["uri"]))
     except MorulaError:
         return None
+    image = turned(as_stack(image), stored) if entry["axes"] == "zyx" else image
     if entry["nm"] is not None:  # said on the command line, if not in the file
         z, y, x = entry["nm"]
         image = replace(image, voxel=Voxel(z=z, y=y, x=x))
-    return as_stack(image) if entry["axes"] == "zyx" else image
+    return image
 
 
 def default_folder(made: Plan) -> Path:
