@@ -18,6 +18,7 @@ from morula.blockwise import (
     InlineExecutor,
     StoredAffinities,
     Work,
+    fragments_of,
     label_objects,
     overlap_by_blocks,
     segment,
@@ -105,8 +106,10 @@ OFFSETS = ((-1, 0, 0), (0, -1, 0), (0, 0, -1), (-1, 1, 1), (0, -3, 0), (0, -2, 4
 
 
 @FEW
-@given(SHAPES, BLOCKS, st.integers(0, 2**32), st.sampled_from([0.3, 0.5, 0.7]), st.sampled_from([3, 6]))
-def test_threshold_agglomeration(shape, block, seed, threshold, channels):
+@given(
+    SHAPES, BLOCKS, BLOCKS, st.integers(0, 2**32), st.sampled_from([0.3, 0.5, 0.7]), st.sampled_from([3, 6])
+)
+def test_threshold_agglomeration(shape, block, part, seed, threshold, channels):
     affinities = Affinities(exact(shape, channels, seed), OFFSETS[:channels])
     found = np.zeros(shape, np.uint32)
     cut = partial(partition_at, threshold)
@@ -114,19 +117,20 @@ def test_threshold_agglomeration(shape, block, seed, threshold, channels):
         work = Work(Path(folder), {}, chunk=(1, 1, 1))
         stored = StoredAffinities(affinities.values, affinities.offsets)
         grid = BlockGrid(shape, block, (0, 0, 0))
-        count = segment(stored, found, grid, work, fragments=voxels, partition=cut)
+        lattice = BlockGrid(shape, part, (0, 0, 0))
+        count = segment(stored, found, grid, work, fragments=voxels, lattice=lattice, partition=cut)
     own = voxels(affinities)
     whole = relabel(own, cut(region_graph(own, affinities)))
     assert same_partition(found, whole) and count == whole.max()
 
 
 @FEW
-@given(SHAPES, BLOCKS, st.integers(0, 2**32))
-def test_the_graph_of_cut_fragments_is_that_of_the_volume(shape, block, seed):
-    """Watershed fragments end at faces; of these fragments the merged graph is exact, histograms and all."""
+@given(SHAPES, BLOCKS, BLOCKS, st.integers(0, 2**32))
+def test_fragments_of_one_lattice_and_their_graph_do_not_depend_on_the_blocks(shape, block, part, seed):
+    """Numbers of fragments, the merged graph with its histograms, and what is joined are those of memory."""
     values = exact(shape, 6, seed)
     graphs = []
-    grid = BlockGrid(shape, block, (1, 2, 2))
+    grid, lattice = BlockGrid(shape, block, (0, 0, 0)), BlockGrid(shape, part, (1, 2, 2))
     found = np.zeros(shape, np.uint32)
 
     def keep(graph):
@@ -142,10 +146,12 @@ def test_the_graph_of_cut_fragments_is_that_of_the_volume(shape, block, seed):
             grid,
             work,
             fragments=flood,
+            lattice=lattice,
             partition=keep,
             histograms=True,
         )
         local = found.astype(np.int64)
+    assert np.array_equal(local, fragments_of(Affinities(values, OFFSETS), flood, lattice))
     whole = region_graph(local, Affinities(values, OFFSETS), histograms=True)
     (merged,) = graphs
     assert np.array_equal(merged.pairs, whole.pairs) and np.array_equal(merged.contacts, whole.contacts)
@@ -211,7 +217,13 @@ def test_killed_at_random_moments_all_steps_end_byte_for_byte_alike(tmp_path, se
         flood = partial(fragments, per_section=False)
         join = partial(partition_at, 0.5)
         return segment(
-            StoredAffinities(values, OFFSETS[:3]), sink, grid, work, fragments=flood, partition=join
+            StoredAffinities(values, OFFSETS[:3]),
+            sink,
+            grid,
+            work,
+            fragments=flood,
+            lattice=grid,
+            partition=join,
         )
 
     assert attempt("whole", -1) > 1

@@ -6,7 +6,7 @@ from morula.blockwise.executors import InlineExecutor, Workers, workers
 from morula.blockwise.grid import BlockGrid, Box
 from morula.blockwise.marks import Marks
 from morula.blockwise.model import BlockModel, Loader, PredictBlock, as_bytes, sample
-from morula.blockwise.neurons import StoredAffinities, segment
+from morula.blockwise.neurons import Split, StoredAffinities, fragments_of, segment
 from morula.blockwise.objects import Found, label_objects
 from morula.blockwise.pyramid import fill_pyramid
 from morula.blockwise.tiles import Tiling
@@ -21,6 +21,7 @@ __all__ = [
     "Loader",
     "Marks",
     "PredictBlock",
+    "Split",
     "StoredAffinities",
     "Tiling",
     "Work",
@@ -28,6 +29,7 @@ __all__ = [
     "apply",
     "as_bytes",
     "fill_pyramid",
+    "fragments_of",
     "label_objects",
     "overlap_by_blocks",
     "run_blocks",

@@ -1,22 +1,25 @@
-"""Affinities of any size to neurons: fragments in each block, one region graph, one agglomeration."""
+"""Affinities of any size to neurons: fragments on one lattice, one region graph, one agglomeration."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import cc3d
 import numpy as np
 
 from morula.blockwise.apply import Sink
-from morula.blockwise.grid import BlockGrid, relative
+from morula.blockwise.grid import BlockGrid, Box, relative
 from morula.blockwise.join import Numbered, Relabel, grown
 from morula.blockwise.work import Work
-from morula.core.affinities import Affinities, Offset, Polarity
+from morula.core.affinities import NEAREST, Affinities, Offset, Polarity
 from morula.core.types import Array, ArraySource
 from morula.post import ContactSums, RegionGraph, contact_sums, pooled_graph
 
-__all__ = ["StoredAffinities", "segment"]
+__all__ = ["Split", "StoredAffinities", "fragments_of", "segment"]
+
+Split = Callable[[Affinities], Array]
+"""Fragments 1..N of the nearest affinities; picklable where processes do it."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,40 @@ class StoredAffinities:
     offsets: tuple[Offset, ...]
     polarity: Polarity = "attractive"
 
-    def read(self, box: tuple[slice, ...]) -> Affinities:
-        """The affinities of the voxels in a box, as float32."""
-        values = np.asarray(self.values[(slice(None), *box)])
+    def read(self, box: Box, offsets: Sequence[Offset] | None = None) -> Affinities:
+        """The affinities of the voxels in a box, as float32; of some offsets, or of all."""
+        chosen = self.offsets if offsets is None else tuple(offsets)
+        channels = [self.offsets.index(each) for each in chosen]
+        values = np.concatenate([self.values[(slice(at, at + 1), *box)] for at in channels])
         unit = values.astype(np.float32) / 255 if values.dtype == np.uint8 else values.astype(np.float32)
-        return Affinities(unit, self.offsets, self.polarity)
+        return Affinities(unit, chosen, self.polarity)
+
+
+def fragments_of(affinities: Affinities, split: Split, lattice: BlockGrid) -> Array:
+    """The fragments of a volume in memory, equal to those that `segment` makes of it by blocks.
+
+    A watershed looks as far as it floods, so no halo makes its parts agree. Cut on one lattice of the volume,
+    as the network's tiles are, it is the same function of the affinities whoever works on it.
+
+    Args:
+        affinities: of the volume.
+        split: of the affinities of a block with its halo.
+        lattice: of the volume, whatever the blocks of other steps are.
+
+    Returns:
+        `(z, y, x)` int32, fragments 1..N in the order of the lattice.
+
+    Raises:
+        KeyError: a nearest offset is missing.
+    """
+    found = np.zeros(affinities.shape, np.int32)
+    nearest, last = affinities.nearest(), 0
+    for index, box in enumerate(lattice):
+        part = replace(nearest, values=nearest.values[(slice(None), *lattice.read(index))])
+        labels = _cut(part, split, lattice.inner(index))
+        found[box] = np.where(labels > 0, labels + last, 0)
+        last += int(labels.max(initial=0))
+    return found
 
 
 def segment(
@@ -46,21 +78,23 @@ def segment(
     grid: BlockGrid,
     work: Work,
     *,
-    fragments: Callable[[Affinities], Array],
+    fragments: Split,
+    lattice: BlockGrid,
     partition: Callable[[RegionGraph], Array],
     histograms: bool = False,
 ) -> int:
-    """Fragments, contacts and one partition of them all; exact for the fragments that the blocks made.
+    """Fragments, contacts and one partition of them all; equal to what memory makes of `fragments_of`.
 
-    A fragment ends where its block ends. What the affinities across the face say then joins its parts, as it
-    joins any two fragments.
+    A fragment ends where its part of the lattice ends. What the affinities across the face then say joins the
+    two, as it joins any fragments.
 
     Args:
         affinities: of the volume.
         sink: of the labels.
-        grid: of the blocks; fragments are made with its halo, and cut.
+        grid: of the blocks that contacts are counted in; any gives the same.
         work: where steps are kept; what decides `fragments` and `partition` belongs to its parts.
-        fragments: of the affinities of a block, labels 1..N; picklable where processes do it.
+        fragments: of the affinities of a part of the lattice.
+        lattice: fragments are made with its halo, and cut where its parts end.
         partition: label of each fragment from the region graph, `MergeTree.cut` of an agglomeration or a
             multicut.
         histograms: count how the affinities of each contact are spread.
@@ -68,27 +102,29 @@ def segment(
     Returns:
         How many neurons there are.
     """
-    local = work.array("fragments", grid, np.int32)
-    told = work.run("fragments-label", _Fragments(affinities, fragments, local, grid), grid)
-    numbered = Numbered.of(local, grid, told)
-    sums = work.run("contacts", _Contacts(affinities, numbered, histograms), grid, histograms=histograms)
+    local = work.array("fragments", lattice, np.int32)
+    told = work.run("fragments-label", _Fragments(affinities, fragments, local, lattice), lattice)
+    numbered = Numbered.of(local, lattice, told)
+    count = _Contacts(affinities, numbered, grid, histograms)
+    sums = work.run("contacts", count, grid, lattice=lattice, histograms=histograms)
     graph = pooled_graph([_sums(each) for each in sums], numbered.size)
     labels = partition(graph)
     lookup = work.table("neurons", labels.astype(np.uint32))
-    work.run("write", Relabel(numbered, lookup, sink), grid)
+    work.run("write", Relabel(numbered, lookup, sink), lattice)
     return int(labels.max(initial=0))
 
 
 @dataclass(frozen=True)
 class _Fragments:
     affinities: StoredAffinities
-    fragments: Callable[[Affinities], Array]
+    split: Split
     sink: Sink
     grid: BlockGrid
 
     def __call__(self, index: int) -> Mapping[str, Array]:
-        made = self.fragments(self.affinities.read(self.grid.read(index)))[self.grid.inner(index)]
-        labels = cc3d.connected_components(np.ascontiguousarray(made), connectivity=6).astype(np.int32)
+        labels = _cut(
+            self.affinities.read(self.grid.read(index), NEAREST), self.split, self.grid.inner(index)
+        )
         self.sink[self.grid.write(index)] = labels
         return {"count": labels.max(initial=0)}
 
@@ -97,13 +133,13 @@ class _Fragments:
 class _Contacts:
     affinities: StoredAffinities
     fragments: Numbered
+    grid: BlockGrid
     histograms: bool
 
     def __call__(self, index: int) -> Mapping[str, Array]:
-        grid = self.fragments.grid
-        box = grid.write(index)
+        box = self.grid.write(index)
         reach = np.abs(np.array(self.affinities.offsets)).max(axis=0).tolist()
-        wide = grown(box, grid.shape, reach)
+        wide = grown(box, self.grid.shape, reach)
         numbers, inner = self.fragments.read(wide), relative(box, wide)
         ids, dense = np.unique(np.append(numbers.ravel(), 0), return_inverse=True)
         sums = contact_sums(
@@ -120,6 +156,12 @@ class _Contacts:
             "highest": sums.highest,
         }
         return found if sums.histograms is None else {**found, "histograms": sums.histograms}
+
+
+def _cut(affinities: Affinities, split: Split, inner: Box) -> Array:
+    """The fragments of a box with its halo, without the halo; what the cut parts is two."""
+    made = np.ascontiguousarray(split(affinities)[inner])
+    return cc3d.connected_components(made, connectivity=6).astype(np.int32)
 
 
 def _sums(told: Mapping[str, Array]) -> ContactSums:

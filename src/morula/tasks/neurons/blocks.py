@@ -95,14 +95,10 @@ class _Decode:
         return segment(
             StoredAffinities(maps, self.offsets),
             sink,
-            BlockGrid(grid.shape, grid.block, self._halo(grid)),
+            grid,
             work,
             fragments=self.decoder.split,
+            lattice=self.decoder.lattice(grid.shape),
             partition=partition,
             histograms=self.decoder.linkage == "median",
         )
-
-    def _halo(self, grid: BlockGrid) -> tuple[int, ...]:
-        """Seeds near a face of a block depend on what lies a little beyond it."""
-        flat = 0 if self.decoder.fragments == "sections" else 16
-        return tuple(min(more, size) for more, size in zip((flat, 16, 16), grid.shape, strict=True))

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from morula.blockwise import BlockGrid, fragments_of
 from morula.core.affinities import Affinities
 from morula.core.types import Array, Segmentation
 from morula.metrics import neuron_scores
@@ -15,6 +16,9 @@ from morula.post import Linkage, agglomerate, boundary, fragments, region_graph,
 from morula.tasks.neurons.settings import Decode
 
 __all__ = ["Decoder", "decoder_of", "tune"]
+
+_CUBE, _SECTIONS = (128, 256, 256), (64, 512, 512)  # voxels that are flooded at once
+_AROUND = 16  # voxels
 
 
 @dataclass(frozen=True)
@@ -33,13 +37,23 @@ class Decoder:
     linkage: Linkage
     threshold: float = 0.5
 
+    def lattice(self, shape: tuple[int, ...]) -> BlockGrid:
+        """Where the watershed of a volume is cut, in memory and by blocks alike.
+
+        Its parts are whole shards, no larger than a laptop floods, and are flooded with a little of what lies
+        around them, for seeds near a face depend on it.
+        """
+        sections = self.fragments == "sections"
+        part = tuple(min(a, b) for a, b in zip(_SECTIONS if sections else _CUBE, shape, strict=True))
+        return BlockGrid(shape, part, (0 if sections else _AROUND, _AROUND, _AROUND))
+
     def split(self, affinities: Affinities) -> Array:
-        """Fragments `(z, y, x)`, 1..N."""
+        """Fragments `(z, y, x)`, 1..N, of a part of a volume."""
         return fragments(affinities, per_section=self.fragments == "sections", smoothing=self.smoothing)
 
     def candidates(self, affinities: Affinities, thresholds: Array) -> list[Array]:
         """The neurons `(z, y, x)` at each threshold, from one agglomeration."""
-        pieces = self.split(affinities)
+        pieces = fragments_of(affinities, self.split, self.lattice(affinities.shape))
         graph = region_graph(pieces, affinities, histograms=self.linkage == "median")
         tree = agglomerate(graph, self.linkage)
         return [relabel(pieces, tree.cut(float(each))) for each in thresholds]

@@ -8,12 +8,11 @@ from typing import Any
 from lightning_fabric import Fabric
 from torch import nn
 
-from morula.blockwise import BlockModel
+from morula.blockwise import BlockModel, StoredAffinities
 from morula.core.affinities import Affinities, Offset
 from morula.core.files import write_json
 from morula.core.types import Array, Segmentation, Volume
 from morula.engine import Weights, WeightsInfo, read_json
-from morula.tasks.neurons.block import grey
 from morula.tasks.neurons.blocks import block_model
 from morula.tasks.neurons.decode import Decoder
 from morula.tasks.neurons.geometry import build
@@ -78,11 +77,13 @@ class Segmenter:
         )
 
     def __call__(self, volume: Volume) -> Segmentation:
-        """Numbered neurons of a volume."""
-        return self.decoder(self.affinities(grey(volume)))
+        """Numbered neurons of a volume with axes `zyx`."""
+        whole = tuple(slice(0, size) for size in volume.shape)
+        values = self.blocks(volume).predict(volume.read(), whole)
+        return self.decoder(StoredAffinities(values, self._offsets).read(whole))
 
     def blocks(self, volume: Volume) -> BlockModel:
-        """The same for a volume of any size."""
+        """The same for a volume of any size, voxel for voxel: one prediction, in bytes, and one lattice."""
         return block_model(self._network, volume, self._offsets, self.decoder, self._settings, self._fabric)
 
 
