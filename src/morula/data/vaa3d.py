@@ -1,4 +1,9 @@
-"""Vaa3D's stacks: `.v3draw`, memory-mapped, and `.v3dpbd`, its run-length and difference code."""
+"""Vaa3D's stacks: `.v3draw`, memory-mapped, and `.v3dpbd`, its run-length and difference code.
+
+Of the three codes PBD8 and PBD16 are read. PBD3 is refused: Vaa3D's writer of it drops the value of long
+runs and the last bits of literals, and its reader takes differences for values. Such a file does not hold its
+stack.
+"""
 
 from __future__ import annotations
 
@@ -103,10 +108,9 @@ def _layout(path: Path) -> _Layout:
     (code,) = struct.unpack_from(f"{order}h", head, 25)
     kinds = _PACKED if key == _PBD else _TYPES
     if code not in kinds:
-        found = (
-            "voxels of 3 bits (PBD3)" if key == _PBD and code == 33 else f"voxels of the unknown kind {code}"
-        )
-        raise DataError(path, found, "save the stack as 8 or 16 bit in Vaa3D")
+        lossy = "voxels of 3 bits (PBD3), a code that loses some of them when it is written"
+        found = lossy if key == _PBD and code == 33 else f"voxels of the unknown kind {code}"
+        raise DataError(path, found, "save the original stack as 8 or 16 bit in Vaa3D")
     dtype = np.dtype(order + kinds[code])
     count = 5 if key == _RAW5 else 4
     sizes, start = _sizes(head, order, count, "i"), 27 + 4 * count
