@@ -11,6 +11,8 @@ import tifffile
 from safetensors.numpy import load_file
 
 from commands import cli
+from morula.core.types import Axes
+from morula.data.ome_zarr import write_image
 from morula.metrics import neuron_scores
 from morula.tasks.neurons import parted
 from synthetic import neurites
@@ -135,6 +137,22 @@ def test_a_pre_training_that_cannot_be_is_refused(
     code, _, err = cli(capsys, "pretrain", *given, "--out", tmp_path / "run")
     assert (code, message in err) == (2, True)
     assert not (tmp_path / "run").exists()
+
+
+def test_stores_are_volumes_too(
+    scene: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("raw", "whole"):
+        chunk = (8, 24, 28)
+        array = tifffile.imread(scene[name])
+        write_image(tmp_path / f"{name}.ome.zarr", array, Axes("zyx"), chunks=chunk, shards=chunk)
+    size = ["--voxel-size", 10, 10, 10, "--json"]
+    _, one, _ = cli(capsys, "plan", scene["raw"], "--labels", scene["whole"], *size)
+    stores = [tmp_path / "raw.ome.zarr", "--labels", tmp_path / "whole.ome.zarr"]
+    code, other, err = cli(capsys, "plan", *stores, *size)
+    assert code == 0, err
+    assert json.loads(one)["recipe"] == json.loads(other)["recipe"] == "mscon"
+    assert json.loads(one)["facts"] == json.loads(other)["facts"]
 
 
 def test_both_ways_to_name_a_block_plan_the_same(

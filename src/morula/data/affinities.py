@@ -37,7 +37,9 @@ def write_affinities(path: Path, affinities: Affinities) -> None:
 def read_affinities(
     path: Path, *, offsets: Sequence[Offset] | None = None, polarity: Polarity | None = None
 ) -> Affinities:
-    """Reads a data set `(c, z, y, x)` of numbers in [0, 1], or of whole numbers up to 255.
+    """Reads a data set `(c, z, y, x)` of numbers in [0, 1], or of whole numbers up to 255 for 1.
+
+    Whole numbers none of which is above 1 are 0 and 1.
 
     Args:
         path: an HDF5 file, with `:/key` where it holds several such data sets.
@@ -106,8 +108,9 @@ def _dataset(path: Path, file: Any, key: str) -> Any:
 def _scaled(path: Path, values: Array) -> Array:
     if values.dtype.kind not in "uif":
         raise DataError(path, f"affinities of type {values.dtype}", "give numbers from 0 to 1, or 0 to 255")
-    whole = values.dtype.kind in "ui"
-    low, high, most = float(values.min()), float(values.max()), 255.0 if whole else 1.0
+    low, high = float(values.min()), float(values.max())
+    whole = values.dtype.kind in "ui" and high > 1
+    most = 255.0 if whole else 1.0
     if not (np.isfinite(low) and np.isfinite(high)) or low < 0 or high > most:
         found = f"affinities from {low:.4g} to {high:.4g}"
         raise DataError(path, found, "give numbers from 0 to 1, or whole ones from 0 to 255")

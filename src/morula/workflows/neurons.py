@@ -12,6 +12,7 @@ import numpy as np
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Record
 from morula.data import load_block
+from morula.data.ome_zarr import is_ome_zarr
 from morula.data.open import read_header
 from morula.data.turned import Stored
 from morula.data.volumes import list_volumes
@@ -44,11 +45,11 @@ _ANISOTROPIC = 1.8  # times
 
 
 def is_volume(images: Path) -> bool:
-    """Whether a path names one volume: a stack in a file, or a folder of sections that are no images to pair.
+    """Whether a path names one volume: a stack in a file or an OME-Zarr; a folder holds images to pair.
 
     What cannot be read is no volume; who opens it next says what is wrong.
     """
-    if images.is_dir():
+    if images.is_dir() and not is_ome_zarr(images):
         return False
     try:
         return all("z" in read_header(path).axes.order for path in list_volumes(images))

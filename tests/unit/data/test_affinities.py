@@ -45,6 +45,12 @@ def test_whole_numbers_are_parts_of_255(tmp_path: Path) -> None:
     assert np.array_equal(found.values, affinities(phantom(), NEAREST).values)
 
 
+def test_whole_numbers_up_to_1_are_0_and_1(tmp_path: Path) -> None:
+    truth = affinities(phantom(), NEAREST)
+    write_affinities(tmp_path / "a.h5", truth)
+    assert np.array_equal(read_affinities(tmp_path / "a.h5").values, truth.values)
+
+
 GOOD = affinities(phantom(), NEAREST).values.astype(np.float32)
 SAID = {"offsets": np.array(NEAREST), "polarity": "attractive"}
 
