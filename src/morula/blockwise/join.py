@@ -12,7 +12,7 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from morula.blockwise.apply import Sink
-from morula.blockwise.grid import BlockGrid, Box, extent, overlap_of, relative
+from morula.blockwise.grid import BlockGrid, Box, overlap_of, relative
 from morula.core.affinities import edge
 from morula.core.types import Array, ArraySource
 
@@ -69,17 +69,28 @@ class Pairs:
 
     def __call__(self, index: int) -> Mapping[str, Array]:
         """The `pairs` `(k, 2)`, sorted."""
-        box = self.objects.grid.write(index)
-        wide = grown(box, self.objects.grid.shape, (1,) * len(box))
-        labels, inner = self.objects.read(wide), relative(box, wide)
         found = [np.zeros((0, 2), np.int64)]
+        for axis, side in sorted({(axis, step[axis]) for step in self.steps for axis in np.flatnonzero(step)}):
+            found += self._across(self.objects.grid.write(index), int(axis), side)
+        return {"pairs": np.unique(np.sort(np.concatenate(found), axis=1), axis=0)}
+
+    def _across(self, box: Box, axis: int, side: int) -> list[Array]:
+        """What touches through one face; the two layers that lie at it are read, and a rim around them."""
+        shape = self.objects.grid.shape
+        face = box[axis].start if side < 0 else box[axis].stop
+        if not 0 < face < shape[axis]:
+            return []
+        layers = grown(box, shape, (1,) * len(box))
+        layers = (*layers[:axis], slice(face - 1, face + 1), *layers[axis + 1 :])
+        labels, inner = self.objects.read(layers), relative(overlap_of(box, layers), layers)
+        found = list[Array]()
         for step in self.steps:
-            for axis in np.flatnonzero(step):
-                here, there = _face(edge(step, labels.shape), inner, int(axis), step[axis])
+            if step[axis] == side:
+                here, there = _face(edge(step, labels.shape), inner)
                 one, other = labels[here], labels[there]
                 across = (one != other) & (one > 0) & (other > 0)
                 found.append(np.stack([one[across], other[across]], axis=1))
-        return {"pairs": np.unique(np.sort(np.concatenate(found), axis=1), axis=0)}
+        return found
 
 
 @dataclass(frozen=True)
@@ -145,15 +156,10 @@ def grown(box: Box, shape: Sequence[int], more: Sequence[int]) -> Box:
     )
 
 
-def _face(ends: tuple[Box, Box], inner: Box, axis: int, step: int) -> tuple[Box, Box]:
-    """The voxels at the face of a block whose partners lie beyond it, and these partners."""
+def _face(ends: tuple[Box, Box], layer: Box) -> tuple[Box, Box]:
+    """The voxels of a layer whose partners are in view, and these partners."""
     here, there = ends
-    part = inner[axis]
-    layer = slice(part.start, part.start + 1) if step < 0 else slice(part.stop - 1, part.stop)
-    wanted = tuple(layer if number == axis else each for number, each in enumerate(inner))
-    kept = overlap_of(here, wanted)
-    if 0 in extent(kept):
-        return kept, kept
+    kept = overlap_of(here, layer)
     moved = tuple(
         slice(each.start + other.start - own.start, each.stop + other.start - own.start)
         for each, own, other in zip(kept, here, there, strict=True)

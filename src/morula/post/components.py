@@ -64,6 +64,8 @@ def z_median(stack: Array, window: int) -> Array:
     """
     if window < 1 or window % 2 == 0:
         raise ValueError(f"a median takes an odd number of sections, not {window}")
+    if window == 1:
+        return stack
     if stack.dtype != np.bool_:
         return ndi.median_filter(stack, size=(window, 1, 1), mode="nearest")
     votes: Array = ndi.convolve1d(stack.astype(np.uint8), np.ones(window), axis=0, mode="nearest")
