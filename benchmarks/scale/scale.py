@@ -33,7 +33,7 @@ def one(folder: Path, shape: tuple[int, ...], block: tuple[int, ...], executor: 
 
 
 def memory(shapes: list[tuple[int, ...]], work: Path) -> None:
-    """A process for each size that has no line yet; one that was stopped goes on, but measures no peak then."""
+    """A process for each size that has no line yet."""
     for shape in shapes:
         if any(tuple(row["shape"]) == shape for row in rows("memory")):
             continue

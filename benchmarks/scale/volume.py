@@ -71,7 +71,9 @@ class _Smooth:
         torch.set_num_threads(1)
         image = torch.from_numpy(self.source[self.grid.read(index)])[None, None]
         began = time.perf_counter()
-        found = torch.nn.functional.avg_pool3d(image, (3, 1, 1), 1, (1, 0, 0), count_include_pad=False)[0, 0].numpy()
+        found = torch.nn.functional.avg_pool3d(image, (3, 1, 1), 1, (1, 0, 0), count_include_pad=False)[
+            0, 0
+        ].numpy()
         spent = time.perf_counter() - began
         inner = found[self.grid.inner(index)]
         self.sink[self.grid.write(index)] = np.round(np.clip(inner, 0, 1) * 255).astype(np.uint8)

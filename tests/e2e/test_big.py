@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -98,6 +102,31 @@ def test_killed_and_repeated_it_is_byte_for_byte_alike(whole, run, image, tmp_pa
         predict_big(run, image, out=out, device="cpu", voxels=2**26)
     predict_big(run, image, out=out, **SMALL)
     assert files_of(out) == files_of(whole)
+
+
+def test_a_process_that_is_killed_for_good_is_gone_on_from(whole, run, image, tmp_path, monkeypatch):
+    from morula.blockwise.marks import Marks
+
+    out = tmp_path / "seg.ome.zarr"
+    program = "import sys; from morula.workflows.big import predict_big as work; "
+    program += "work(sys.argv[1], sys.argv[2], out=sys.argv[3], device='cpu', voxels=1)"
+    process = subprocess.Popen([sys.executable, "-c", program, str(run), str(image), str(out)])
+    work = out.with_name("seg.ome.zarr.work")
+    while len(list(work.rglob("*.npz"))) < 2 and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(60) == -signal.SIGKILL
+    before = {(path.parents[1], int(path.stem)) for path in work.rglob("*.npz")}
+    after, save = set(), Marks.save
+
+    def noted(self, index, told):
+        after.add((self.folder, index))
+        save(self, index, told)
+
+    monkeypatch.setattr(Marks, "save", noted)
+    predict_big(run, image, out=out, **SMALL)
+    assert files_of(out) == files_of(whole)
+    assert before and after and not before & after
 
 
 def test_neurons_by_blocks_are_those_of_memory(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Generator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -113,7 +113,15 @@ def _cluster(address: str) -> Generator[Workers]:
             fix = f"start some with: dask worker {address}"
             raise ResourceError("--executor", f"the scheduler at {address} has no workers", fix)
         _check_versions(client, address)
-        yield Workers(client.get_executor(pure=False), threads, f"{threads} threads of {address}")
+        try:
+            yield Workers(client.get_executor(pure=False), threads, f"{threads} threads of {address}")
+        except CancelledError as error:
+            found = f"the scheduler at {address} is gone"
+            raise ResourceError("--executor", found, "start it and its workers again, and repeat") from error
+        except distributed.KilledWorker as error:
+            found = "workers died at one block again and again, perhaps for want of memory"
+            fix = "give each more memory, or take fewer; repeat the command and it goes on"
+            raise ResourceError("--executor", found, fix) from error
 
 
 def _check_versions(client: Any, address: str) -> None:

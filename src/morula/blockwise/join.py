@@ -70,7 +70,9 @@ class Pairs:
     def __call__(self, index: int) -> Mapping[str, Array]:
         """The `pairs` `(k, 2)`, sorted."""
         found = [np.zeros((0, 2), np.int64)]
-        for axis, side in sorted({(axis, step[axis]) for step in self.steps for axis in np.flatnonzero(step)}):
+        for axis, side in sorted(
+            {(axis, step[axis]) for step in self.steps for axis in np.flatnonzero(step)}
+        ):
             found += self._across(self.objects.grid.write(index), int(axis), side)
         return {"pairs": np.unique(np.sort(np.concatenate(found), axis=1), axis=0)}
 

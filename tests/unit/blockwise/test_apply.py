@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
 
+import distributed
 import numpy as np
 import pytest
 from scipy import ndimage as ndi
@@ -171,3 +172,58 @@ def test_tiles_blend_alike_in_blocks_and_at_once():
         assert np.array_equal(tiling.predict(network, VOLUME, box), whole[(slice(None), *box)])
     with pytest.raises(ValueError, match="cannot repeat"):
         Tiling((9, 9), (4, 4), 1)
+
+
+class Scheduler:
+    """A client of Dask whose scheduler has a worker until the block begins."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def nthreads(self):
+        return {"tcp://here": 2}
+
+    def run(self, call):
+        return {"tcp://here": call()}
+
+    def get_executor(self, *, pure):
+        executor = InlineExecutor()
+        executor.submit = self.lost
+        return executor
+
+    def lost(self, *_):
+        future = Future()
+        future.set_exception(self.error)
+        return future
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (CancelledError(), "the scheduler at tcp://here:1 is gone"),
+        (distributed.KilledWorker("block", None, 3), "workers died at one block again and again"),
+    ],
+)
+def test_a_cluster_that_is_lost_is_an_error_that_says_so(monkeypatch, error, told):
+    monkeypatch.setattr(distributed, "Client", lambda *_, **__: Scheduler(error))
+    with pytest.raises(ResourceError, match=told), workers(1, "dask://here:1") as team:
+        run_blocks(lambda _: {}, 1, team.executor)
+
+
+def test_workers_with_another_version_are_refused(monkeypatch):
+    class Others(Scheduler):
+        def run(self, call):
+            return {"tcp://here": call(), "tcp://there": "0.0.1"}
+
+    monkeypatch.setattr(distributed, "Client", lambda *_, **__: Others(OSError()))
+    with (
+        pytest.raises(ResourceError, match=r"workers with Morula 0\.0\.1, but this is"),
+        workers(1, "dask://here:1"),
+    ):
+        pass
