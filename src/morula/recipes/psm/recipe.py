@@ -66,6 +66,7 @@ __all__ = ["PsmPredictor", "checkpoints", "controls", "load", "presets", "story"
 
 _CLUSTER_SHARE = 0.25  # of the mixture in the first foreground; the rest is one threshold per image
 _SAMPLED = 2000  # pixels an image gives to the mixture
+_BRIEF = 0.35, 0.7  # of the steps and of those of a round, in immunohistochemistry
 _TRUST = 0.5  # how much of the edges comes from the teacher's foreground in a self-training round
 
 
@@ -86,8 +87,8 @@ def train(run: Run, records: Sequence[Record], config: PsmConfig | PaperConfig) 
     foregrounds = _clusters(run, images, activations, config)  # line 3
     goals = _first_goals(run, images, foregrounds, config)  # line 4
     network = _teacher(run, config)
-    for turn in range(1 + _rounds(images, config)):  # lines 5, 6
-        network = _learn(run, network, images, inputs, goals, config, turn)
+    for turn, steps in enumerate(_schedule(images, config)):  # lines 5, 6
+        network = _learn(run, network, images, inputs, goals, config, turn, steps)
     _save(run, network, priors, config)
 
 
@@ -245,13 +246,19 @@ def _next_goals(
         yield targets(pseudo, inside)
 
 
-def _rounds(images: Sequence[Prepared], config: PsmConfig) -> int:
-    """How often to self-train: not in a mixed set, and not in fluorescence; README.md has the numbers.
+def _schedule(images: Sequence[Prepared], config: PsmConfig) -> list[int]:
+    """Steps of the first training, and of each self-training round after it; README.md has the numbers.
 
-    In a mixed set the teacher has not learned the rare kinds, and its errors there would become goals; in
-    fluorescence the density itself is a better judge than the teacher.
+    No rounds in a mixed set, where the teacher has not learned the rare kinds and its errors there would
+    become goals, nor in fluorescence, where the density itself is a better judge than the teacher. In
+    immunohistochemistry pseudo labels miss many pale nuclei, and a network that sees them for long learns to
+    miss them too, so training is short.
     """
-    return 0 if one_kind(images) in (None, "fluorescence") else config.rounds
+    kind = one_kind(images)
+    if kind in (None, "fluorescence"):
+        return [config.steps]
+    first, again = _BRIEF if kind == "IHC" else (1.0, 1.0)
+    return [max(1, round(first * config.steps)), *[max(1, round(again * config.round_steps))] * config.rounds]
 
 
 def _learn(
@@ -262,6 +269,7 @@ def _learn(
     first_goals: Sequence[Array],
     config: PsmConfig,
     turn: int,
+    steps: int,
 ) -> nn.Module:
     stage = run.stage("train" if turn == 0 else f"train-again-{turn}")
     path = stage.path / "teacher.safetensors"
@@ -270,7 +278,7 @@ def _learn(
         Weights.load(path).load_into(teacher)
         return teacher
     goals = first_goals if turn == 0 else list(_next_goals(teacher, images, run.fabric, config))
-    rng, steps = stage.rng("crops"), config.round_steps if turn else config.steps
+    rng = stage.rng("crops")
 
     def batches(index: int) -> Batch:
         return crops(inputs, goals, rng, index, batch=config.batch, size=config.crop)
