@@ -102,6 +102,25 @@ def test_all_pre_trained_weights_reach_the_network(name: str, tmp_path: Path) ->
     assert set(after) - set(before) == {"out.weight", "out.bias"}
 
 
+SMALL_UNETR = {"backbone": "unetr", "unetr_width": 32, "unetr_depth": 3, "unetr_features": 2}
+
+
+@pytest.mark.parametrize("name", RECIPES_OF_NEURONS)
+def test_a_transformer_takes_the_place_of_the_network(name: str, tmp_path: Path) -> None:
+    run = train(tmp_path / "run", name, SLAB, network=SMALL_UNETR, finetune={"lr": 1e-12, "average": 0.0})
+    found = load_recipe(name).load(run.path, launch("cpu"))(record(SLAB).image)
+    assert found.labels.shape == record().image.shape
+    (before,) = (Weights.load(file) for file in run.path.rglob("encoder.safetensors"))
+    after = Weights.load(run.path / "model" / "network.safetensors")
+    assert before.info.network == after.info.network == "neurons.unetr3d"
+    lost = [
+        key for key, kept in before.tensors.items() if not torch.allclose(kept, after.tensors[key], atol=1e-6)
+    ]
+    assert lost == []
+    added = {key.split(".")[0] for key in set(after.tensors) - set(before.tensors)}
+    assert added == {"out", "lateral", "shallow"}
+
+
 @pytest.mark.parametrize("name", RECIPES_OF_NEURONS)
 def test_two_volumes_are_one_too_many(name: str, tmp_path: Path) -> None:
     recipe = load_recipe(name)

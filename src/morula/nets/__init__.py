@@ -13,6 +13,7 @@ from morula.nets.mask_rcnn import Backbone, DomainNorm2d, mask_rcnn, replace_pre
 from morula.nets.residual_unet3d import Norm3d, ResidualUNet3d
 from morula.nets.slice_vit import SliceViT, UPerHead, dino_name
 from morula.nets.unet import Norm, UNet2d
+from morula.nets.unetr3d import Unetr3d
 
 __all__ = [
     "Backbone",
@@ -26,6 +27,7 @@ __all__ = [
     "SliceViT",
     "UNet2d",
     "UPerHead",
+    "Unetr3d",
     "dino_name",
     "fitting",
     "inflate_kernel",

@@ -86,9 +86,7 @@ def _paper() -> DbmimConfig:
     """Ratio, targets and lengths as far as they are known, with the policy; for a GPU."""
     return DbmimConfig(
         preset="paper",
-        network=Network(
-            widths=(28, 36, 48, 64, 80), coarse=False, norm="batch", geometry="sections", offsets="nearest"
-        ),
+        network=Network(backbone="unetr", geometry="sections", offsets="nearest"),
         pretrain=Pretrain(
             steps=1_000_000, batch=8, crop=(32, 160, 160), patch=(4, 16, 16), ratio=0.85, mask="learned",
             lr=2e-5, hog=1.0,

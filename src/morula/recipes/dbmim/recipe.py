@@ -49,7 +49,6 @@ __all__ = ["Crop", "Crops", "checkpoints", "controls", "load", "presets", "pretr
 _WARMUP = 30  # steps
 _CELL = 8  # pixels of a histogram of gradients, at most
 _FEATURES = 66  # of a patch, for the policy
-_CUBE, _SLAB = (8, 8, 8), (4, 16, 16)
 
 
 def presets() -> Mapping[str, DbmimConfig]:
@@ -134,7 +133,7 @@ class Crops:
 
     def __init__(self, volumes: neurons.Unlabelled, settings: Pretrain, rng: Rng) -> None:
         self._volumes, self._settings, self._rng = volumes, settings, rng
-        auto = _CUBE if volumes.isotropic else _SLAB
+        auto = neurons.patch_of(isotropic=volumes.isotropic)
         self.patch = auto if settings.patch == "auto" else settings.patch
         grid = tuple(size // part for size, part in zip(volumes.size(settings.crop), self.patch, strict=True))
         if np.prod(grid) < 2:

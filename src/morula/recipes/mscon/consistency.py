@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from morula.nets import ResidualUNet3d
+from morula.tasks.neurons import Backbone
 
 __all__ = ["Seen", "Siamese", "coded_similarity", "info_nce"]
 
@@ -77,7 +77,7 @@ class Siamese(nn.Module):
         everything: let all channels take part, not a random (k + 1) tenths of those of level k.
     """
 
-    def __init__(self, network: ResidualUNet3d, pooled: int, *, everything: bool) -> None:
+    def __init__(self, network: Backbone, pooled: int, *, everything: bool) -> None:
         super().__init__()
         self.network, self._pooled, self._everything = network, pooled, everything
         self.attention = nn.MultiheadAttention(pooled**3, _HEADS, batch_first=True)

@@ -6,7 +6,7 @@ from morula.tasks.neurons.control import grey_affinities, grey_control
 from morula.tasks.neurons.crops import Crops, Labelled, fitting, window
 from morula.tasks.neurons.decode import Decoder, decoder_of, tune
 from morula.tasks.neurons.finetune import finetune
-from morula.tasks.neurons.geometry import build, is_isotropic, offsets_of
+from morula.tasks.neurons.geometry import Backbone, build, is_isotropic, offsets_of, patch_of
 from morula.tasks.neurons.learn import Problem, learn, problem_of
 from morula.tasks.neurons.mirror import averaged
 from morula.tasks.neurons.predict import predict_affinities
@@ -17,6 +17,7 @@ from morula.tasks.neurons.story import chapters
 from morula.tasks.neurons.unlabelled import Unlabelled, encoder_of, given_weights, unlabelled_of
 
 __all__ = [
+    "Backbone",
     "Block",
     "Crops",
     "Decode",
@@ -44,6 +45,7 @@ __all__ = [
     "load_segmenter",
     "offsets_of",
     "parted",
+    "patch_of",
     "predict_affinities",
     "prepare",
     "problem_of",

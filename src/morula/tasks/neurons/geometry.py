@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from torch import nn
+
 from morula.core.affinities import LONG_RANGE, NEAREST, Offset
 from morula.core.types import Voxel
-from morula.nets import ResidualUNet3d
+from morula.nets import ResidualUNet3d, Unetr3d
 from morula.tasks.neurons.settings import Network
 
-__all__ = ["build", "is_isotropic", "offsets_of"]
+__all__ = ["Backbone", "architecture", "build", "is_isotropic", "offsets_of", "patch_of"]
+
+Backbone = ResidualUNet3d | Unetr3d
+"""What `build` builds: maps from a pyramid of features."""
 
 _ISOTROPIC = 1.8  # times; a voxel that is deeper than this times its width belongs to a stack of sections
 _REACH = (3, 9)  # voxels, of the longer offsets in isotropic volumes
@@ -30,12 +35,32 @@ def offsets_of(settings: Network, *, isotropic: bool) -> tuple[Offset, ...]:
     return (*NEAREST, *longer)
 
 
-def build(settings: Network, channels_out: int, *, isotropic: bool, skips: bool = True) -> ResidualUNet3d:
+def patch_of(*, isotropic: bool) -> tuple[int, int, int]:
+    """Voxels of a patch: what a transformer has as a token, and what is hidden together."""
+    return (8, 8, 8) if isotropic else (4, 16, 16)
+
+
+def architecture(network: nn.Module) -> str:
+    """The name under which the weights of a network that `build` built are stored."""
+    return "neurons.unetr3d" if isinstance(network, Unetr3d) else "neurons.residual_unet3d"
+
+
+def build(settings: Network, channels_out: int, *, isotropic: bool, skips: bool = True) -> Backbone:
     """An untrained network; torch's generator decides its weights.
 
     It stays in torch's own layout: with channels last the bf16 backward pass of small volumes reads memory
     that nobody wrote (torch 2.15 on CPUs), which shows as a loss that is not finite, now and then.
     """
+    if settings.backbone == "unetr":
+        return Unetr3d(
+            1,
+            channels_out,
+            patch=patch_of(isotropic=isotropic),
+            width=settings.unetr_width,
+            depth=settings.unetr_depth,
+            features=settings.unetr_features,
+            skips=skips,
+        )
     plane = 2 if settings.coarse else 1
     return ResidualUNet3d(
         1,

@@ -16,7 +16,7 @@ from morula.engine import Run, Weights, WeightsInfo, seeded
 from morula.tasks.neurons.block import Block, grey, prepare
 from morula.tasks.neurons.decode import decoder_of, tune
 from morula.tasks.neurons.finetune import finetune
-from morula.tasks.neurons.geometry import build, is_isotropic, offsets_of
+from morula.tasks.neurons.geometry import architecture, build, is_isotropic, offsets_of
 from morula.tasks.neurons.segmenter import Segmenter, save_segmenter
 from morula.tasks.neurons.settings import Decode, Finetune, Network
 from morula.tasks.neurons.unlabelled import Unlabelled
@@ -87,7 +87,7 @@ def learn(run: Run, problem: Problem, pretrained: Weights | None, settings: Fine
         trained = finetune(
             run, stage, network, problem.block, problem.offsets, settings, isotropic=problem.isotropic
         )
-        Weights.of(trained, WeightsInfo("neurons.residual_unet3d")).save(kept)
+        Weights.of(trained, WeightsInfo(architecture(trained))).save(kept)
         stage.finish()
     Weights.load(kept).load_into(network)
     _tune(run, problem, network, decode)

@@ -15,7 +15,7 @@ from morula.core.types import Array, Segmentation, Volume
 from morula.engine import Weights, WeightsInfo, read_json
 from morula.tasks.neurons.blocks import block_model
 from morula.tasks.neurons.decode import Decoder
-from morula.tasks.neurons.geometry import build
+from morula.tasks.neurons.geometry import architecture, build
 from morula.tasks.neurons.mirror import averaged
 from morula.tasks.neurons.predict import predict_affinities
 from morula.tasks.neurons.settings import Decode, Network
@@ -98,7 +98,7 @@ def save_segmenter(
     isotropic: bool,
 ) -> None:
     """Writes `network.safetensors` and `model.json`, which is all that `load_segmenter` needs."""
-    Weights.of(network, WeightsInfo("neurons.residual_unet3d")).save(folder / "network.safetensors")
+    Weights.of(network, WeightsInfo(architecture(network))).save(folder / "network.safetensors")
     described: dict[str, Any] = {
         "network": settings.model_dump(mode="json"),
         "decode": decode.model_dump(mode="json"),

@@ -13,15 +13,24 @@ __all__ = ["Decode", "Finetune", "Network"]
 
 
 class Network(Config):
-    """The residual 3D U-Net, fitted to the shape of a voxel."""
+    """The network, fitted to the shape of a voxel: a residual 3D U-Net, or UNETR."""
 
-    widths: tuple[int, ...] = Field(default=(24, 32, 48), description="channels per level")
+    backbone: Literal["residual-unet", "unetr"] = Field(
+        default="residual-unet", description="unetr is a transformer, with the keys that begin so; for a GPU"
+    )
+    widths: tuple[int, ...] = Field(
+        default=(24, 32, 48), description="channels per level of the residual U-Net"
+    )
     coarse: bool = Field(
-        default=True, description="work at half the resolution in the plane, several times faster"
+        default=True,
+        description="the residual U-Net works at half the resolution in the plane, several times faster",
     )
     norm: Literal["batch", "group"] = Field(
-        default="group", description="what normalises; group for small batches"
+        default="group", description="what normalises the residual U-Net; group for small batches"
     )
+    unetr_width: int = Field(default=192, ge=32, multiple_of=32, description="of the tokens")
+    unetr_depth: int = Field(default=6, ge=2, description="blocks of the transformer")
+    unetr_features: int = Field(default=32, ge=1, description="channels of the finest level of the decoder")
     geometry: Literal["auto", "isotropic", "sections"] = Field(
         default="auto", description="shape of a voxel; auto tells it from the voxel size"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +16,12 @@ from morula.engine import Run, Weights, WeightsInfo
 from morula.tasks.neurons.augment import symmetry
 from morula.tasks.neurons.block import grey
 from morula.tasks.neurons.crops import fitting, window
-from morula.tasks.neurons.geometry import build, is_isotropic
+from morula.tasks.neurons.geometry import architecture, build, is_isotropic
 from morula.tasks.neurons.settings import Network
 
 __all__ = ["Unlabelled", "encoder_of", "given_weights", "unlabelled_of"]
 
 _HEAD = "out."  # the last convolution, whose channels are the task's
-_NETWORK = "neurons.residual_unet3d"
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +67,7 @@ def unlabelled_of(records: Sequence[Record], network: Network) -> Unlabelled:
 
 def encoder_of(network: nn.Module) -> Weights:
     """All of a pre-trained network but its last convolution, to fine-tune from."""
-    return _headless(Weights.of(network, WeightsInfo(_NETWORK, kind="encoder")))
+    return _headless(Weights.of(network, WeightsInfo(architecture(network))))
 
 
 def given_weights(run: Run, path: Path, network: Network, *, isotropic: bool) -> Weights:
@@ -112,4 +111,4 @@ def _file(path: Path) -> Path:
 
 def _headless(whole: Weights) -> Weights:
     kept = {name: tensor for name, tensor in whole.tensors.items() if not name.startswith(_HEAD)}
-    return Weights(kept, WeightsInfo(_NETWORK, kind="encoder"))
+    return Weights(kept, replace(whole.info, kind="encoder"))
