@@ -1,7 +1,7 @@
 """Volumes of any size: blocks with halos, joined exactly, by any executor, resumed after any end."""
 
 from morula.blockwise.apply import apply, run_blocks
-from morula.blockwise.evaluate import overlap_by_blocks
+from morula.blockwise.evaluate import overlap_by_blocks, slices_by_blocks
 from morula.blockwise.executors import InlineExecutor, Workers, workers
 from morula.blockwise.grid import BlockGrid, Box
 from morula.blockwise.marks import Marks
@@ -35,5 +35,6 @@ __all__ = [
     "run_blocks",
     "sample",
     "segment",
+    "slices_by_blocks",
     "workers",
 ]

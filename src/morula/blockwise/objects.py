@@ -45,6 +45,7 @@ def label_objects(
     threshold: float = 0.5,
     window: int = 1,
     smallest: float = 0.0,
+    fill: bool = True,
 ) -> Found:
     """Numbers the 26-connected objects of a foreground, cleaned, equal to doing it in memory.
 
@@ -59,21 +60,13 @@ def label_objects(
         threshold: foreground is above it.
         window: of the median, in sections, odd.
         smallest: volume in voxels that an object must have.
+        fill: whether holes are filled.
     """
     mask = _Mask(probability, grid.shape, threshold, window)
     parts = {"threshold": threshold, "window": window}
-    gaps = work.array("gaps", grid, np.int32)
-    told = work.run("gaps-label", _LabelGaps(mask, gaps, grid), grid, **parts)
-    background = Numbered.of(gaps, grid, told)
-    outside = np.concatenate([[True], *(each["open"] for each in told)])
-    steps = ((0, -1, 0), (0, 0, -1))
-    pairs = work.run("gaps-join", Pairs(background, steps), grid, **parts)
-    together = joined(background.size, np.concatenate([each["pairs"] for each in pairs]))
-    reached = np.zeros(int(together.max(initial=0)) + 1, bool)
-    reached[together[outside]] = True
-    filled = work.table("gaps", ~reached[together])
+    filled = _holes(mask, grid, work, parts) if fill else None
     local = work.array("objects", grid, np.int32)
-    told = work.run("objects-label", _LabelObjects(mask, background, filled, local), grid, **parts)
+    told = work.run("objects-label", _LabelObjects(mask, filled, local, grid), grid, **parts)
     objects = Numbered.of(local, grid, told)
     pairs = work.run("objects-join", Pairs(objects, neighbours(_CORNERS)), grid, **parts)
     together = joined(objects.size, np.concatenate([each["pairs"] for each in pairs]))
@@ -85,6 +78,32 @@ def label_objects(
     lookup = work.table("objects", numbers[together].astype(np.uint32))
     work.run("write", Relabel(objects, lookup, sink), grid, **parts, smallest=smallest)
     return Found(int(kept.sum()), volumes[kept])
+
+
+def _holes(mask: _Mask, grid: BlockGrid, work: Work, parts: Mapping[str, float]) -> _Holes:
+    """The background of each section that does not reach the rim of the volume."""
+    gaps = work.array("gaps", grid, np.int32)
+    told = work.run("gaps-label", _LabelGaps(mask, gaps, grid), grid, **parts)
+    background = Numbered.of(gaps, grid, told)
+    outside = np.concatenate([[True], *(each["open"] for each in told)])
+    steps = ((0, -1, 0), (0, 0, -1))
+    pairs = work.run("gaps-join", Pairs(background, steps), grid, **parts)
+    together = joined(background.size, np.concatenate([each["pairs"] for each in pairs]))
+    reached = np.zeros(int(together.max(initial=0)) + 1, bool)
+    reached[together[outside]] = True
+    return _Holes(background, work.table("gaps", ~reached[together]))
+
+
+@dataclass(frozen=True)
+class _Holes:
+    """Which part of the background is enclosed, by its number."""
+
+    background: Numbered
+    enclosed: str
+
+    def read(self, box: Box) -> Array:
+        table: Any = np.load(self.enclosed, mmap_mode="r", allow_pickle=False)
+        return table[self.background.read(box)]
 
 
 @dataclass(frozen=True)
@@ -125,17 +144,17 @@ class _LabelGaps:
 
 @dataclass(frozen=True)
 class _LabelObjects:
-    """Numbers the foreground of a block with its holes filled."""
+    """Numbers the foreground of a block, with its holes filled where there are any to fill."""
 
     mask: _Mask
-    background: Numbered
-    filled: str
+    holes: _Holes | None
     sink: Sink
+    grid: BlockGrid
 
     def __call__(self, index: int) -> Mapping[str, Array]:
-        box = self.background.grid.write(index)
-        table: Any = np.load(self.filled, mmap_mode="r", allow_pickle=False)
-        labels = components(self.mask.read(box) | table[self.background.read(box)])
+        box = self.grid.write(index)
+        mask = self.mask.read(box)
+        labels = components(mask if self.holes is None else mask | self.holes.read(box))
         self.sink[box] = labels
         volumes = np.bincount(labels.ravel())[1:]
         return {"count": np.array(len(volumes)), "volumes": volumes}

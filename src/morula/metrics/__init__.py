@@ -8,7 +8,7 @@ from morula.metrics.appearance import Look, edge_contrast, look, predictability
 from morula.metrics.bootstrap import Interval, bootstrap_mean
 from morula.metrics.coco import COCO, LIVECELL, ApProtocol, coco_scores
 from morula.metrics.counts import Counts
-from morula.metrics.instances import ensemble_dice, instance_scores, object_dice
+from morula.metrics.instances import ensemble_dice, instance_scores, instance_scores_of, object_dice
 from morula.metrics.jaccard import aji, aji_fast, aji_plus
 from morula.metrics.matching import (
     DSB_THRESHOLDS,
@@ -40,7 +40,14 @@ from morula.metrics.selection import (
     shapes,
     with_consensus,
 )
-from morula.metrics.semantic import dice, iou, iou_per_slice, semantic_scores
+from morula.metrics.semantic import (
+    dice,
+    iou,
+    iou_of_slices,
+    iou_per_slice,
+    semantic_scores,
+    semantic_scores_of,
+)
 from morula.metrics.swc import (
     SpatialDistances,
     SubstantialDistance,
@@ -105,7 +112,9 @@ __all__ = [
     "hausdorff95",
     "ignore_border",
     "instance_scores",
+    "instance_scores_of",
     "iou",
+    "iou_of_slices",
     "iou_per_slice",
     "length_scores",
     "look",
@@ -124,6 +133,7 @@ __all__ = [
     "pooled",
     "predictability",
     "semantic_scores",
+    "semantic_scores_of",
     "shapes",
     "solidity",
     "spatial_distances",

@@ -10,7 +10,7 @@ from morula.metrics.jaccard import aji_of, aji_plus_of
 from morula.metrics.matching import dsb_score_of, matching_of, panoptic_quality_of
 from morula.metrics.overlap import Overlap, best_of_each, overlap
 
-__all__ = ["ensemble_dice", "instance_scores", "object_dice", "object_dice_of"]
+__all__ = ["ensemble_dice", "instance_scores", "instance_scores_of", "object_dice", "object_dice_of"]
 
 
 def object_dice(pred: Array, truth: Array) -> float:
@@ -104,7 +104,11 @@ def instance_scores(pred: Array, truth: Array) -> dict[str, float]:
     >>> {name: round(score, 3) for name, score in scores.items() if name in ("aji", "pq", "ap50", "iou")}
     {'aji': 0.8, 'pq': 0.833, 'ap50': 1.0, 'iou': 0.8}
     """
-    table = overlap(pred, truth)
+    return instance_scores_of(overlap(pred, truth))
+
+
+def instance_scores_of(table: Overlap) -> dict[str, float]:
+    """`instance_scores` of a table that may be pooled from the parts of an image."""
     quality = panoptic_quality_of(table)
     return {
         "aji": aji_of(table),

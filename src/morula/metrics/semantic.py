@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from morula.core.types import Array
 from morula.metrics.counts import Counts
 
-__all__ = ["dice", "iou", "iou_per_slice", "semantic_scores"]
+__all__ = ["dice", "iou", "iou_of_slices", "iou_per_slice", "semantic_scores", "semantic_scores_of"]
 
 
 def iou(pred: Array, truth: Array) -> float:
@@ -87,6 +89,15 @@ def iou_per_slice(pred: Array, truth: Array, *, empty: float = 1.0) -> float:
     if not len(found):
         raise ValueError(f"a stack needs at least one section, not the shape {found.shape}")
     sections = [_count_pixels(*section) for section in zip(found, expected, strict=True)]
+    return iou_of_slices(sections, empty=empty)
+
+
+def iou_of_slices(sections: Sequence[Counts], *, empty: float = 1.0) -> float:
+    """`iou_per_slice` of sections whose pixels are counted already, at least one.
+
+    >>> iou_of_slices([Counts(1, 0, 1), Counts(0, 0, 0)])
+    0.75
+    """
     return float(np.mean([empty if counts == Counts(0, 0, 0) else counts.ap for counts in sections]))
 
 
@@ -108,6 +119,16 @@ def semantic_scores(pred: Array, truth: Array) -> dict[str, float]:
     0.5
     """
     return {"iou": iou(pred, truth), "iou_per_slice": iou_per_slice(pred, truth), "dice": dice(pred, truth)}
+
+
+def semantic_scores_of(sections: Sequence[Counts]) -> dict[str, float]:
+    """`semantic_scores` of sections whose pixels are counted already, at least one.
+
+    >>> semantic_scores_of([Counts(1, 1, 1)])["dice"]
+    0.5
+    """
+    whole = sum(sections, Counts(0, 0, 0))
+    return {"iou": whole.ap, "iou_per_slice": iou_of_slices(sections), "dice": whole.f1}
 
 
 def _masks(pred: Array, truth: Array) -> tuple[Array, Array]:

@@ -14,7 +14,9 @@ import numpy as np
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Array, Voxel
 from morula.data import read_labels, read_swc
+from morula.data.ome_zarr import is_ome_zarr
 from morula.data.swc import SUFFIXES
+from morula.data.volumes import volume_id
 from morula.metrics import (
     Counts,
     class_mean,
@@ -22,21 +24,24 @@ from morula.metrics import (
     instance_scores,
     macro,
     micro,
+    neuron_scores,
     point_scores,
     semantic_scores,
 )
 from morula.workflows.coco_evaluation import evaluate_coco
+from morula.workflows.store_scores import store_scores
 from morula.workflows.tracing import pixel_widths, tree_scores
 from morula.workflows.volume_scores import volume_scores
 
 __all__ = ["Kind", "evaluate"]
 
-Kind = Literal["instances", "semantic", "volumes", "points", "swc", "coco"]
+Kind = Literal["instances", "semantic", "volumes", "neurons", "points", "swc", "coco"]
 
 _SCORES: Mapping[str, Callable[[Array, Array], dict[str, float]]] = {
     "instances": instance_scores,
     "semantic": semantic_scores,
     "volumes": volume_scores,
+    "neurons": neuron_scores,
 }
 _TIFF = frozenset({".tif", ".tiff"})
 
@@ -76,24 +81,28 @@ def evaluate(
 ) -> dict[str, Any]:
     """Scores predicted files against true ones.
 
-    Two files are scored as a pair. Folders are paired by stem; a prediction folder may also be a run
-    (`RUN/predictions/<stem>/labels.tif`), and every truth needs its prediction and the other way round.
+    Two files are scored as a pair, label stores of OME-Zarr by blocks, whatever their size. Folders are
+    paired by stem; a prediction folder may also be a run (`RUN/predictions/<stem>/labels.tif`), and every
+    truth needs its prediction and the other way round.
 
     Args:
-        pred: label image (TIFF, PNG), point table (CSV), a folder of these, or a run.
+        pred: label image (TIFF, PNG), labels of OME-Zarr (`a.ome.zarr/labels/mito`), point table (CSV), a
+            folder of these, or a run.
         truth: the same of the truth. Point tables have the columns `x,y,label`, in pixels; the
             `objects.csv` of a run (`class`, `centroid_x`, `centroid_y`) will do as well.
         kind: `instances` (labels, 0 = background), `semantic` (non-zero = foreground), `volumes`
-            (both, of stacks), `points`, `swc` (traced neurons, both in one unit), or `coco` (average
-            precision: `pred` holds COCO results or is a run, `truth` is a COCO JSON file).
+            (both, of stacks), `neurons` (dense segmentations of volumes), `points`, `swc` (traced neurons,
+            both in one unit), or `coco` (average precision: `pred` holds COCO results or is a run, `truth`
+            is a COCO JSON file).
         radius: the largest distance in pixels of a predicted to a true point; for `points` only.
         voxel: of traces in voxels, the size in nm; lengths are then counted in pixel widths. For `swc` only.
         label_suffix: what the name of a true trace has behind the name of its stack. For `swc` only.
 
     Returns:
         `{"images": {stem: scores}, "mean": scores}`, all numbers floats, never NaN, ready for JSON. The
-        scores of `instances`, `semantic` and `volumes` are those of `morula.metrics.instance_scores`,
-        `semantic_scores` and `morula.workflows.volume_scores`, those of `swc` of
+        scores of `instances`, `semantic`, `neurons` and `volumes` are those of
+        `morula.metrics.instance_scores`, `semantic_scores`, `neuron_scores` and
+        `morula.workflows.volume_scores`, those of `swc` of
         `morula.workflows.tracing.tree_scores`, and their mean is over the images. Those of
         `points` are `{class: {precision, recall, f1, tp, fp, fn}}`; their mean is the same over the images,
         and more: `macro` (`{class: ...}`, without the counts), `micro` (`{class: ...}`, cells pooled),
@@ -117,6 +126,9 @@ def evaluate(
         return _evaluate_points(_pair_files(Path(pred), Path(truth), _POINTS), radius)
     if kind == "swc":
         return _evaluate_traces(_pair_files(Path(pred), Path(truth), _TRACES, label_suffix), voxel)
+    if is_ome_zarr(pred) or is_ome_zarr(truth):
+        scores = store_scores(pred, truth, kind)
+        return {"images": {volume_id(Path(truth)): scores}, "mean": scores}
     pairs = _pair_files(Path(pred), Path(truth), _LABELS)
     return _evaluate_labels(pairs, _SCORES[kind])
 

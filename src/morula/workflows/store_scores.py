@@ -1,0 +1,152 @@
+"""Scores of label volumes of any size: OME-Zarr stores, counted block by block and never read whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from os import PathLike, fspath
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from morula.blockwise import (
+    BlockGrid,
+    InlineExecutor,
+    Work,
+    label_objects,
+    overlap_by_blocks,
+    slices_by_blocks,
+)
+from morula.core.errors import DataError, UsageError
+from morula.core.types import Array, ArraySource
+from morula.data import open_ome_zarr, read_labels
+from morula.data.ome_zarr import is_ome_zarr, scratch
+from morula.metrics import (
+    Overlap,
+    instance_scores_of,
+    iou_of_slices,
+    neuron_scores_of,
+    semantic_scores_of,
+)
+from morula.metrics.matching import matching_of
+
+__all__ = ["store_scores"]
+
+_UNIT = (64, 256, 256)  # voxels; what our stores write at once
+
+
+def store_scores(
+    pred: str | PathLike[str], truth: str | PathLike[str], kind: str, *, voxels: int = 2**23
+) -> dict[str, float]:
+    """What `morula.workflows.evaluate.evaluate` says of two label volumes, from tables of blocks that add up.
+
+    Args:
+        pred: labels of OME-Zarr (`seg.ome.zarr/labels/neurons`), or a label file, which is read whole.
+        truth: the same of the truth.
+        kind: `instances`, `semantic`, `volumes` or `neurons`.
+        voxels: of the largest block.
+
+    Raises:
+        DataError: a store cannot be read, holds no labels, or the shapes differ.
+        UsageError: another kind.
+    """
+    if kind not in _KINDS:
+        known = f"they hold labels, which are {', '.join(_KINDS)}"
+        raise UsageError("--kind", f"OME-Zarr stores are not scored as {kind}", known)
+    found, expected = _opened(pred), _opened(truth)
+    if found.shape != expected.shape:
+        told = f"shape {_size(found.shape)}, but the truth {fspath(truth)} has {_size(expected.shape)}"
+        raise DataError(pred, told, "name labels of the same volume at the same level")
+    grid = BlockGrid.aligned(found.shape, _UNIT, (0, 0, 0), voxels=voxels)
+    return _KINDS[kind](_Pair(found, expected, grid))
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """Labels as sections of whole numbers, whatever they are stored as."""
+
+    source: ArraySource
+    where: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        shape = tuple(self.source.shape)
+        return shape if len(shape) == 3 else (1, *shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(np.uint8) if self.source.dtype == bool else np.dtype(self.source.dtype)
+
+    def __getitem__(self, box: tuple[slice, ...], /) -> Array:
+        kept = box if len(self.source.shape) == 3 else box[1:]
+        labels = np.asarray(self.source[kept]).astype(self.dtype)
+        if self.dtype.kind == "i" and labels.min(initial=0) < 0:
+            found = f"negative labels (lowest {labels.min()})"
+            raise DataError(self.where, found, "use 0 for background and 1, 2, ... for objects")
+        return labels.reshape([each.stop - each.start for each in box])
+
+
+@dataclass(frozen=True)
+class _Pair:
+    pred: ArraySource
+    truth: ArraySource
+    grid: BlockGrid
+
+    def table(self) -> Overlap:
+        return overlap_by_blocks(self.pred, self.truth, self.grid, InlineExecutor())
+
+    def instances(self) -> dict[str, float]:
+        return instance_scores_of(self.table())
+
+    def neurons(self) -> dict[str, float]:
+        return neuron_scores_of(self.table())
+
+    def semantic(self) -> dict[str, float]:
+        return semantic_scores_of(slices_by_blocks(self.pred, self.truth, self.grid, InlineExecutor()))
+
+    def volumes(self) -> dict[str, float]:
+        sections = slices_by_blocks(self.pred, self.truth, self.grid, InlineExecutor())
+        whole, table = semantic_scores_of(sections), self.table()
+        with TemporaryDirectory(prefix="morula-") as folder:
+            pred = self._numbered(self.pred, len(table.pred_ids), Path(folder) / "pred")
+            truth = self._numbered(self.truth, len(table.truth_ids), Path(folder) / "truth")
+            table = replace(self, pred=pred, truth=truth).table()
+        return {
+            "iou": whole["iou"],
+            "iou_per_slice": iou_of_slices(sections, empty=0.0),
+            "dice": whole["dice"],
+            "ap50": matching_of(table).counts.ap,
+        }
+
+    def _numbered(self, labels: ArraySource, objects: int, folder: Path) -> ArraySource:
+        """Labels as they are, or a mask with its objects numbered."""
+        if objects > 1:
+            return labels
+        chunk = tuple(min(a, b) for a, b in zip((32, 128, 128), self.grid.block, strict=True))
+        sink = scratch(folder / "labels.zarr", self.grid.shape, np.uint32, chunk)
+        label_objects(labels, sink, self.grid, Work(folder / "work", {}, chunk=chunk), fill=False)
+        return sink
+
+
+_KINDS: dict[str, Callable[[_Pair], dict[str, float]]] = {
+    "instances": _Pair.instances,
+    "semantic": _Pair.semantic,
+    "volumes": _Pair.volumes,
+    "neurons": _Pair.neurons,
+}
+
+
+def _opened(path: str | PathLike[str]) -> _Labels:
+    if not is_ome_zarr(path):
+        return _Labels(read_labels(path), fspath(path))
+    volume = open_ome_zarr(path)
+    if volume.axes.has_channels or volume.dtype.kind not in "biu":
+        found = f"axes {volume.axes.order} of {volume.dtype}, which are no labels"
+        raise DataError(path, found, f"name the labels in it, such as {fspath(path)}/labels/neurons")
+    return _Labels(volume.source, fspath(path))
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
