@@ -15,7 +15,7 @@ import torch
 from morula.core.config import override
 from morula.core.errors import UsageError
 from morula.core.types import Axes, Record, Volume, Voxel
-from morula.engine import Run, Weights, launch
+from morula.engine import Run, Weights, launch, read_metrics
 from morula.recipes import RECIPES, load_recipe
 from synthetic import neurites
 
@@ -100,6 +100,18 @@ def test_all_pre_trained_weights_reach_the_network(name: str, tmp_path: Path) ->
     after = Weights.load(run.path / "model" / "network.safetensors").tensors
     assert [key for key in before if not torch.allclose(before[key], after[key], atol=1e-6)] == []
     assert set(after) - set(before) == {"out.weight", "out.bias"}
+
+
+@pytest.mark.parametrize("name", RECIPES_OF_NEURONS)
+def test_shapes_are_learned_beside_the_affinities_and_left_behind(name: str, tmp_path: Path) -> None:
+    run = train(tmp_path / "run", name, pretrain={"steps": 0}, finetune={"shapes": 1.0, "steps": 40})
+    curves = read_metrics(run.path / "1-finetune" / "metrics.jsonl")
+    assert curves["shapes"][-1] < curves["shapes"][0]
+    assert curves["loss"][0] > curves["shapes"][0]
+    model = Weights.load(run.path / "model" / "network.safetensors").tensors
+    assert len(model["out.weight"]) == len(model["out.bias"]) == 9
+    image = record().image
+    assert load_recipe(name).load(run.path, launch("cpu"))(image).labels.shape == image.shape
 
 
 SMALL_UNETR = {"backbone": "unetr", "unetr_width": 32, "unetr_depth": 3, "unetr_features": 2}

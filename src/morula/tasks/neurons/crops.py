@@ -11,21 +11,31 @@ from torch import Tensor
 from morula.core.affinities import Offset
 from morula.core.rng import Rng
 from morula.core.types import Array
-from morula.targets import affinities, partnered, widen_border
+from morula.targets import affinities, partnered, shape_descriptors, widen_border
 from morula.tasks.neurons.augment import recolour, symmetry
 from morula.tasks.neurons.block import Block
 from morula.tasks.neurons.settings import Finetune
 
 __all__ = ["Crops", "Labelled", "fitting", "window"]
 
+_CUBE_SIGMA, _SLAB_SIGMA = (8.0, 8.0, 8.0), (2.0, 8.0, 8.0)  # voxels; 80 nm, as published, in voxels of 10 nm
+
 
 @dataclass(frozen=True)
 class Labelled:
-    """Images `(b, 1, z, y, x)`, affinities `(b, c, z, y, x)` and which of these are known, all float32."""
+    """A batch, all float32.
+
+    Attributes:
+        image: `(b, 1, z, y, x)`.
+        target: affinities `(b, c, z, y, x)`.
+        known: which of these are known, the same shape.
+        shapes: shape descriptors `(b, 10, z, y, x)`, 0 where no object is; no channel where none are learned.
+    """
 
     image: Tensor
     target: Tensor
     known: Tensor
+    shapes: Tensor
 
 
 class Crops:
@@ -49,10 +59,10 @@ class Crops:
     def __call__(self, index: int) -> Labelled:
         """Batch `index`."""
         draw = self._rng.at(index)
-        triples = [self._crop(draw) for _ in range(self._settings.batch)]
-        return Labelled(*(torch.from_numpy(np.stack(part)) for part in zip(*triples, strict=True)))
+        crops = [self._crop(draw) for _ in range(self._settings.batch)]
+        return Labelled(*(torch.from_numpy(np.stack(part)) for part in zip(*crops, strict=True)))
 
-    def _crop(self, draw: np.random.Generator) -> tuple[Array, Array, Array]:
+    def _crop(self, draw: np.random.Generator) -> tuple[Array, Array, Array, Array]:
         place = window(draw, self._labels.shape, self.size)
         crops = self._image[place], self._labels[place]
         image, labels = symmetry(draw, crops, isotropic=self._isotropic)
@@ -62,7 +72,13 @@ class Crops:
         wide = widen_border(labels) if self._settings.widen else labels
         target = affinities(wide, self._offsets).values.astype(np.float32)
         known = partnered(labels.shape, self._offsets).astype(np.float32)
-        return np.ascontiguousarray(image)[None], target, known
+        return np.ascontiguousarray(image)[None], target, known, self._shapes(labels)
+
+    def _shapes(self, labels: Array) -> Array:
+        if not self._settings.shapes:
+            return np.zeros((0, *labels.shape), np.float32)
+        sigma = _CUBE_SIGMA if self._isotropic else _SLAB_SIGMA
+        return shape_descriptors(labels, sigma, every=(2, 2, 2) if self._isotropic else (1, 2, 2))
 
 
 def fitting(crop: tuple[int, int, int], shape: tuple[int, ...], *, isotropic: bool) -> tuple[int, int, int]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from morula.core.affinities import Offset
 from morula.engine import Run, Stage, TrainState, cosine, ema_, fit, update
 from morula.losses import balance, weighted_bce, weighted_mse
+from morula.targets import DESCRIPTORS
 from morula.tasks.neurons.block import Block
 from morula.tasks.neurons.crops import Crops, Labelled
 from morula.tasks.neurons.settings import Finetune
@@ -35,7 +36,8 @@ def finetune(
     Args:
         run: device and precision.
         stage: keeps checkpoints and curves.
-        network: volumes `(b, 1, z, y, x)` to logits of the affinities; changed in place.
+        network: volumes `(b, 1, z, y, x)` to logits of the affinities and, behind them, of the shape
+            descriptors if these are learned; changed in place.
         block: where crops come from.
         offsets: of the affinities.
         settings: of the training.
@@ -52,13 +54,21 @@ def finetune(
     crops = Crops(block, offsets, settings, stage.rng("crops"), isotropic=isotropic)
 
     def step(batch: Labelled) -> dict[str, Tensor]:
-        logits = model(batch.image.to(device))
+        maps = model(batch.image.to(device))
+        logits, shapes = maps[:, : len(offsets)], maps[:, len(offsets) :]
         target, known = batch.target.to(device), batch.known.to(device)
         weight = balance(target, known)
         if settings.loss == "mse":
             loss = weighted_mse(logits.sigmoid(), target, weight)
         else:
             loss = weighted_bce(logits, target, weight) / len(offsets)
+        told = {"loss": loss.detach()}
+        if settings.shapes:
+            wanted = batch.shapes.to(device)
+            inside = (wanted[:, -1:] > 0).float()
+            l_shapes = weighted_mse(shapes.sigmoid(), wanted, inside) / DESCRIPTORS
+            loss = loss + settings.shapes * l_shapes
+            told |= {"loss": loss.detach(), "shapes": l_shapes.detach()}
         constant = settings.optimiser == "adam"
         warmup = min(_WARMUP, settings.steps // 4)
         rate = settings.lr if constant else cosine(settings.lr, state.step, settings.steps, warmup=warmup)
@@ -68,7 +78,7 @@ def finetune(
             network,
             min(settings.average, (state.step + 1) / (state.step + 10)) if settings.average else 0.0,
         )
-        return {"loss": loss.detach()}
+        return told
 
     fit(step, crops, state, settings.steps, stage)
     return mean.cpu()

@@ -13,6 +13,7 @@ from morula.core.files import write_json
 from morula.core.types import Record
 from morula.data.affinities import write_affinities
 from morula.engine import Run, Weights, WeightsInfo, seeded
+from morula.targets import DESCRIPTORS
 from morula.tasks.neurons.block import Block, grey, prepare
 from morula.tasks.neurons.decode import decoder_of, tune
 from morula.tasks.neurons.finetune import finetune
@@ -79,7 +80,8 @@ def learn(run: Run, problem: Problem, pretrained: Weights | None, settings: Fine
     """
     stage = run.stage("finetune", settings=settings.model_dump(mode="json"))
     with seeded(stage.rng("weights")):
-        network = build(problem.network, len(problem.offsets), isotropic=problem.isotropic)
+        channels = len(problem.offsets) + (DESCRIPTORS if settings.shapes else 0)
+        network = build(problem.network, channels, isotropic=problem.isotropic)
     kept = stage.path / "network.safetensors"
     if not stage.done:
         if pretrained is not None and (lost := pretrained.load_into(network).skipped):
@@ -87,10 +89,19 @@ def learn(run: Run, problem: Problem, pretrained: Weights | None, settings: Fine
         trained = finetune(
             run, stage, network, problem.block, problem.offsets, settings, isotropic=problem.isotropic
         )
-        Weights.of(trained, WeightsInfo(architecture(trained))).save(kept)
+        whole = Weights.of(trained, WeightsInfo(architecture(trained)))
+        _of_affinities(whole, len(problem.offsets)).save(kept)
         stage.finish()
+    network = build(problem.network, len(problem.offsets), isotropic=problem.isotropic)
     Weights.load(kept).load_into(network)
     _tune(run, problem, network, decode)
+
+
+def _of_affinities(whole: Weights, count: int) -> Weights:
+    """The weights without channels that were learned beside the affinities; nothing needs these any more."""
+    ends = ("out.weight", "out.bias")
+    tensors = {name: tensor[:count] if name in ends else tensor for name, tensor in whole.tensors.items()}
+    return Weights({name: tensor.contiguous() for name, tensor in tensors.items()}, whole.info)
 
 
 def _tune(run: Run, problem: Problem, network: nn.Module, decode: Decode) -> None:

@@ -51,6 +51,11 @@ class Finetune(Config):
         description="adam has eps 0.01, decay 1e-6, amsgrad and a constant rate, as published",
     )
     loss: Literal["bce", "mse"] = Field(default="bce", description="of affinities, both balanced")
+    shapes: float = Field(
+        default=0.0,
+        ge=0,
+        description="weight of local shape descriptors, learned beside the affinities; 0 for none",
+    )
     widen: bool = Field(default=True, description="call voxels near two neurons border")
     augment: Literal["strong", "flips"] = Field(
         default="strong",
