@@ -28,7 +28,7 @@ from morula.data import align, draw_tree, load_traced
 from morula.engine import Run, launch, read_json
 from morula.metrics import centreline_dice, dice
 from morula.recipes import load_recipe
-from morula.workflows.tracing import pixel_widths, tree_scores
+from morula.workflows.tracing import tree_scores
 
 HERE = Path(__file__).parent
 VOXEL = Voxel(z=3030.0, y=1000.0, x=1000.0)
@@ -125,7 +125,7 @@ def scored(found: Segmentation, record: Record) -> dict[str, float]:
     tree, image = record.trace(), record.image.read()
     truth = draw_tree(tree.moved(align(tree, image).shift), image.shape, least=1.5, largest=3.0)
     mask: Array = found.labels > 0
-    trees = tree_scores(found.tree, tree, pixel_widths(record.image.voxel))
+    trees = tree_scores(found.tree, tree, record.image.voxel)
     return {"dice": dice(mask, truth), "cldice": centreline_dice(mask, truth), **trees}
 
 

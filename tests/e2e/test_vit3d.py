@@ -100,4 +100,5 @@ def test_a_trace_is_scored_where_there_is_none_too(
         assert code == 0, err
         scores = json.loads(text)["mean"]
         assert scores["f1_4"] == 1.0 if f1 == 1.0 else scores["f1_4"] < f1
+        assert scores["diadem"] == (1.0 if f1 == 1.0 else 0.0)
         assert np.isfinite([*scores.values()]).all()

@@ -8,6 +8,7 @@ from morula.metrics.appearance import Look, edge_contrast, look, predictability
 from morula.metrics.bootstrap import Interval, bootstrap_mean
 from morula.metrics.coco import COCO, LIVECELL, ApProtocol, coco_scores
 from morula.metrics.counts import Counts
+from morula.metrics.diadem import OLFACTORY, Diadem, DiademSettings, Weighed, diadem_score
 from morula.metrics.instances import ensemble_dice, instance_scores, instance_scores_of, object_dice
 from morula.metrics.jaccard import aji, aji_fast, aji_plus
 from morula.metrics.matching import (
@@ -73,11 +74,14 @@ __all__ = [
     "COCO",
     "DSB_THRESHOLDS",
     "LIVECELL",
+    "OLFACTORY",
     "AdaptedRand",
     "ApProtocol",
     "CountingErrors",
     "Counts",
     "CrossSections",
+    "Diadem",
+    "DiademSettings",
     "Interval",
     "LengthScores",
     "Look",
@@ -91,6 +95,7 @@ __all__ = [
     "Tolerance",
     "Verdict",
     "Voi",
+    "Weighed",
     "adapted_rand",
     "aji",
     "aji_fast",
@@ -104,6 +109,7 @@ __all__ = [
     "consensus",
     "counting_errors",
     "cross_sections",
+    "diadem_score",
     "dice",
     "distances_to_tree",
     "dsb_score",

@@ -30,7 +30,7 @@ from morula.metrics import (
 )
 from morula.workflows.coco_evaluation import evaluate_coco
 from morula.workflows.store_scores import store_scores
-from morula.workflows.tracing import pixel_widths, tree_scores
+from morula.workflows.tracing import tree_scores
 from morula.workflows.volume_scores import volume_scores
 
 __all__ = ["Kind", "evaluate"]
@@ -144,7 +144,7 @@ def _evaluate_labels(
 
 def _evaluate_traces(pairs: Mapping[str, tuple[Path, Path]], voxel: Voxel | None) -> dict[str, Any]:
     images = {
-        stem: tree_scores(read_swc(pred).tree, read_swc(truth).tree, pixel_widths(voxel))
+        stem: tree_scores(read_swc(pred).tree, read_swc(truth).tree, voxel)
         for stem, (pred, truth) in pairs.items()
     }
     return {"images": images, "mean": _mean([*images.values()])}

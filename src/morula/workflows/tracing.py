@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from morula.core.errors import UsageError
 from morula.core.tree import Tree
 from morula.core.types import Record, Segmentation, Volume, Voxel
-from morula.metrics import spatial_distances, tolerance_scores
+from morula.metrics import OLFACTORY, diadem_score, spatial_distances, tolerance_scores
 from morula.recipes import RECIPES, Predictor
 from morula.workflows.adaptation import VoxelSize
 
@@ -131,13 +132,16 @@ def pixel_widths(size: Voxel | None) -> tuple[float, float, float]:
     return (size.z or size.x) / size.x, size.y / size.x, 1.0
 
 
-def tree_scores(pred: Tree, truth: Tree, scale: Sequence[float] = (1.0, 1.0, 1.0)) -> dict[str, float]:
-    """F1, precision and recall of length at 2 and 4, and Vaa3D's distances, in units of the scaled trees.
+def tree_scores(pred: Tree, truth: Tree, voxel: Voxel | None = None) -> dict[str, float]:
+    """F1, precision and recall of length at 2 and 4, Vaa3D's distances, and the DIADEM score.
+
+    Lengths are counted in pixel widths. Without a voxel size a voxel is a cube, but not for `diadem`: its
+    tolerances are those of the olfactory fibres, and so is then the distance of sections, 3.034 pixel widths.
 
     Args:
-        pred: predicted tree.
-        truth: true tree.
-        scale: what multiplies z, y, x of both before they are compared.
+        pred: predicted tree, in voxels.
+        truth: true tree, in voxels.
+        voxel: its size.
 
     Where one has no edge, the distances are the diagonal of the other's box, so that they stay numbers.
 
@@ -145,6 +149,7 @@ def tree_scores(pred: Tree, truth: Tree, scale: Sequence[float] = (1.0, 1.0, 1.0
     >>> tree_scores(lone, line)["esa"]
     9.0
     """
+    scale = pixel_widths(voxel)
     ours, theirs = pred.scaled(scale), truth.scaled(scale)
     scores: dict[str, float] = {}
     for tolerance in (4, 2):
@@ -159,8 +164,11 @@ def tree_scores(pred: Tree, truth: Tree, scale: Sequence[float] = (1.0, 1.0, 1.0
         (float(np.linalg.norm(np.ptp(each.points, axis=0))) for each in (ours, theirs) if len(each)),
         default=0.0,
     )
+    settings = OLFACTORY if voxel is None else replace(OLFACTORY, xy_per_z=scale[0])
+    flat = (1.0, *scale[1:])
     return scores | {
         "esa": away.esa if np.isfinite(away.esa) else reach,
         "dsa": away.dsa if np.isfinite(away.dsa) else reach,
         "pds": away.pds,
+        "diadem": diadem_score(pred.scaled(flat), truth.scaled(flat), settings).score,
     }

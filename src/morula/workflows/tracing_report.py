@@ -25,6 +25,7 @@ MEASURES = {
     "esa": "mean distance to the other tree in pixel widths, both ways, 0 is perfect (Vaa3D)",
     "dsa": "the same over the parts that are 2 or more away",
     "pds": "share of the trees that is 2 or more away from the other, 0 is perfect",
+    "diadem": "share of the true branch points and tips that are there and connected as in the truth",
 }
 
 LEARNED_FROM = (
