@@ -11,7 +11,7 @@ import tifffile
 from safetensors.numpy import load_file
 
 from commands import cli
-from morula.core.types import Axes
+from morula.core.types import Axes, Voxel
 from morula.data.ome_zarr import write_image
 from morula.metrics import neuron_scores
 from morula.tasks.neurons import parted
@@ -32,6 +32,22 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         tifffile.imwrite(folder / "xyz" / f"{name}.tif", array.T, photometric="minisblack")
     named = {name: folder / f"{name}.tif" for name in paths}
     return named | {f"{name} xyz": folder / "xyz" / f"{name}.tif" for name in paths}
+
+
+def test_a_store_is_a_volume_like_a_file(
+    scene: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_image(
+        tmp_path / "raw.ome.zarr", tifffile.imread(scene["raw"]), Axes("zyx"), Voxel(z=10, y=10, x=10)
+    )
+    placed = ["--label-offset", 4, 0, 8, "--labels", scene["block"], "--json"]
+    code, text, err = cli(capsys, "plan", tmp_path / "raw.ome.zarr", *placed)
+    assert code == 0, err
+    found = json.loads(text)
+    code, text, err = cli(capsys, "plan", scene["raw"], *placed, "--voxel-size", 10, 10, 10)
+    assert code == 0, err
+    expected = json.loads(text)
+    assert found["recipe"] == "mscon" and found["facts"] == expected["facts"]
 
 
 @pytest.mark.parametrize(
