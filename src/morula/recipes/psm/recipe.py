@@ -66,7 +66,8 @@ __all__ = ["PsmPredictor", "checkpoints", "controls", "load", "presets", "story"
 
 _CLUSTER_SHARE = 0.25  # of the mixture in the first foreground; the rest is one threshold per image
 _SAMPLED = 2000  # pixels an image gives to the mixture
-_BRIEF = 0.35, 0.7  # of the steps and of those of a round, in immunohistochemistry
+_BRIEFLY = frozenset({"IHC", "phase contrast"})  # is how long these kinds are trained:
+_BRIEF = 0.35, 0.7  # of the steps, and of those of a round
 _TRUST = 0.5  # how much of the edges comes from the teacher's foreground in a self-training round
 
 
@@ -251,13 +252,13 @@ def _schedule(images: Sequence[Prepared], config: PsmConfig) -> list[int]:
 
     No rounds in a mixed set, where the teacher has not learned the rare kinds and its errors there would
     become goals, nor in fluorescence, where the density itself is a better judge than the teacher. In
-    immunohistochemistry pseudo labels miss many pale nuclei, and a network that sees them for long learns to
-    miss them too, so training is short.
+    immunohistochemistry and phase contrast pseudo labels are wrong most often, and a network that sees them
+    for long learns their errors, so training is short.
     """
     kind = one_kind(images)
     if kind in (None, "fluorescence"):
         return [config.steps]
-    first, again = _BRIEF if kind == "IHC" else (1.0, 1.0)
+    first, again = _BRIEF if kind in _BRIEFLY else (1.0, 1.0)
     return [max(1, round(first * config.steps)), *[max(1, round(again * config.round_steps))] * config.rounds]
 
 
