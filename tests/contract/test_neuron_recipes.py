@@ -15,7 +15,7 @@ import torch
 from morula.core.config import override
 from morula.core.errors import UsageError
 from morula.core.types import Axes, Record, Volume, Voxel
-from morula.engine import Run, Weights, launch, read_metrics
+from morula.engine import Run, Weights, launch, read_json, read_metrics
 from morula.recipes import RECIPES, load_recipe
 from synthetic import neurites
 
@@ -100,6 +100,21 @@ def test_all_pre_trained_weights_reach_the_network(name: str, tmp_path: Path) ->
     after = Weights.load(run.path / "model" / "network.safetensors").tensors
     assert [key for key in before if not torch.allclose(before[key], after[key], atol=1e-6)] == []
     assert set(after) - set(before) == {"out.weight", "out.bias"}
+
+
+@pytest.mark.parametrize("name", RECIPES_OF_NEURONS)
+def test_parts_of_the_labels_are_tried_for_a_curve_and_change_no_model(name: str, tmp_path: Path) -> None:
+    plain = train(tmp_path / "plain", name, pretrain={"steps": 0})
+    run = train(tmp_path / "run", name, pretrain={"steps": 0}, finetune={"budgets": [0.25, 0.5]})
+    stages = [path.name for path in sorted(run.path.glob("[0-9]-*"))]
+    assert stages == ["1-finetune", "2-tune", "3-labels-25", "4-labels-50"]
+    voxels = [read_json(run.path / stage / "done.json")["voxels"] for stage in stages[2:]]
+    assert voxels == [16 * 20 * 18, 16 * 28 * 25]
+    one, other = weights(plain.path / "model"), weights(run.path / "model")
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    named = {chapter.name: chapter for chapter in load_recipe(name).story(run.path)}
+    assert len(named["Labels"].pictures) == 1
+    assert "Labels" not in {chapter.name for chapter in load_recipe(name).story(plain.path)}
 
 
 @pytest.mark.parametrize("name", RECIPES_OF_NEURONS)

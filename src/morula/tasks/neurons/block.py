@@ -10,7 +10,7 @@ import numpy as np
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Array, Record, Volume
 
-__all__ = ["TAILS", "Block", "Part", "grey", "parted", "prepare"]
+__all__ = ["TAILS", "Block", "Part", "grey", "middle", "parted", "prepare"]
 
 _LEAST = 8  # voxels along the axis that is cut, for a part to be worth anything
 _SAMPLED = 2**22  # voxels that the grey range is told from
@@ -90,6 +90,19 @@ def prepare(record: Record, image: Array, validation: float) -> Block:
 def parted(labels: Array) -> Array:
     """The labels with every connected piece as one of its own, int32; truth within a box can be no more."""
     return cc3d.connected_components(labels, connectivity=6).astype(np.int32)
+
+
+def middle(part: Part, share: float) -> Part:
+    """A part's middle, as deep as it is, with this share of its area; smaller ones lie in larger ones."""
+    inner = [slice(0, part.labels.shape[0])]
+    for size in part.labels.shape[1:]:
+        edge = min(size, max(_LEAST, round(size * share**0.5)))
+        inner.append(slice((size - edge) // 2, (size - edge) // 2 + edge))
+    moved = tuple(
+        slice(outer.start + each.start, outer.start + each.stop)
+        for outer, each in zip(part.box, inner, strict=True)
+    )
+    return Part(moved, part.labels[tuple(inner)])
 
 
 def _cut(labels: Array, box: tuple[slice, ...], axis: int, part: slice) -> Part:

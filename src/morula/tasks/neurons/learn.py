@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
@@ -12,9 +12,9 @@ from morula.core.errors import UsageError
 from morula.core.files import write_json
 from morula.core.types import Record
 from morula.data.affinities import write_affinities
-from morula.engine import Run, Weights, WeightsInfo, seeded
+from morula.engine import Run, Stage, Weights, WeightsInfo, seeded
 from morula.targets import DESCRIPTORS
-from morula.tasks.neurons.block import Block, grey, prepare
+from morula.tasks.neurons.block import Block, grey, middle, prepare
 from morula.tasks.neurons.decode import decoder_of, tune
 from morula.tasks.neurons.finetune import finetune
 from morula.tasks.neurons.geometry import architecture, build, is_isotropic, offsets_of
@@ -68,6 +68,8 @@ def problem_of(records: Sequence[Record], network: Network, finetune: Finetune) 
 def learn(run: Run, problem: Problem, pretrained: Weights | None, settings: Finetune, decode: Decode) -> None:
     """Fine-tunes, tunes the threshold on the validation part, and fills the run's `model` folder.
 
+    Then it does the same with each share of the labels in `settings.budgets`, for a curve and no model.
+
     Args:
         run: finished stages are skipped.
         problem: the volume and its labels.
@@ -79,22 +81,31 @@ def learn(run: Run, problem: Problem, pretrained: Weights | None, settings: Fine
         ValueError: a tensor of the pre-trained weights fits nowhere.
     """
     stage = run.stage("finetune", settings=settings.model_dump(mode="json"))
-    with seeded(stage.rng("weights")):
-        channels = len(problem.offsets) + (DESCRIPTORS if settings.shapes else 0)
-        network = build(problem.network, channels, isotropic=problem.isotropic)
     kept = stage.path / "network.safetensors"
     if not stage.done:
-        if pretrained is not None and (lost := pretrained.load_into(network).skipped):
-            raise ValueError(f"pre-trained weights that fit nowhere: {', '.join(lost)}")
-        trained = finetune(
-            run, stage, network, problem.block, problem.offsets, settings, isotropic=problem.isotropic
-        )
-        whole = Weights.of(trained, WeightsInfo(architecture(trained)))
-        _of_affinities(whole, len(problem.offsets)).save(kept)
+        _finetuned(run, stage, problem, problem.block, pretrained, settings).save(kept)
         stage.finish()
+    _tune(run, problem, _network(problem, Weights.load(kept)), decode)
+    for share in settings.budgets:
+        _budget(run, problem, pretrained, settings, decode, share)
+
+
+def _finetuned(
+    run: Run, stage: Stage, problem: Problem, block: Block, pretrained: Weights | None, settings: Finetune
+) -> Weights:
+    channels = len(problem.offsets) + (DESCRIPTORS if settings.shapes else 0)
+    with seeded(stage.rng("weights")):
+        network = build(problem.network, channels, isotropic=problem.isotropic)
+    if pretrained is not None and (lost := pretrained.load_into(network).skipped):
+        raise ValueError(f"pre-trained weights that fit nowhere: {', '.join(lost)}")
+    trained = finetune(run, stage, network, block, problem.offsets, settings, isotropic=problem.isotropic)
+    return _of_affinities(Weights.of(trained, WeightsInfo(architecture(trained))), len(problem.offsets))
+
+
+def _network(problem: Problem, weights: Weights) -> nn.Module:
     network = build(problem.network, len(problem.offsets), isotropic=problem.isotropic)
-    Weights.load(kept).load_into(network)
-    _tune(run, problem, network, decode)
+    weights.load_into(network)
+    return network
 
 
 def _of_affinities(whole: Weights, count: int) -> Weights:
@@ -132,3 +143,20 @@ def _tune(run: Run, problem: Problem, network: nn.Module, decode: Decode) -> Non
     scores = {name: value for name, value in best.items() if name != "threshold"}
     write_json(run.path / "scores" / f"{problem.id}.json", scores)
     stage.finish(threshold=decoder.threshold, curve=rows, box=[[each.start, each.stop] for each in part.box])
+
+
+def _budget(
+    run: Run, problem: Problem, pretrained: Weights | None, settings: Finetune, decode: Decode, share: float
+) -> None:
+    """What comes of a part of the labels: the same start, as many steps, the same validation part."""
+    described = {"settings": settings.model_dump(mode="json"), "decode": decode.model_dump(mode="json")}
+    stage = run.stage(f"labels-{share * 100:g}", **described)
+    if stage.done:
+        return
+    part, known = middle(problem.block.train, share), problem.block.validation
+    weights = _finetuned(run, stage, problem, replace(problem.block, train=part), pretrained, settings)
+    decoder = decoder_of(decode, isotropic=problem.isotropic)
+    segmenter = Segmenter(_network(problem, weights), problem.offsets, decoder, decode, run.fabric)
+    affinities = segmenter.within(problem.block.image, known.box)
+    _, rows = tune(decoder, affinities, known.labels, decode.thresholds)
+    stage.finish(share=share, voxels=part.labels.size, best=min(rows, key=lambda row: row["voi"]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -10,6 +10,8 @@ from morula.core.config import Config
 from morula.post import Linkage
 
 __all__ = ["Decode", "Finetune", "Network"]
+
+Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Network(Config):
@@ -63,6 +65,11 @@ class Finetune(Config):
     )
     average: float = Field(
         default=0.99, ge=0, lt=1, description="momentum of the averaged weights; 0 for none"
+    )
+    budgets: tuple[Share, ...] = Field(
+        default=(),
+        description="shares of the labels to fine-tune with as well, for a curve in the report that tells "
+        "whether more labels pay; each takes as long again",
     )
     validation: float = Field(
         default=0.25, gt=0, lt=0.9, description="part of the block that is kept to tune the threshold"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["chapters"]
 
+_BUDGETS = "*-labels-*"
 _NOT_LOSSES = {"step", "seconds", "time"}
 _RENDERED = 12  # neurons
 
@@ -33,12 +34,15 @@ def chapters(path: Path) -> list[Chapter]:
     told = [
         Chapter(f"Stage {stage.name}", "The losses over the training.", (_curve(stage),))
         for stage in sorted(path.glob("[0-9]*-*"), key=lambda folder: int(folder.name.split("-")[0]))
-        if (stage / "metrics.jsonl").exists()
+        if (stage / "metrics.jsonl").exists() and not stage.match(_BUDGETS)
     ]
     tune = next(path.glob("*-tune"))
     summary = read_json(tune / "done.json")
     told.append(Chapter("Affinities", _ABOUT_AFFINITIES, _affinities(tune)))
     told.append(Chapter("Threshold", _about_threshold(summary), _threshold(summary)))
+    budgets = [read_json(stage / "done.json") for stage in path.glob(_BUDGETS)]
+    if budgets:
+        told.append(Chapter("Labels", _ABOUT_LABELS, (_labels(budgets, summary),)))
     return [*told, *(_neurons(file) for file in sorted(path.glob("predictions/*/labels.tif")))]
 
 
@@ -99,6 +103,25 @@ def _threshold(summary: dict[str, Any]) -> tuple[Picture, ...]:
         Picture(line_chart(lines, across="threshold", up="bits", mark=taken), "Variation of information."),
         Picture(line_chart(error, across="threshold", up="error", mark=taken), "Adapted Rand error."),
     )
+
+
+_ABOUT_LABELS = (
+    "What a part of the labels would have given: the middle of the training part, the same start, as many "
+    "steps, and the same validation part, whose best threshold is taken for each. Where the line still falls "
+    "at its end, more labels are likely to help; differences below 0.1 bits are noise."
+)
+
+
+def _labels(budgets: Sequence[dict[str, Any]], summary: dict[str, Any]) -> Picture:
+    from morula.report import Picture, line_chart
+
+    points = [(100 * each["share"], each["best"]) for each in budgets]
+    points.append((100, min(summary["curve"], key=lambda row: row["voi"])))
+    points.sort(key=lambda point: point[0])
+    names = {"split": "voi_split", "merge": "voi_merge", "both": "voi"}
+    lines = {name: ([at for at, _ in points], [row[key] for _, row in points]) for name, key in names.items()}
+    chart = line_chart(lines, across="labels used, percent", up="bits")
+    return Picture(chart, "Variation of information on the validation part.")
 
 
 def _neurons(labels: Path) -> Chapter:
