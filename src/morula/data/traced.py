@@ -17,7 +17,7 @@ from morula.data.listing import of_kinds, visible, what_else
 from morula.data.swc import SUFFIXES, SwcFile, read_swc
 from morula.data.volumes import load_volumes, volume_id
 
-__all__ = ["is_traced", "load_traced"]
+__all__ = ["KnownTrace", "is_traced", "load_traced", "tree_inside"]
 
 _OUTSIDE = 3.0  # voxels that a node may lie outside of its stack: tracing tools extrapolate a little
 _BRIGHTER = 1.5  # times must a trace be in micrometres than in voxels to be taken so
@@ -76,13 +76,31 @@ def load_traced(
 
 
 @dataclass(frozen=True)
-class _Trace:
+class KnownTrace:
     """A tree that was read already; a class, so that records travel to worker processes."""
 
     tree: Tree
 
     def __call__(self) -> Tree:
+        """The tree."""
         return self.tree
+
+
+def tree_inside(path: Path, volume: Volume) -> Tree:
+    """The tree of an SWC file in voxels of its stack, by the boxes of both; no voxel is read.
+
+    It is taken to be in voxels where it fits so, else in micrometres.
+
+    Raises:
+        DataError: it cannot be read, or a node lies outside of the stack.
+        UsageError: the same, and it may be in micrometres of voxels of unknown size.
+    """
+    found, shape = read_swc(path), np.array(volume.spatial_shape)
+    scaled = _from_micrometres(found.tree, volume.voxel)
+    for tree in (found.tree, scaled):
+        if tree is not None and _outside(tree, shape) is None:
+            return tree
+    raise _does_not_fit(found, path, volume)
 
 
 def _partners(records: Sequence[Record], labels: Path, suffix: str) -> dict[str, Path]:
@@ -118,7 +136,7 @@ def _checked(record: Record, path: Path | None) -> Record:
     if not image.any() or image.min() == image.max():
         found = f"every voxel is {image.flat[0]}"
         raise DataError(record.image.uri, found, "export the stack again, or leave it out")
-    return replace(record, trace=_Trace(_in_voxels(read_swc(path), path, record.image, image)))
+    return replace(record, trace=KnownTrace(_in_voxels(read_swc(path), path, record.image, image)))
 
 
 def _in_voxels(found: SwcFile, path: Path, volume: Volume, image: Array) -> Tree:
