@@ -28,6 +28,10 @@ class MorulaError(Exception):
         self.where, self.found, self.fix = str(where), found, fix
         super().__init__(f"{self.where}: {found}. Fix: {fix}.")
 
+    def __reduce__(self) -> tuple[type[MorulaError], tuple[str, str, str]]:
+        """Errors travel between processes whole."""
+        return type(self), (self.where, self.found, self.fix)
+
 
 class UsageError(MorulaError):
     """A wrong option, config key or value: exit code 2."""

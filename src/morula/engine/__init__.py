@@ -4,6 +4,7 @@ from morula.engine.launch import Precision, launch, seeded
 from morula.engine.log import progress, read_metrics
 from morula.engine.loop import fit
 from morula.engine.optim import cosine, ema_, update
+from morula.engine.ranks import launch_ranks, once, spread, surviving
 from morula.engine.run import Existing, Run, Stage, read_json
 from morula.engine.state import Stateful, TrainState
 from morula.engine.weights import LoadReport, Weights, WeightsInfo
@@ -22,9 +23,13 @@ __all__ = [
     "ema_",
     "fit",
     "launch",
+    "launch_ranks",
+    "once",
     "progress",
     "read_json",
     "read_metrics",
     "seeded",
+    "spread",
+    "surviving",
     "update",
 ]

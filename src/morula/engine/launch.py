@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
-import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from morula.core.errors import UsageError
 from morula.core.rng import Rng
 
-__all__ = ["Precision", "launch", "seeded"]
+__all__ = ["Precision", "accelerator_of", "be_quiet", "launch", "seeded", "use_cores"]
 
 Precision = Literal["bf16-mixed", "32-true"]
 _ACCELERATORS = {"auto": "auto", "cpu": "cpu", "gpu": "cuda", "cuda": "cuda", "mps": "mps"}
@@ -33,6 +33,21 @@ def launch(device: str = "auto", precision: Precision = "bf16-mixed") -> Fabric:
     Raises:
         UsageError: the device is unknown or not there.
     """
+    accelerator = accelerator_of(device)
+    use_cores()
+    be_quiet()
+    alone: list[Any] = [LightningEnvironment()]  # under Slurm, too, of which Fabric warns otherwise
+    fabric = Fabric(accelerator=accelerator, devices=1, precision=precision, plugins=alone)
+    fabric.launch()
+    return fabric
+
+
+def accelerator_of(device: str) -> str:
+    """Fabric's name of a device.
+
+    Raises:
+        UsageError: the device is unknown or not there.
+    """
     if device not in _ACCELERATORS:
         raise UsageError(
             "--device", f"unknown device {device!r}", f"choose one of {', '.join(_ACCELERATORS)}"
@@ -45,15 +60,19 @@ def launch(device: str = "auto", precision: Precision = "bf16-mixed") -> Fabric:
         raise UsageError(
             "--device", "no Apple GPU is visible to PyTorch", "leave --device out, or set it to cpu"
         )
-    torch.set_num_threads(
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    with warnings.catch_warnings():  # wherever Slurm is installed Fabric advises srun, even to one process
-        warnings.filterwarnings("ignore", "The `srun` command is available")
-        fabric = Fabric(accelerator=_ACCELERATORS[device], devices=1, precision=precision)
-    fabric.launch()
-    return fabric
+    return _ACCELERATORS[device]
+
+
+def be_quiet() -> None:
+    """Leaves out what Fabric tells of itself; its warnings stay."""
+    for name in ("lightning_fabric", "lightning_fabric.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def use_cores(processes: int = 1) -> None:
+    """Lets torch use as many threads as this process may use cores, when so many processes share them."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(max(1, cores // processes))
 
 
 @contextmanager

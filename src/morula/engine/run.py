@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from morula.core.hashing import fingerprint
 from morula.core.rng import Rng
 from morula.core.types import Array
 from morula.engine.provenance import provenance
+from morula.engine.ranks import leave, once
 from morula.engine.state import TrainState
 
 __all__ = ["Existing", "Run", "Stage", "read_json"]
@@ -31,8 +33,11 @@ Existing = Literal["continue", "resume", "overwrite"]
 class Run:
     """One experiment on disk.
 
+    Of several processes only the first writes there. The others fill a folder of their own that goes with
+    them, so that a recipe need not know; of stages that are done they read what the first one left.
+
     Attributes:
-        path: its folder.
+        path: its folder; of another process than the first that folder of its own.
         recipe: name of the recipe that fills it.
         seed: all randomness follows from it.
         fabric: device and precision.
@@ -42,8 +47,11 @@ class Run:
     def __init__(
         self, path: Path, recipe: str, seed: int, fabric: Fabric, console: Console, key: str
     ) -> None:
-        self.path, self.recipe, self.seed, self.fabric, self.console = path, recipe, seed, fabric, console
-        self._key = key
+        self.recipe, self.seed, self.fabric = recipe, seed, fabric
+        self._kept, self._key = path, key
+        self._own = None if fabric.is_global_zero else tempfile.TemporaryDirectory(prefix="morula-")
+        self.path = path if self._own is None else Path(self._own.name)
+        self.console = console if self._own is None else Console(quiet=True)
         self._stages: list[str] = []
 
     @classmethod
@@ -74,16 +82,25 @@ class Run:
 
         Raises:
             UsageError: the folder holds another run, or files that are no run.
+            DataError: another process sees other images.
         """
         key = fingerprint(recipe, config, data, seed)
-        _clear_the_way(path, key, existing)
-        if not (path / "run.json").exists():
-            write_json(path / "config.json", config)
-            write_json(path / "data.json", data)
-            write_json(path / "provenance.json", provenance(fabric))
-            created = datetime.now(UTC).isoformat(timespec="seconds")
-            header = {"recipe": recipe, "seed": seed, "created": created, "fingerprint": key}
-            write_json(path / "run.json", header)
+
+        def start() -> tuple[Path, str]:
+            _clear_the_way(path, key, existing)
+            if not (path / "run.json").exists():
+                write_json(path / "config.json", config)
+                write_json(path / "data.json", data)
+                write_json(path / "provenance.json", provenance(fabric))
+                created = datetime.now(UTC).isoformat(timespec="seconds")
+                header = {"recipe": recipe, "seed": seed, "created": created, "fingerprint": key}
+                write_json(path / "run.json", header)
+            return path, key
+
+        path, first = once(fabric, start)
+        if key != first:
+            found = "process 0 of the training sees other images, or another config"
+            raise DataError(path, found, "give all machines the same files and the same version of Morula")
         return cls(path, recipe, seed, fabric, console or Console(quiet=True), key)
 
     def stage(self, name: str, **inputs: Any) -> Stage:
@@ -94,8 +111,21 @@ class Run:
             inputs: all that its result depends on beside the run's config, data and seed.
         """
         self._stages.append(name)
-        folder = self.path / f"{len(self._stages)}-{name}"
-        return Stage(self, name, folder, fingerprint(self._key, self._stages, inputs))
+        folder = f"{len(self._stages)}-{name}"
+        key = fingerprint(self._key, self._stages, inputs)
+        return Stage(self, name, self._kept / folder, self.path / folder, key)
+
+    def close(self) -> None:
+        """Ends the training: processes part, and all but the first have nothing left to do here."""
+        leave(self.fabric)
+        self.path = self._kept
+        if self._own is not None:
+            self._own.cleanup()
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the first process, or the only one."""
+        return self._own is None
 
     def rng(self, name: str) -> Rng:
         """The random stream of this name."""
@@ -107,18 +137,31 @@ class Stage:
 
     Attributes:
         name: what it is called.
-        path: its folder.
         fingerprint: of all that its result depends on.
+        done: whether it was finished before; all processes agree.
     """
 
-    def __init__(self, run: Run, name: str, path: Path, key: str) -> None:
-        self.run, self.name, self.path, self.fingerprint = run, name, path, key
-        started = path / "stage.json"
-        if started.exists() and read_json(started)["fingerprint"] != key:
+    def __init__(self, run: Run, name: str, kept: Path, own: Path, key: str) -> None:
+        self.run, self.name, self.fingerprint = run, name, key
+        self._kept, self._own = kept, own
+        self.done = once(run.fabric, self._start)
+        own.mkdir(parents=True, exist_ok=True)
+
+    def _start(self) -> bool:
+        started = self._kept / "stage.json"
+        if started.exists() and read_json(started)["fingerprint"] != self.fingerprint:
             raise UsageError(
-                path, "this stage was made from other inputs", "choose another --out, or add --overwrite"
+                self._kept,
+                "this stage was made from other inputs",
+                "choose another --out, or add --overwrite",
             )
-        write_json(started, {"name": name, "fingerprint": key})
+        write_json(started, {"name": self.name, "fingerprint": self.fingerprint})
+        return (self._kept / "done.json").exists()
+
+    @property
+    def path(self) -> Path:
+        """Its folder: where this process writes, and once the stage is done, where all read."""
+        return self._kept if self.done else self._own
 
     @property
     def console(self) -> Console:
@@ -126,14 +169,9 @@ class Stage:
         return self.run.console
 
     @property
-    def done(self) -> bool:
-        """Whether it was finished before."""
-        return (self.path / "done.json").exists()
-
-    @property
     def summary(self) -> dict[str, Any]:
         """What `finish` was given."""
-        return read_json(self.path / "done.json")
+        return read_json(self._kept / "done.json")
 
     def rng(self, name: str) -> Rng:
         """A random stream below this stage's name."""
@@ -141,12 +179,19 @@ class Stage:
 
     def finish(self, **summary: Any) -> None:
         """Marks the stage as done and drops the checkpoint, which nobody needs any more."""
-        write_json(self.path / "done.json", summary)
-        (self.path / "state.pt").unlink(missing_ok=True)
+
+        def mark() -> None:
+            write_json(self._kept / "done.json", summary)
+            (self._kept / "state.pt").unlink(missing_ok=True)
+
+        once(self.run.fabric, mark)
+        self.done = True
 
     def checkpoint(self, state: TrainState) -> None:
-        """Saves the state, whole or not at all."""
-        with atomic_path(self.path / "state.pt") as temporary:
+        """Saves the state, whole or not at all; it is the same on all processes, and the first saves it."""
+        if not self.run.leads:
+            return
+        with atomic_path(self._kept / "state.pt") as temporary:
             torch.save(state.state_dict(), temporary)
 
     def restore(self, state: TrainState) -> None:
@@ -155,8 +200,8 @@ class Stage:
         Raises:
             DataError: the checkpoint cannot be read.
         """
-        path = self.path / "state.pt"
-        if not path.exists():
+        path = self._kept / "state.pt"
+        if not once(self.run.fabric, path.exists):
             return
         try:
             saved = torch.load(path, map_location="cpu", weights_only=True)
@@ -165,10 +210,11 @@ class Stage:
                 path, "the checkpoint cannot be read", "delete this file to start the stage again"
             ) from error
         state.load_state_dict(saved)
+        self.run.fabric.barrier()  # nobody saves or drops it before all have read it
 
     def save_array(self, name: str, array: Array) -> None:
         """Keeps an array as `<name>.npy`."""
-        path = self.path / f"{name}.npy"
+        path = self._own / f"{name}.npy"
         with atomic_path(path) as temporary:
             np.save(temporary, array, allow_pickle=False)
 
