@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,16 @@ from morula.core.tree import Tree
 from morula.core.types import Array
 from morula.data import draw_tree, write_swc
 
-__all__ = ["em_pair", "em_stack", "field", "neurites", "save_folder", "save_traced", "traced_stack"]
+__all__ = [
+    "em_pair",
+    "em_stack",
+    "field",
+    "neurites",
+    "save_folder",
+    "save_natural",
+    "save_traced",
+    "traced_stack",
+]
 
 _LOOKS = {
     "fluorescence": ((12, 12, 14), (190, 190, 190)),
@@ -139,3 +149,23 @@ def save_traced(folder: Path, stacks: int, traced: int, suffix: str = "_gold") -
         if number < traced:
             write_swc(labels / f"n{number}{suffix}.swc", tree)
     return images, labels
+
+
+def save_natural(folder: Path) -> Path:
+    """Two images with two boxes each, of two categories, and the COCO JSON that says so."""
+    (folder / "images").mkdir(parents=True)
+    images, annotations = [], []
+    for number in (1, 2):
+        pixels = np.random.default_rng(number).integers(0, 255, (80, 100, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "images" / f"{number}.png")
+        images.append({"id": number, "file_name": f"{number}.png", "height": 80, "width": 100})
+        for place, category in ((5, 18), (45, 3)):
+            box = [place, place, place + 30, place, place + 30, place + 30, place, place + 30]
+            annotations.append(
+                {"id": len(annotations) + 1, "image_id": number, "category_id": category,
+                 "segmentation": [box], "bbox": [place, place, 30, 30], "area": 900, "iscrowd": 0}
+            )  # fmt: skip
+    path = folder / "instances.json"
+    categories = [{"id": 18, "name": "dog"}, {"id": 3, "name": "car"}]
+    path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    return path

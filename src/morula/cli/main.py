@@ -8,7 +8,7 @@ import traceback
 import morula.cli.neurons
 import morula.cli.predicting
 import morula.cli.viewing  # noqa: F401  these three register their verbs
-from morula.cli.options import join_sizes
+from morula.cli.options import join_sizes, rank
 from morula.cli.verbs import app
 from morula.core.errors import MorulaError
 
@@ -40,7 +40,8 @@ def _run(arguments: list[str] | None) -> int:
 
 
 def _say(message: str, code: int) -> int:
-    print(f"morula: {message}", file=sys.stderr)
+    who = f"morula, process {rank()}" if rank() else "morula"
+    print(f"{who}: {message}", file=sys.stderr)
     return code
 
 

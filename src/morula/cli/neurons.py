@@ -50,6 +50,8 @@ def pretrain(
     resume: o.Resume = False,
     overwrite: o.Overwrite = False,
     device: o.Device = o.DeviceName.auto,
+    devices: o.Devices = 1,
+    nodes: o.Nodes = 1,
     seed: o.Seed = 0,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
@@ -68,6 +70,8 @@ def pretrain(
         axes=axes,
         existing=o.existing(resume, overwrite),
         device=device,
+        devices=devices,
+        nodes=nodes,
         seed=seed,
         console=o.console(quiet),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from enum import StrEnum
 from itertools import takewhile
@@ -22,6 +23,7 @@ __all__ = [
     "Axes",
     "Config",
     "Device",
+    "Devices",
     "DryRun",
     "ExecutorName",
     "Images",
@@ -30,6 +32,7 @@ __all__ = [
     "LabelSuffix",
     "Labels",
     "Natural",
+    "Nodes",
     "Out",
     "Overwrite",
     "PixelSize",
@@ -55,6 +58,7 @@ __all__ = [
     "known_size",
     "label_offset",
     "place",
+    "rank",
     "starting",
     "voxel",
     "voxel_size",
@@ -134,6 +138,11 @@ DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Measure one block; print the grid, the disk and the time it takes.")
 ]
 Device = Annotated[DeviceName, typer.Option(help="Where to compute.")]
+Devices = Annotated[
+    int,
+    typer.Option(min=1, help="Processes that train together on a machine, a GPU each where there are GPUs."),
+]
+Nodes = Annotated[int, typer.Option(min=1, help="Machines that train together, under torchrun or srun.")]
 Seed = Annotated[int, typer.Option(min=0, help="All randomness follows from it.")]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with the run in --out; refuse if there is none.")
@@ -285,6 +294,12 @@ def label_offset(text: str | None) -> tuple[int, int, int] | None:
         raise UsageError("--label-offset", f"{text!r} is not a voxel", "give three whole numbers Z Y X")
     z, y, x = map(int, found)
     return z, y, x
+
+
+def rank() -> int:
+    """The number of this process among those that train together; 0 if it is alone."""
+    names = ("RANK", "SLURM_PROCID", "LOCAL_RANK")  # of torchrun, srun and Fabric
+    return next((int(os.environ[name]) for name in names if name in os.environ), 0)
 
 
 def _is_number(text: str) -> bool:

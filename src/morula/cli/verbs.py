@@ -85,6 +85,8 @@ def run(
     resume: o.Resume = False,
     overwrite: o.Overwrite = False,
     device: o.Device = o.DeviceName.auto,
+    devices: o.Devices = 1,
+    nodes: o.Nodes = 1,
     seed: o.Seed = 0,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
@@ -110,6 +112,8 @@ def run(
         skip_bad=skip_bad,
         existing=o.existing(resume, overwrite),
         device=device,
+        devices=devices,
+        nodes=nodes,
         seed=seed,
         console=o.console(quiet),
     )
@@ -179,6 +183,8 @@ def train(
     resume: o.Resume = False,
     overwrite: o.Overwrite = False,
     device: o.Device = o.DeviceName.auto,
+    devices: o.Devices = 1,
+    nodes: o.Nodes = 1,
     seed: o.Seed = 0,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
@@ -204,6 +210,8 @@ def train(
         skip_bad=skip_bad,
         existing=o.existing(resume, overwrite),
         device=device,
+        devices=devices,
+        nodes=nodes,
         seed=seed,
         console=o.console(quiet),
     )
@@ -359,6 +367,8 @@ def check_set(name: Annotated[str, typer.Argument(help="Name of the set.")], as_
 
 
 def show(value: dict[str, Any], as_json: bool, text: str) -> None:
-    """Prints a result, for a program or for a reader."""
+    """Prints a result, for a program or for a reader; of processes that train together the first prints."""
+    if o.rank():
+        return
     typer.echo(json.dumps(value) if as_json else text)
     sys.stdout.flush()

@@ -48,6 +48,14 @@ class Recipe(Protocol):
         """Fills the run's stages and its `model/` folder; goes on where an earlier call was stopped."""
         ...
 
+    def batch_sizes(self, config: Config) -> Mapping[str, int]:
+        """Samples in each batch that several processes share, by the name of the setting.
+
+        Raises:
+            UsageError: with this config it trains in one process alone.
+        """
+        ...
+
     def load(self, path: Path, fabric: Fabric) -> Predictor:
         """What segments new images, from the run's folder alone."""
         ...

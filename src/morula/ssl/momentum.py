@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["MomentumEncoder"]
+__all__ = ["EncodeParts", "MomentumEncoder"]
+
+EncodeParts = Callable[[Callable[[Tensor], Tensor], Sequence[Tensor]], Iterable[Tensor]]
+"""Applies an encoder to each part of a batch, in order, like `map`."""
 
 
 class MomentumEncoder(nn.Module):
@@ -40,13 +44,14 @@ class MomentumEncoder(nn.Module):
             ours.lerp_(theirs, 1 - momentum)
 
     @torch.no_grad()
-    def forward(self, image: Tensor, order: Tensor) -> Tensor:
+    def forward(self, image: Tensor, order: Tensor, encode: EncodeParts = map) -> Tensor:
         """Keys `(b, d)` of images `(b, c, y, x)`, in the order of the images, without gradient.
 
         Args:
             image: a batch.
             order: a permutation of 0 .. b - 1 that says which images are normalised together.
+            encode: encodes the parts; several processes may share them.
         """
         parts = torch.chunk(image[order], self.parts)
-        keys = torch.cat([self.encoder(part) for part in parts])
+        keys = torch.cat(list(encode(self.encoder, parts)))
         return keys[torch.argsort(order)]

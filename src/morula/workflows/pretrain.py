@@ -12,6 +12,7 @@ from morula.data import load_volumes
 from morula.recipes import RECIPES, load_recipe
 from morula.workflows.adaptation import VoxelSize
 from morula.workflows.neurons import StoredAxes, check_axes
+from morula.workflows.processes import refuse_uneven
 from morula.workflows.train import describe
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def pretrain(
     axes: StoredAxes = None,
     existing: Existing = "continue",
     device: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
     seed: int = 0,
     console: Console | None = None,
 ) -> Path:
@@ -50,6 +53,8 @@ def pretrain(
         axes: order of the axes in the files, where it is not `zyx`.
         existing: what to do with a run that is there (see `morula.engine.Run.open`).
         device: `auto`, `cpu`, `cuda` or `mps`.
+        devices: processes on a machine, each with a device of its own.
+        nodes: machines.
         seed: of all randomness.
         console: where progress goes.
 
@@ -60,7 +65,7 @@ def pretrain(
         DataError: a volume cannot be used, or voxels are of several shapes.
         UsageError: the recipe or preset does not pre-train, no voxel size is known, or axes are in doubt.
     """
-    from morula.engine import Run, launch
+    from morula.engine import Run, launch_ranks, surviving
     from morula.tasks import neurons
 
     module: Any = load_recipe(recipe)
@@ -83,15 +88,19 @@ def pretrain(
     if voxel is None and any(each.image.voxel is None or each.image.voxel.z is None for each in records):
         found = "a volume does not say how large a voxel is"
         raise UsageError("--voxel-size", found, "give Z Y X in nm, or the word unknown for thick sections")
-    run = Run.open(
-        Path(out),
-        recipe=recipe,
-        config=settings.model_dump(mode="json"),
-        data={record.id: describe(record) for record in records},
-        seed=seed,
-        fabric=launch(device, settings.precision),
-        console=console,
-        existing=existing,
-    )
-    module.pretrain(run, neurons.unlabelled_of(records, settings.network), settings.pretrain)
+    refuse_uneven(recipe, settings, devices * nodes, "pretrain.")
+    fabric = launch_ranks(device, settings.precision, devices=devices, nodes=nodes)
+    with surviving(fabric):
+        run = Run.open(
+            Path(out),
+            recipe=recipe,
+            config=settings.model_dump(mode="json"),
+            data={record.id: describe(record) for record in records},
+            seed=seed,
+            fabric=fabric,
+            console=console,
+            existing=existing,
+        )
+        module.pretrain(run, neurons.unlabelled_of(records, settings.network), settings.pretrain)
+        run.close()
     return run.path

@@ -88,6 +88,8 @@ def run(
     skip_bad: bool = False,
     existing: Existing = "continue",
     device: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
     seed: int = 0,
     console: Console | None = None,
 ) -> RunResult:
@@ -113,6 +115,9 @@ def run(
         skip_bad: leave unreadable images out instead of refusing all.
         existing: `continue` a run that is there, `resume` (refuse if none is) or `overwrite`.
         device: `auto`, `cpu`, `cuda` or `mps`.
+        devices: processes on a machine that train together, each with a device of its own. All but the first
+            return when the training is over, with a result without images.
+        nodes: machines.
         seed: all randomness follows from it.
         console: where progress goes; silent by default.
 
@@ -138,7 +143,16 @@ def run(
         label_suffix=label_suffix,
         skip_bad=skip_bad,
     )
-    return run_plan(made, out=out, existing=existing, device=device, seed=seed, console=console)
+    return run_plan(
+        made,
+        out=out,
+        existing=existing,
+        device=device,
+        devices=devices,
+        nodes=nodes,
+        seed=seed,
+        console=console,
+    )
 
 
 def run_plan(
@@ -147,13 +161,26 @@ def run_plan(
     out: str | Path | None = None,
     existing: Existing = "continue",
     device: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
     seed: int = 0,
     console: Console | None = None,
 ) -> RunResult:
     """The same from a plan; see `run` for the arguments."""
-    trained = train_plan(made, out=out, existing=existing, device=device, seed=seed, console=console)
+    trained = train_plan(
+        made,
+        out=out,
+        existing=existing,
+        device=device,
+        devices=devices,
+        nodes=nodes,
+        seed=seed,
+        console=console,
+    )
     path = trained.path
     counts: dict[str, int] = {}
+    if not trained.leads:
+        return RunResult(path, made.recipe, counts, None, made.warnings)
     measured = replace(made, records=_without_training_labels(made))
     for record, found in segment(open_model(path, device), measured.records, path / "predictions", console):
         counts[record.id] = len(found.scores)

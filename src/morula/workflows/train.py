@@ -20,6 +20,7 @@ from morula.recipes import RECIPES, load_recipe
 from morula.workflows.adaptation import VoxelSize
 from morula.workflows.neurons import LabelOffset, StoredAxes
 from morula.workflows.plan import Plan, plan
+from morula.workflows.processes import refuse_uneven
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,6 +49,8 @@ def train(
     skip_bad: bool = False,
     existing: Existing = "continue",
     device: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
     seed: int = 0,
     console: Console | None = None,
 ) -> Path:
@@ -74,7 +77,16 @@ def train(
         label_suffix=label_suffix,
         skip_bad=skip_bad,
     )
-    return train_plan(made, out=out, existing=existing, device=device, seed=seed, console=console).path
+    return train_plan(
+        made,
+        out=out,
+        existing=existing,
+        device=device,
+        devices=devices,
+        nodes=nodes,
+        seed=seed,
+        console=console,
+    ).path
 
 
 def train_plan(
@@ -83,26 +95,35 @@ def train_plan(
     out: str | Path | None = None,
     existing: Existing = "continue",
     device: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
     seed: int = 0,
     console: Console | None = None,
 ) -> Run:
-    """Trains by a plan; a run that was stopped goes on, a finished one is left as it is."""
-    from morula.engine import Run, launch
+    """Trains by a plan; a run that was stopped goes on, a finished one is left as it is.
 
-    path = Path(out) if out is not None else default_folder(made)
-    run = Run.open(
-        path,
-        recipe=made.recipe,
-        config=made.config.model_dump(mode="json"),
-        data=_described(made),
-        seed=seed,
-        fabric=launch(device, getattr(made.config, "precision", "bf16-mixed")),
-        console=console,
-        existing=existing,
-    )
-    write_json(path / "plan.json", made.as_json())
-    write_text(path / "plan.toml", made.to_toml())
-    load_recipe(made.recipe).train(run, _training_records(made), made.config)
+    With several processes it returns in each of them; all but the first are done then (`Run.leads`).
+    """
+    from morula.engine import Run, launch_ranks, surviving
+
+    refuse_uneven(made.recipe, made.config, devices * nodes)
+    precision: Any = getattr(made.config, "precision", "bf16-mixed")
+    fabric = launch_ranks(device, precision, devices=devices, nodes=nodes)
+    with surviving(fabric):
+        run = Run.open(
+            Path(out) if out is not None else default_folder(made),
+            recipe=made.recipe,
+            config=made.config.model_dump(mode="json"),
+            data=_described(made),
+            seed=seed,
+            fabric=fabric,
+            console=console,
+            existing=existing,
+        )
+        write_json(run.path / "plan.json", made.as_json())
+        write_text(run.path / "plan.toml", made.to_toml())
+        load_recipe(made.recipe).train(run, _training_records(made), made.config)
+        run.close()
     return run
 
 

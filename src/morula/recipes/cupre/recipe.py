@@ -33,7 +33,7 @@ from morula.core.errors import DataError
 from morula.core.files import write_json
 from morula.core.rng import Rng
 from morula.core.types import Array, Record, Segmentation, Volume
-from morula.engine import Run, Weights, WeightsInfo, read_json, seeded
+from morula.engine import Run, Weights, WeightsInfo, read_json, seeded, spread
 from morula.nets import UNet2d
 from morula.recipes.cupre import config as configs
 from morula.recipes.cupre.batches import Example, mixed_crops
@@ -54,7 +54,7 @@ from morula.tasks.cells.student import Course, fit_student, maps_of
 if TYPE_CHECKING:
     from morula.report import Stage as Chapter
 
-__all__ = ["CuprePredictor", "checkpoints", "controls", "load", "presets", "story", "train"]
+__all__ = ["CuprePredictor", "batch_sizes", "checkpoints", "controls", "load", "presets", "story", "train"]
 
 
 _NARROW = 16  # channels
@@ -93,6 +93,11 @@ def train(run: Run, records: Sequence[Record], config: CupreConfig | PaperConfig
         network = _learn(run, network, labelled, others, look, config, turn)
     _advise(run, network, images, config)  # line 5
     _save(run, network, look, config)
+
+
+def batch_sizes(config: CupreConfig | PaperConfig) -> Mapping[str, int]:
+    """Samples in each batch that several processes share, by the name of the setting."""
+    return published.batch_sizes(config) if isinstance(config, PaperConfig) else {"batch": config.batch}
 
 
 def load(path: Path, fabric: Fabric) -> Callable[[Volume], Segmentation]:
@@ -229,7 +234,9 @@ def _learn(
     if stage.done:
         Weights.load(path).load_into(teacher)
         return teacher
-    unsure = [_pseudo(teacher if turn else None, each, look.diameter, run.fabric) for each in others]
+    unsure = spread(
+        run.fabric, lambda each: _pseudo(teacher if turn else None, each, look.diameter, run.fabric), others
+    )
     rng, steps = stage.rng("crops"), config.round_steps if turn else config.steps
 
     def batches(index: int) -> Batch:

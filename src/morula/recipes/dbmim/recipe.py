@@ -44,7 +44,18 @@ from morula.tasks import neurons
 if TYPE_CHECKING:
     from morula.report import Stage as Chapter
 
-__all__ = ["Crop", "Crops", "checkpoints", "controls", "load", "presets", "pretrain", "story", "train"]
+__all__ = [
+    "Crop",
+    "Crops",
+    "batch_sizes",
+    "checkpoints",
+    "controls",
+    "load",
+    "presets",
+    "pretrain",
+    "story",
+    "train",
+]
 
 _WARMUP = 30  # steps
 _CELL = 8  # pixels of a histogram of gradients, at most
@@ -85,6 +96,11 @@ def pretrain(run: Run, volumes: neurons.Unlabelled, settings: Pretrain) -> Weigh
         neurons.encoder_of(_fit(run, stage, volumes, settings)).save(kept)
         stage.finish()
     return Weights.load(kept)
+
+
+def batch_sizes(config: DbmimConfig) -> Mapping[str, int]:
+    """Samples in each batch that several processes share, by the name of the setting."""
+    return {"pretrain.batch": config.pretrain.batch, "finetune.batch": config.finetune.batch}
 
 
 def load(path: Path, fabric: Fabric) -> Callable[[Volume], Segmentation]:

@@ -33,9 +33,10 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from morula.blockwise import BlockModel
+from morula.core.errors import UsageError
 from morula.core.files import write_json
 from morula.core.types import Array, Record, Segmentation, Volume
-from morula.engine import Run, Stage, Weights, WeightsInfo, read_json
+from morula.engine import Run, Stage, Weights, WeightsInfo, once, read_json
 from morula.recipes.emda import (
     adversarial,
     mean_teacher,
@@ -57,7 +58,17 @@ from morula.recipes.emda.zoom import search_zoom
 if TYPE_CHECKING:
     from morula.report import Stage as Chapter
 
-__all__ = ["STRATEGIES", "EmdaPredictor", "checkpoints", "controls", "load", "presets", "story", "train"]
+__all__ = [
+    "STRATEGIES",
+    "EmdaPredictor",
+    "batch_sizes",
+    "checkpoints",
+    "controls",
+    "load",
+    "presets",
+    "story",
+    "train",
+]
 
 STRATEGIES: Mapping[str, Callable[[Run, Domains, EmdaConfig], tuple[nn.Module, Stage]]] = {
     "supervised": supervised.learn,
@@ -86,6 +97,20 @@ def train(run: Run, records: Sequence[Record], config: EmdaConfig) -> None:
     domains = _settle(run, learned, network, domains)  # line 3
     judged = _judge(run, learned, network, domains, config)  # line 4
     _finish(run, learned, network, domains, judged, config)  # line 5
+
+
+def batch_sizes(config: EmdaConfig) -> Mapping[str, int]:
+    """Samples in each batch that several processes share, by the name of the setting.
+
+    Raises:
+        UsageError: the strategy translates one image after the other.
+    """
+    if config.strategy == "cut":
+        found = "cut translates one image after the other, in one process"
+        raise UsageError("--devices", found, "leave --devices out, or choose another strategy")
+    target = {"target_batch": config.target_batch} if config.strategy == "mean-teacher" else {}
+    both = {"batch, half of each domain": 2 * max(1, config.batch // 2)} if config.strategy == "ssl" else {}
+    return {"batch": config.batch, **target, **both}
 
 
 def load(path: Path, fabric: Fabric) -> Callable[[Volume], Segmentation]:
@@ -158,7 +183,8 @@ def _settle(run: Run, learned: Stage, network: nn.Module, domains: Domains) -> D
             def predict(stack: Array) -> Array:
                 return _maps(network, stack, run.fabric, augment=False)
 
-            found = search_zoom(predict, domains.stored, domains.source, zoom)
+            stored = domains.stored
+            found = once(run.fabric, lambda: search_zoom(predict, stored, domains.source, zoom))
             zoom, scores = found.zoom, found.scores
         settled = domains.zoomed(zoom) if domains.stored else domains
         stage.finish(
@@ -183,7 +209,7 @@ def _judge(
         Weights.load(file).load_into(network)
         return [_maps(network, stack, run.fabric, augment=False) for stack in domains.target.images]
 
-    judged = judge(candidate_files(learned), predict, domains)
+    judged = once(run.fabric, lambda: judge(candidate_files(learned), predict, domains))
     criteria: tuple[Criterion, ...] = ("last", "solidity", "composite")
     stage.finish(
         select=config.select,
@@ -206,9 +232,7 @@ def _finish(
     Weights.load(file).load_into(network)
     cleaning = Cleaning()
     if config.clean:
-        source = domains.source
-        maps = [_maps(network, stack, run.fabric, augment=False) for stack in source.images]
-        cleaning = tune_cleaning(maps, source.masks)
+        cleaning = once(run.fabric, lambda: _cleaning(network, domains, run.fabric))
     folder = run.path / "model"
     Weights.of(network, WeightsInfo("emda.segmenter")).save(folder / "network.safetensors")
     described = {
@@ -220,6 +244,11 @@ def _finish(
         "zoom": float(np.mean(domains.target.zooms)),
     }
     write_json(folder / "model.json", described)
+
+
+def _cleaning(network: nn.Module, domains: Domains, fabric: Fabric) -> Cleaning:
+    maps = [_maps(network, stack, fabric, augment=False) for stack in domains.source.images]
+    return tune_cleaning(maps, domains.source.masks)
 
 
 def _predictor(path: Path, weights: Path, fabric: Fabric, *, plain: bool = False) -> EmdaPredictor:

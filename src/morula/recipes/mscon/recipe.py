@@ -40,7 +40,7 @@ from morula.tasks import neurons
 if TYPE_CHECKING:
     from morula.report import Stage as Chapter
 
-__all__ = ["checkpoints", "controls", "load", "presets", "pretrain", "story", "train"]
+__all__ = ["batch_sizes", "checkpoints", "controls", "load", "presets", "pretrain", "story", "train"]
 
 _WARMUP = 30  # steps
 _PUBLISHED = {"eps": 0.01, "weight_decay": 1e-6, "amsgrad": True}
@@ -76,6 +76,11 @@ def pretrain(run: Run, volumes: neurons.Unlabelled, settings: Pretrain) -> Weigh
         neurons.encoder_of(_fit(run, stage, volumes, settings)).save(kept)
         stage.finish()
     return Weights.load(kept)
+
+
+def batch_sizes(config: MsconConfig) -> Mapping[str, int]:
+    """Samples in each batch that several processes share, by the name of the setting."""
+    return {"pretrain.batch": config.pretrain.batch, "finetune.batch": config.finetune.batch}
 
 
 def load(path: Path, fabric: Fabric) -> Callable[[Volume], Segmentation]:

@@ -17,7 +17,7 @@ Algorithm
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from morula.core.errors import UsageError
 from morula.core.files import write_json
 from morula.core.rng import Rng
 from morula.core.types import Array, Record, Segmentation, Volume
@@ -38,6 +39,7 @@ from morula.engine import (
     fit,
     read_json,
     seeded,
+    spread,
     update,
 )
 from morula.nets import UNet2d
@@ -62,8 +64,9 @@ if TYPE_CHECKING:
 
     from morula.report import Stage as Chapter
 
-__all__ = ["PsmPredictor", "checkpoints", "controls", "load", "presets", "story", "train"]
+__all__ = ["PsmPredictor", "batch_sizes", "checkpoints", "controls", "load", "presets", "story", "train"]
 
+_VIEWS = 48  # pairs in a step of the activation network
 _CLUSTER_SHARE = 0.25  # of the mixture in the first foreground; the rest is one threshold per image
 _SAMPLED = 2000  # pixels an image gives to the mixture
 _BRIEFLY = frozenset({"IHC", "phase contrast"})  # is how long these kinds are trained:
@@ -91,6 +94,18 @@ def train(run: Run, records: Sequence[Record], config: PsmConfig | PaperConfig) 
     for turn, steps in enumerate(_schedule(images, config)):  # lines 5, 6
         network = _learn(run, network, images, inputs, goals, config, turn, steps)
     _save(run, network, priors, config)
+
+
+def batch_sizes(config: PsmConfig | PaperConfig) -> Mapping[str, int]:
+    """Samples in each batch that several processes share, by the name of the setting.
+
+    Raises:
+        UsageError: the config follows the paper, whose last batch of an epoch may be any size.
+    """
+    if isinstance(config, PaperConfig):
+        found = f"preset {config.preset} of recipe psm trains in one process"
+        raise UsageError("--devices", found, "leave --devices out, or use preset best")
+    return {"batch": config.batch, "views of the activation network": _VIEWS}
 
 
 def load(path: Path, fabric: Fabric) -> Callable[[Volume], Segmentation]:
@@ -181,7 +196,7 @@ def _activation(
     if not stage.done:
         fit(
             step,
-            lambda i: two_views(inputs, rng, i, batch=48, size=64),
+            lambda i: two_views(inputs, rng, i, batch=_VIEWS, size=64),
             state,
             config.activation_steps,
             stage,
@@ -191,7 +206,11 @@ def _activation(
         Weights.load(path).load_into(network)
     network.eval()
     device = run.fabric.device
-    raw = [self_activation(network, torch.from_numpy(x.astype(np.float32)).to(device)) for x in inputs]
+    raw = spread(
+        run.fabric,
+        lambda x: self_activation(network, torch.from_numpy(x.astype(np.float32)).to(device)),
+        inputs,
+    )
     maps, agreement = orient(raw, [image.density for image in images])
     stage.save_array("map", maps[0].astype(np.float16))
     stage.finish(correlation=agreement)
@@ -227,10 +246,8 @@ def _first_goals(
     run: Run, images: Sequence[Prepared], foregrounds: Sequence[Array], config: PsmConfig
 ) -> list[Array]:
     stage = run.stage("pseudo")
-    found = [
-        pseudo_instances(image, inside, config.diameter)
-        for image, inside in zip(images, foregrounds, strict=True)
-    ]
+    pairs = list(zip(images, foregrounds, strict=True))
+    found = spread(run.fabric, lambda pair: pseudo_instances(*pair, config.diameter), pairs)
     stage.save_array("foreground", foregrounds[0].astype(np.float16))
     stage.save_array("labels", found[0].labels)
     stage.finish(objects=sum(len(pseudo.confidence) for pseudo in found))
@@ -239,12 +256,14 @@ def _first_goals(
 
 def _next_goals(
     network: nn.Module, images: Sequence[Prepared], fabric: Fabric, config: PsmConfig
-) -> Iterator[Array]:
+) -> list[Array]:
     """Line 6: the teacher's foreground takes the place of the clusters', and lends its edges."""
-    for image in images:
+
+    def goals(image: Prepared) -> Array:
         inside, _ = maps_of(network, image, fabric, augment=config.augment_test)
-        pseudo = pseudo_instances(image, inside, config.diameter, trust=_TRUST)
-        yield targets(pseudo, inside)
+        return targets(pseudo_instances(image, inside, config.diameter, trust=_TRUST), inside)
+
+    return spread(fabric, goals, images)
 
 
 def _schedule(images: Sequence[Prepared], config: PsmConfig) -> list[int]:
@@ -278,7 +297,7 @@ def _learn(
     if stage.done:
         Weights.load(path).load_into(teacher)
         return teacher
-    goals = first_goals if turn == 0 else list(_next_goals(teacher, images, run.fabric, config))
+    goals = first_goals if turn == 0 else _next_goals(teacher, images, run.fabric, config)
     rng = stage.rng("crops")
 
     def batches(index: int) -> Batch:

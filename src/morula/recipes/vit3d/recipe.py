@@ -43,7 +43,7 @@ from morula.recipes.vit3d.threshold import thresholded
 if TYPE_CHECKING:
     from morula.report import Stage as Chapter
 
-__all__ = ["Vit3dPredictor", "checkpoints", "controls", "load", "presets", "story", "train"]
+__all__ = ["Vit3dPredictor", "batch_sizes", "checkpoints", "controls", "load", "presets", "story", "train"]
 
 
 def presets() -> Mapping[str, Vit3dConfig]:
@@ -65,6 +65,11 @@ def train(run: Run, records: Sequence[Record], config: Vit3dConfig) -> None:
     folder = run.path / "model"
     Weights.of(network, WeightsInfo("vit3d.segmenter")).save(folder / "network.safetensors")
     write_json(folder / "model.json", {"config": config.model_dump(mode="json")})
+
+
+def batch_sizes(config: Vit3dConfig) -> Mapping[str, int]:
+    """Samples in each batch that several processes share, by the name of the setting."""
+    return {"batch": config.batch}
 
 
 def load(path: Path, fabric: Fabric) -> Vit3dPredictor:

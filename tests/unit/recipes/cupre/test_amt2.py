@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor
 
 from morula.core.config import override
@@ -23,7 +21,7 @@ from morula.recipes.cupre.paper.amt2 import CELLS, NATURAL, Amt2
 from morula.recipes.cupre.paper.config import PaperConfig, paper_small
 from morula.recipes.cupre.paper.images import NaturalImages, Scenes, normalised, targets_of
 from morula.recipes.cupre.paper.views import Views, two_views
-from synthetic import field
+from synthetic import field, save_natural
 
 SMALL = {
     "iterations": 3, "views": 4, "view": 32, "parts": 2, "queue": 10, "dim": 8, "natural_batch": 1,
@@ -124,25 +122,6 @@ def test_crops_of_the_same_image_are_no_negatives(amt2: Amt2) -> None:
 # --- the whole training
 
 
-def natural_set(folder: Path) -> Path:
-    (folder / "images").mkdir(parents=True)
-    images, annotations = [], []
-    for number in (1, 2):
-        pixels = Rng(number).at(0).integers(0, 255, (80, 100, 3)).astype(np.uint8)
-        Image.fromarray(pixels).save(folder / "images" / f"{number}.png")
-        images.append({"id": number, "file_name": f"{number}.png", "height": 80, "width": 100})
-        for place, category in ((5, 18), (45, 3)):
-            box = [place, place, place + 30, place, place + 30, place + 30, place, place + 30]
-            annotations.append(
-                {"id": len(annotations) + 1, "image_id": number, "category_id": category,
-                 "segmentation": [box], "bbox": [place, place, 30, 30], "area": 900, "iscrowd": 0}
-            )  # fmt: skip
-    path = folder / "instances.json"
-    categories = [{"id": 18, "name": "dog"}, {"id": 3, "name": "car"}]
-    path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
-    return path
-
-
 def pretrained(path: Path, natural: Path | None, stop_at: int | None = None) -> dict[str, Tensor]:
     config = override(CONFIG, {"natural": "" if natural is None else str(natural)})
     run = Run.open(
@@ -183,7 +162,7 @@ def pretrained(path: Path, natural: Path | None, stop_at: int | None = None) -> 
 
 
 def test_a_stopped_pretraining_goes_on_with_queue_averages_and_both_optimisers(tmp_path: Path) -> None:
-    natural = natural_set(tmp_path / "natural")
+    natural = save_natural(tmp_path / "natural")
     whole = pretrained(tmp_path / "whole", natural)
     with pytest.raises(KeyboardInterrupt):
         pretrained(tmp_path / "stopped", natural, stop_at=2)
@@ -196,7 +175,7 @@ def test_a_stopped_pretraining_goes_on_with_queue_averages_and_both_optimisers(t
 
 
 def test_categories_become_classes_and_objects_keep_their_boxes(tmp_path: Path) -> None:
-    images = NaturalImages(natural_set(tmp_path))
+    images = NaturalImages(save_natural(tmp_path))
     assert images.categories == [3, 18] and len(images) == 2
     found = images.scenes(Rng(0), 0, batch=6, size=64)
     labels = torch.cat([target["labels"] for target in found.targets])
@@ -210,7 +189,7 @@ def test_categories_become_classes_and_objects_keep_their_boxes(tmp_path: Path) 
 
 
 def test_natural_images_that_are_not_there_are_named(tmp_path: Path) -> None:
-    path = natural_set(tmp_path)
+    path = save_natural(tmp_path)
     (tmp_path / "images" / "2.png").unlink()
     with pytest.raises(DataError, match=r"2\.png"):
         NaturalImages(path)

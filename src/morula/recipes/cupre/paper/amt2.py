@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN
 
 from morula.core.rng import Rng
-from morula.engine import TrainState, update
+from morula.engine import TrainState, spread, update
 from morula.losses import info_nce
 from morula.nets import mask_rcnn, use_domain
 from morula.recipes.cupre.paper.config import PaperConfig
@@ -96,7 +97,8 @@ class Amt2:
         use_domain(self.network, CELLS)
         self.keys.follow(self.encoder, self._config.momentum)
         query = self._query(views.query.to(device))
-        key = self.keys(views.key.to(device), views.order.to(device))
+        key = self.keys(views.key.to(device), views.order.to(device), self._encode)
+        self._even_out()
         images = views.images.to(device)
         loss = info_nce(
             query, key, self.queue.keys.clone(), self._config.temperature, self.queue.same(images)
@@ -104,6 +106,17 @@ class Amt2:
         update(self._fabric, self._contrast, loss, lr=lr)
         self.queue.push(key, images)
         return loss.detach()
+
+    def _encode(self, encoder: Callable[[Tensor], Tensor], parts: Sequence[Tensor]) -> list[Tensor]:
+        """Keys of all parts, each part by one process."""
+        found = spread(self._fabric, lambda part: encoder(part).cpu(), parts)
+        return [keys.to(self._fabric.device) for keys in found]
+
+    def _even_out(self) -> None:
+        """Running statistics of the keys, which nobody reads, become the mean of those of all processes."""
+        for buffer in self.keys.buffers():
+            mean: Any = self._fabric.all_reduce(buffer, reduce_op="mean")
+            buffer.copy_(mean)
 
     def step_b(self, scenes: Scenes, lr: float) -> Tensor:
         """Instance segmentation of natural images: changes the whole detector; returns the loss."""

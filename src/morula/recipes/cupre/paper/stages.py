@@ -39,7 +39,7 @@ from morula.tasks.cells.front import prepare, window
 if TYPE_CHECKING:
     from morula.report import Stage as Chapter
 
-__all__ = ["DIAMETER", "load", "story", "train"]
+__all__ = ["DIAMETER", "batch_sizes", "load", "story", "train"]
 
 DIAMETER = 22.0
 """Pixels to which images are scaled for their description and for the controls; the detector sees them as
@@ -74,6 +74,12 @@ def train(run: Run, records: Sequence[Record], config: PaperConfig) -> None:
     _advise(run, network, images)  # line 4
     Weights.of(network, WeightsInfo(_NETWORK)).save(run.path / "model" / "network.safetensors")
     write_json(run.path / "model" / "model.json", {"config": config.model_dump(mode="json")})
+
+
+def batch_sizes(config: PaperConfig) -> Mapping[str, int]:
+    """Samples in each batch that several processes share, and parts of keys, by the name of the setting."""
+    natural = {"natural_batch": config.natural_batch} if config.natural else {}
+    return {"views": config.views, "parts": config.parts, **natural, "batch": config.batch}
 
 
 def load(path: Path, fabric: Fabric) -> Callable[[Volume], Segmentation]:
