@@ -108,7 +108,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
     train(tmp_path / "whole", settings)
     ticks: Iterator[int] = count(0, 60)
     monkeypatch.setattr("morula.engine.loop.time", SimpleNamespace(monotonic=lambda: next(ticks)))
-    from morula.recipes.cupre import recipe as module
+    from morula.tasks.cells import student as module
 
     made, steps = module.loss_of, count()
 
