@@ -72,7 +72,9 @@ def as_bytes(probability: Array) -> Array:
     >>> as_bytes(np.array([0.0, 0.5, 0.5001, 1.0])).tolist()
     [0, 127, 128, 255]
     """
-    return np.clip(np.ceil(probability * 255 - 0.5), 0, 255).astype(np.uint8)
+    scaled = probability * 255
+    scaled -= 0.5
+    return np.clip(np.ceil(scaled, out=scaled), 0, 255, out=scaled).astype(np.uint8)
 
 
 def sample(volume: Volume, voxels: int = 2**20) -> Array:

@@ -67,7 +67,8 @@ class Tiling:
             total[(slice(None), *here)] += maps[(slice(None), *there)] * weight
             weights[here] += weight
         assert total is not None
-        return total / weights
+        total /= weights
+        return total
 
 
 def _hat(shape: tuple[int, ...]) -> Array:

@@ -73,7 +73,9 @@ class _Maps:
 
     def _of_tile(self, values: Array) -> Array:
         unit = (values - np.float32(self.low)) / np.float32(max(self.high - self.low, 1e-6))
-        return averaged(self._affinities, unit.astype(np.float32), self.mirrors).values.astype(np.float32)
+        return averaged(self._affinities, unit.astype(np.float32), self.mirrors).values.astype(
+            np.float32, copy=False
+        )
 
     @torch.no_grad()
     def _affinities(self, tile: Array) -> Affinities:

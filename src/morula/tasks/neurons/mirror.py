@@ -32,12 +32,14 @@ def averaged(predict: Callable[[Array], Affinities], image: Array, mirrors: int)
         mirrors: number of views, a key of `MIRRORS`.
 
     Returns:
-        Affinities of the image, float16.
+        Affinities of the image, float16 unless there is one view.
 
     Raises:
         ValueError: an offset goes along several axes, so that no mirror image shows it.
     """
     first = predict(image)
+    if mirrors == 1:
+        return first
     total = first.values.astype(np.float32)
     for axes in MIRRORS[mirrors][1:]:
         mirrored = predict(np.ascontiguousarray(np.flip(image, axes)))
