@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import zarr
 
+from bad_input import BAD_VOLUMES
 from block_runs import emda_run, neuron_run
 from blocks import files_of, same_partition
 from commands import cli
@@ -171,3 +172,29 @@ def test_what_is_no_single_channel_is_refused(run, tmp_path):
     write_image(tmp_path / "two.zarr", np.ones((2, 3, 32, 32), np.uint8), Axes("czyx"))
     with pytest.raises(DataError, match="axes czyx, 2 channels"):
         predict_big(run, tmp_path / "two.zarr", out=tmp_path / "out.ome.zarr", device="cpu")
+
+
+REFUSED = (
+    "zarr with a missing chunk",
+    "zarr without an axis",
+    "zarr of complex numbers",
+    "zarr without multiscales",
+    "zarr without a level",
+    "zarr that is not JSON",
+    "missing zarr",
+)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_bad_store_is_refused_before_any_work(run, tmp_path, name):
+    bad, _ = BAD_VOLUMES[name](tmp_path / "bad")
+    with pytest.raises(DataError) as error:
+        predict_big(run, bad, out=tmp_path / "out" / "seg.ome.zarr", device="cpu")
+    assert str(bad) in str(error.value) and not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_may_not_be_written_to_is_refused_before_any_work(run, image, tmp_path, monkeypatch):
+    monkeypatch.setattr("morula.workflows.big.os.access", lambda path, mode: False)
+    with pytest.raises(DataError, match="no permission to write here"):
+        predict_big(run, image, out=tmp_path / "seg.ome.zarr", device="cpu")
+    assert list(tmp_path.iterdir()) == []
