@@ -16,6 +16,9 @@ __all__ = ["Alignment", "align"]
 
 _GAIN = 1.03  # times brighter must a shift make the trace; a trace that fits gains 1.00 by any shift
 _MIRROR_GAIN = 1.5
+_STANDS_OUT = (
+    2.0  # times the mean; of the stacks that were tried true traces have 8 and more, others up to 1.4
+)
 _POINTS = 4000  # looked at; more do not change the mean
 
 
@@ -28,12 +31,19 @@ class Alignment:
         gain: times brighter the trace is after the shift.
         mirrored: the axes, such as `y`, along which the trace must be mirrored to fit; empty if it fits.
         brightness: along the trace as it is.
+        contrast: that brightness over the mean of the image; 0 in a black image.
     """
 
     shift: tuple[float, float, float]
     gain: float
     mirrored: str
     brightness: float
+    contrast: float
+
+    @property
+    def stands_out(self) -> bool:
+        """Whether the trace as it is runs where the image is bright at all."""
+        return self.contrast > _STANDS_OUT
 
     @property
     def is_shifted(self) -> bool:
@@ -60,14 +70,16 @@ def align(tree: Tree, image: Array, *, reach: Sequence[int] = (2, 4, 4)) -> Alig
     here = _mean(grey, points)
     mirrors = {names: _mean(grey, middle + (points - middle) * signs) for names, signs in _mirrors()}
     brightest = max(mirrors, key=lambda names: mirrors[names])
-    mirrored = brightest if mirrors[brightest] > max(_MIRROR_GAIN * here, 1e-9) else ""
+    mean = float(grey.mean())
+    mirrored = brightest if mirrors[brightest] > max(_MIRROR_GAIN * here, _STANDS_OUT * mean) else ""
+    contrast = here / mean if mean > 0 else 0.0
     steps = [range(-most, most + 1) for most in reach]
     found = {step: _mean(grey, points + np.array(step)) for step in product(*steps)}
     best = max(found, key=lambda step: (found[step], -sum(map(abs, step))))
     gain = found[best] / here if here > 0 else 1.0
     if gain < _GAIN or mirrored:
-        return Alignment((0.0, 0.0, 0.0), 1.0, mirrored, here)
-    return Alignment((float(best[0]), float(best[1]), float(best[2])), gain, mirrored, here)
+        return Alignment((0.0, 0.0, 0.0), 1.0, mirrored, here, contrast)
+    return Alignment((float(best[0]), float(best[1]), float(best[2])), gain, mirrored, here, contrast)
 
 
 def _brightness(image: Array) -> Array:

@@ -143,30 +143,34 @@ def _in_voxels(found: SwcFile, path: Path, volume: Volume, image: Array) -> Tree
     """The tree in voxels, of a file in voxels or in micrometres."""
     tree, shape = found.tree, np.array(volume.shape)
     scaled = _from_micrometres(tree, volume.voxel)
-    fits = _outside(tree, shape) is None
-    as_voxels = align(tree, image) if fits else None
+    as_voxels = align(tree, image) if _outside(tree, shape) is None else None
     if scaled is not None and _outside(scaled, shape) is None:
         as_lengths = align(scaled, image)
         if as_voxels is None or as_lengths.brightness > _BRIGHTER * as_voxels.brightness:
-            _refuse_mirrored(as_lengths, path)
+            _refuse_misplaced(as_lengths, path, has_size=True)
             return scaled
     if as_voxels is None:
         raise _does_not_fit(found, path, volume)
-    if as_voxels.brightness <= 0:
-        told = "the trace runs where the stack is dark"
-        if scaled is None:
-            fix = "if it is in micrometres, give --voxel-size Z Y X in nm"
-            raise UsageError(path, told, fix)
-        raise DataError(path, told, "check that it belongs to this stack, x y z in voxels or micrometres")
-    _refuse_mirrored(as_voxels, path)
+    _refuse_misplaced(as_voxels, path, has_size=scaled is not None)
     return tree
 
 
-def _refuse_mirrored(alignment: Alignment, path: Path) -> None:
-    if alignment.mirrored:
+def _refuse_misplaced(alignment: Alignment, path: Path, *, has_size: bool) -> None:
+    """Refuses a trace that is mirrored, or in the dark: without a voxel size it may be in micrometres."""
+    if alignment.mirrored and (has_size or alignment.stands_out):
         axes = " and ".join(alignment.mirrored)
         found = f"the trace fits its stack only when it is mirrored along {axes}"
         raise DataError(path, found, f"flip {axes} of the trace or of the stack")
+    if alignment.stands_out:
+        return
+    told = "the trace runs where the stack is dark"
+    if has_size:
+        raise DataError(path, told, "check that it belongs to this stack, x y z in voxels or micrometres")
+    fix = "if it is in micrometres, give --voxel-size Z Y X in nm"
+    if alignment.mirrored:
+        told += f", but not if it is mirrored along {' and '.join(alignment.mirrored)}"
+        fix += "; else flip the trace or the stack"
+    raise UsageError(path, told, fix)
 
 
 def _from_micrometres(tree: Tree, size: Voxel | None) -> Tree | None:

@@ -49,6 +49,33 @@ def test_micrometres_are_told_from_voxels_by_the_voxel_size(tmp_path: Path) -> N
     assert np.allclose(record.trace().points, tree.points, atol=1e-4)
 
 
+def test_a_trace_in_micrometres_of_unknown_voxels_is_asked_about(tmp_path: Path) -> None:
+    """It fits into the box of its stack, and dim background shines along it."""
+    images, labels = save_traced(tmp_path, 1, 1)
+    image, tree = traced_stack(0)
+    noise = np.random.default_rng(0).integers(0, 40, image.shape)
+    tifffile.imwrite(images / "n0.tif", np.maximum(image, noise.astype(np.uint8)), photometric="minisblack")
+    load_traced(images, labels, suffix="_gold")
+    for scale in ((0.9, 0.2, 0.2), (0.5, 0.5, 0.5), (0.3, 0.1, 0.1)):
+        write_swc(labels / "n0_gold.swc", tree.scaled(scale))
+        with pytest.raises(UsageError, match=r"n0_gold\.swc.*micrometres, give --voxel-size"):
+            load_traced(images, labels, suffix="_gold")
+
+
+@pytest.mark.real
+def test_published_traces_in_micrometres(real_data: Path, tmp_path: Path) -> None:
+    """0.33 um in the plane and 1 um along z: all are in the box of their stacks."""
+    folder, size = real_data / "lm_diadem_op" / "open", Voxel(z=1000.0, y=330.0, x=330.0)
+    for name in ("OP_3", "OP_7"):
+        tree = read_swc(folder / f"{name}_gold.swc").tree
+        write_swc(tmp_path / f"{name}.swc", tree.scaled((1.0, 0.33, 0.33)))
+        with pytest.raises(UsageError, match="give --voxel-size"):
+            load_traced(folder / f"{name}.tif", tmp_path / f"{name}.swc")
+        (record,), _ = load_traced(folder / f"{name}.tif", tmp_path / f"{name}.swc", voxel=size)
+        assert record.trace is not None
+        np.testing.assert_allclose(record.trace().points, tree.points, atol=1e-4)
+
+
 def _outside(images: Path, labels: Path) -> None:
     write_swc(labels / "n0_gold.swc", traced_stack(0)[1].moved((0, 0, 40)))
 
