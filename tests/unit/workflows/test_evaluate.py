@@ -158,8 +158,8 @@ def refusal(pred: Path, truth: Path, kind: str = "instances") -> str:
 
 
 def test_refuses_an_unknown_kind_and_names_the_known() -> None:
-    with pytest.raises(UsageError, match=r"'neurons' is not a kind.*volumes, points, swc, coco"):
-        evaluate("a", "b", kind="neurons")
+    with pytest.raises(UsageError, match=r"'neurites' is not a kind.*volumes, neurons, points, swc, coco"):
+        evaluate("a", "b", kind="neurites")
 
 
 @pytest.mark.parametrize("radius", [0, -1, math.nan, math.inf])
