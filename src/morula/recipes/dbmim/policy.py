@@ -16,6 +16,7 @@ Credit = Literal["patch", "sample"]
 _LARGEST = 3.0  # logits stay within it, so that no patch is ever certain
 _HALVINGS = 24  # of an interval of 40
 _EPS = 1e-6
+_LEAST_SPREAD = 1e-4  # of a feature; what differs less is the same
 
 
 class Policy(nn.Module):
@@ -57,13 +58,18 @@ class Choice:
 def choose(policy: Policy, features: Tensor, chance: Tensor, ratio: float) -> Choice:
     """Every agent hides its patch with its own probability; over a crop these have the mean `ratio`.
 
+    Only what differs between the patches of a crop can matter, so features are standardised over these. Grey
+    values differ by hundredths, and a policy that sees them as they are learns many times slower.
+
     Args:
         policy: actor and critic.
         features: `(b, n, d)`; nothing is learned through them.
         chance: `(b, n)` uniform in [0, 1), all the randomness there is.
         ratio: in (0, 1).
     """
-    z, values = policy(features.detach())
+    features = features.detach()
+    away = features - features.mean(dim=1, keepdim=True)
+    z, values = policy(away / (features.std(dim=1, keepdim=True, unbiased=False) + _LEAST_SPREAD))
     z = z - z.mean(dim=1, keepdim=True)
     logits = shift_to_ratio(_LARGEST * torch.tanh(z / _LARGEST), ratio)
     return Choice(chance < logits.detach().sigmoid(), logits, values)

@@ -20,7 +20,7 @@ from morula.recipes.dbmim.policy import (
     shift_to_ratio,
 )
 
-ROWS, PATCHES, KINDS, RATIO, STEPS = 4, 200, 8, 0.5, 150
+ROWS, PATCHES, KINDS, RATIO, STEPS = 4, 200, 8, 0.5, 100
 SEEDS = range(3)
 
 Act = Callable[[Policy, Tensor, Tensor], Choice]
