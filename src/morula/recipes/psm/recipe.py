@@ -13,6 +13,7 @@ Algorithm
   4  pseudo instances: the best closed contours, scored by edge, roundness, size and foreground
   5  train a U-Net on foreground and centre distance, weighted by the instances' confidence
   6  where all is of one kind, repeat: the mean teacher's maps replace the foreground of 4; train on
+  7  predict: objects of f's maps; images of a kind that is rare in the set keep their pseudo labels
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from morula.core.errors import UsageError
 from morula.core.files import write_json
 from morula.core.rng import Rng
 from morula.core.types import Array, Record, Segmentation, Volume
+from morula.data.modality import Modality
 from morula.engine import (
     Run,
     TrainState,
@@ -50,12 +52,21 @@ from morula.recipes.psm.config import PsmConfig, best, fast, smoke
 from morula.recipes.psm.controls import checkpoints
 from morula.recipes.psm.paper import stages as published
 from morula.recipes.psm.paper.config import PaperConfig, paper, paper_small
+from morula.recipes.psm.predict import PsmPredictor
 from morula.recipes.psm.story import chapters
 from morula.recipes.psm.views import two_views
 from morula.tasks.cells.batches import Batch, crops
 from morula.tasks.cells.controls import pseudo_only
-from morula.tasks.cells.decode import segmentation
-from morula.tasks.cells.front import Prepared, SizePrior, fit_sizes, foreground, one_kind, prepare, window
+from morula.tasks.cells.front import (
+    Prepared,
+    SizePrior,
+    common_kinds,
+    fit_sizes,
+    foreground,
+    one_kind,
+    prepare,
+    window,
+)
 from morula.tasks.cells.pseudo import pseudo_instances, targets
 from morula.tasks.cells.student import Course, fit_student, maps_of
 
@@ -93,7 +104,7 @@ def train(run: Run, records: Sequence[Record], config: PsmConfig | PaperConfig) 
     network = _teacher(run, config)
     for turn, steps in enumerate(_schedule(images, config)):  # lines 5, 6
         network = _learn(run, network, images, inputs, goals, config, turn, steps)
-    _save(run, network, priors, config)
+    _save(run, network, priors, common_kinds(images), config)
 
 
 def batch_sizes(config: PsmConfig | PaperConfig) -> Mapping[str, int]:
@@ -115,9 +126,10 @@ def load(path: Path, fabric: Fabric) -> Callable[[Volume], Segmentation]:
     described = read_json(path / "model" / "model.json")
     config = PsmConfig.model_validate(described["config"])
     priors = {kind: SizePrior(**prior) for kind, prior in described["sizes"].items()}
+    learned = frozenset[Modality](described["learned"])
     network = _network(config)
     Weights.load(path / "model" / "network.safetensors").load_into(network)
-    return PsmPredictor(fabric.setup_module(network).eval(), priors, config, fabric)
+    return PsmPredictor(fabric.setup_module(network).eval(), priors, learned, config, fabric)
 
 
 def controls(
@@ -142,22 +154,6 @@ def story(path: Path) -> Sequence[Chapter]:
 
 def _follows_the_paper(path: Path) -> bool:
     return read_json(path / "config.json")["preset"].startswith("paper")
-
-
-class PsmPredictor:
-    """A trained run, ready for new images."""
-
-    def __init__(
-        self, network: nn.Module, priors: Mapping[str, SizePrior], config: PsmConfig, fabric: Fabric
-    ) -> None:
-        self._network, self._priors, self._config, self._fabric = network, priors, config, fabric
-
-    def __call__(self, volume: Volume) -> Segmentation:
-        """Objects, scores, classes and maps of one 2D image."""
-        image = volume.read_yxc()
-        prepared = prepare(image, self._priors, self._config.diameter)
-        maps = maps_of(self._network, prepared, self._fabric, augment=self._config.augment_test)
-        return segmentation(prepared, *maps, self._config.diameter, image)
 
 
 def _prepare(
@@ -320,10 +316,17 @@ def _teacher(run: Run, config: PsmConfig) -> nn.Module:
         return _network(config)
 
 
-def _save(run: Run, network: nn.Module, priors: Mapping[str, SizePrior], config: PsmConfig) -> None:
+def _save(
+    run: Run,
+    network: nn.Module,
+    priors: Mapping[str, SizePrior],
+    learned: Sequence[Modality],
+    config: PsmConfig,
+) -> None:
     folder = run.path / "model"
     Weights.of(network, WeightsInfo("unet2d", {"channels_in": 4, "channels_out": 2})).save(
         folder / "network.safetensors"
     )
     sizes = {kind: asdict(prior) for kind, prior in priors.items()}
-    write_json(folder / "model.json", {"config": config.model_dump(mode="json"), "sizes": sizes})
+    described = {"config": config.model_dump(mode="json"), "sizes": sizes, "learned": list(learned)}
+    write_json(folder / "model.json", described)

@@ -22,6 +22,7 @@ __all__ = [
     "Prepared",
     "Size",
     "SizePrior",
+    "common_kinds",
     "density",
     "estimate_size",
     "fit_sizes",
@@ -44,6 +45,7 @@ _DAB_RED = 0.35  # red over blue optical density of DAB (Ruifrok and Johnston, 2
 BROWN = 0.12  # blue minus red optical density of what DAB colours
 _NUCLEUS = 20.0  # pixels; no nucleus is as wide as twice this
 _BLUE = 0.1  # share of an image that must not be brown for haematoxylin to have its own threshold
+_COMMON = 0.5  # of the images of the most frequent kind
 _ONE_KIND = 0.9  # share of the images of a set that must be alike
 _SHRINK = 0.6  # objects an image needs, times the spread of sizes, before its own size counts more than half
 
@@ -207,6 +209,12 @@ def one_kind(images: Sequence[Prepared]) -> Modality | None:
         if count >= _ONE_KIND * len(images):
             return kind
     return None
+
+
+def common_kinds(images: Sequence[Prepared]) -> list[Modality]:
+    """The modalities with at least half as many images as the most frequent one, in alphabetical order."""
+    kinds: Counter[Modality] = Counter(image.modality for image in images)
+    return sorted(kind for kind, count in kinds.items() if count >= _COMMON * max(kinds.values()))
 
 
 def estimate_size(dense: Array, kind: Modality) -> Size | None:
