@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from browser import browse
 from morula.core.errors import DataError
+from morula.core.tree import Tree
 from morula.core.types import Voxel
 from morula.data import write_labels, write_traces
 from morula.workflows.view3d import view3d
@@ -67,6 +69,12 @@ def test_something_is_on_the_screen(chromium, prediction, tmp_path):
     pixels = np.asarray(Image.open(shot).convert("RGB")).astype(int)
     orange = (pixels[..., 0] > 150) & (pixels[..., 2] < 80)
     assert orange[80:].sum() > 200
+
+
+def test_a_stack_without_a_neuron_is_left_out(prediction, tmp_path):
+    shutil.copytree(prediction, tmp_path / "found")
+    write_traces(tmp_path / "found" / "n1", Tree.of([], []), Voxel(z=3000.0, y=1000.0, x=1000.0))
+    assert "n1" not in view3d(tmp_path / "found").read_text(encoding="utf-8")
 
 
 def test_a_folder_without_traces_is_refused(tmp_path):

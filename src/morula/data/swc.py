@@ -53,7 +53,7 @@ class _Node:
         return self.kind, self.x, self.y, self.z, self.radius, self.parent
 
 
-def read_swc(path: Path) -> SwcFile:
+def read_swc(path: Path, *, empty: bool = False) -> SwcFile:
     """Reads a traced neuron.
 
     Ids need not be consecutive or sorted, there may be several roots, columns may be separated by white space
@@ -63,6 +63,7 @@ def read_swc(path: Path) -> SwcFile:
 
     Args:
         path: the file.
+        empty: whether a file without nodes will do, as of a stack in which no neuron was found.
 
     Returns:
         The tree, parents before children, and the repairs.
@@ -74,6 +75,8 @@ def read_swc(path: Path) -> SwcFile:
     check_file(path, "SWC")
     repairs: list[str] = []
     nodes = _distinct(path, _nodes(path), repairs)
+    if not nodes and empty:
+        return SwcFile(Tree.of([], []), (), ())
     if not nodes:
         raise DataError(path, "there is no node in it", "export the tracing again as SWC")
     rows = {node.name: row for row, node in enumerate(nodes)}

@@ -144,7 +144,7 @@ def _evaluate_labels(
 
 def _evaluate_traces(pairs: Mapping[str, tuple[Path, Path]], voxel: Voxel | None) -> dict[str, Any]:
     images = {
-        stem: tree_scores(read_swc(pred).tree, read_swc(truth).tree, voxel)
+        stem: tree_scores(read_swc(pred, empty=True).tree, read_swc(truth).tree, voxel)
         for stem, (pred, truth) in pairs.items()
     }
     return {"images": images, "mean": _mean([*images.values()])}

@@ -57,7 +57,7 @@ def trace_overlays(
         score: what is told beside it.
         measure: what the score is.
     """
-    stack, tree = image.read(), read_swc(folder / "trace.voxel.swc").tree
+    stack, tree = image.read(), read_swc(folder / "trace.voxel.swc", empty=True).tree
     known = read_swc(truth).tree if truth.exists() else None
     scale = pixel_widths(image.voxel)
     lines = _lines(tree, known, scale)

@@ -25,7 +25,8 @@ def view3d(run: str | Path, *, out: str | Path | None = None) -> Path:
     run = Path(run)
     is_run = (run / "predictions").is_dir()
     folder = run / "predictions" if is_run else run
-    traced = sorted(path.parent for path in folder.glob("*/trace.swc"))
+    files = sorted(folder.glob("*/trace.swc"))
+    traced = [path.parent for path in files if len(read_swc(path, empty=True).tree)]
     if not traced:
         found = "there is no traced neuron in it"
         raise DataError(run, found, "name a folder that `morula run` or `morula predict` traced neurons into")
