@@ -25,12 +25,12 @@ class PsmConfig(Config):
     steps: int = Field(
         default=800,
         ge=1,
-        description="steps of the first training; 0.35 of these in IHC and phase contrast",
+        description="steps of the first training; at most 280 in IHC and phase contrast",
     )
     round_steps: int = Field(
         default=200,
         ge=1,
-        description="steps of each self-training round; 0.7 of these in IHC and phase contrast",
+        description="steps of each self-training round; at most 140 in IHC and phase contrast",
     )
     rounds: int = Field(
         default=2,

@@ -81,7 +81,7 @@ _VIEWS = 48  # pairs in a step of the activation network
 _CLUSTER_SHARE = 0.25  # of the mixture in the first foreground; the rest is one threshold per image
 _SAMPLED = 2000  # pixels an image gives to the mixture
 _BRIEFLY = frozenset({"IHC", "phase contrast"})  # is how long these kinds are trained:
-_BRIEF = 0.35, 0.7  # of the steps, and of those of a round
+_BRIEF = 280, 140  # steps at most in the first training, and in a round
 _TRUST = 0.5  # how much of the edges comes from the teacher's foreground in a self-training round
 
 
@@ -273,8 +273,8 @@ def _schedule(images: Sequence[Prepared], config: PsmConfig) -> list[int]:
     kind = one_kind(images)
     if kind in (None, "fluorescence"):
         return [config.steps]
-    first, again = _BRIEF if kind in _BRIEFLY else (1.0, 1.0)
-    return [max(1, round(first * config.steps)), *[max(1, round(again * config.round_steps))] * config.rounds]
+    first, again = _BRIEF if kind in _BRIEFLY else (config.steps, config.round_steps)
+    return [min(first, config.steps), *[min(again, config.round_steps)] * config.rounds]
 
 
 def _learn(
