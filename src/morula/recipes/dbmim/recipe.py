@@ -90,12 +90,7 @@ def pretrain(run: Run, volumes: neurons.Unlabelled, settings: Pretrain) -> Weigh
     Raises:
         DataError: a volume is smaller than two patches.
     """
-    stage = run.stage("pretrain", settings=settings.model_dump(mode="json"))
-    kept = stage.path / "encoder.safetensors"
-    if not stage.done:
-        neurons.encoder_of(_fit(run, stage, volumes, settings)).save(kept)
-        stage.finish()
-    return Weights.load(kept)
+    return neurons.pretrained(run, settings, lambda stage: _fit(run, stage, volumes, settings))
 
 
 def batch_sizes(config: DbmimConfig) -> Mapping[str, int]:

@@ -70,12 +70,7 @@ def train(run: Run, records: Sequence[Record], config: MsconConfig) -> None:
 
 def pretrain(run: Run, volumes: neurons.Unlabelled, settings: Pretrain) -> Weights:
     """Line 2: an encoder and a decoder that see the same in a weak and in a strong view."""
-    stage = run.stage("pretrain", settings=settings.model_dump(mode="json"))
-    kept = stage.path / "encoder.safetensors"
-    if not stage.done:
-        neurons.encoder_of(_fit(run, stage, volumes, settings)).save(kept)
-        stage.finish()
-    return Weights.load(kept)
+    return neurons.pretrained(run, settings, lambda stage: _fit(run, stage, volumes, settings))
 
 
 def batch_sizes(config: MsconConfig) -> Mapping[str, int]:

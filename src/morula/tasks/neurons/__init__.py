@@ -14,7 +14,7 @@ from morula.tasks.neurons.render import render
 from morula.tasks.neurons.segmenter import Segmenter, load_segmenter, save_segmenter
 from morula.tasks.neurons.settings import Decode, Finetune, Network
 from morula.tasks.neurons.story import chapters
-from morula.tasks.neurons.unlabelled import Unlabelled, encoder_of, given_weights, unlabelled_of
+from morula.tasks.neurons.unlabelled import Unlabelled, given_weights, pretrained, unlabelled_of
 
 __all__ = [
     "Backbone",
@@ -33,7 +33,6 @@ __all__ = [
     "build",
     "chapters",
     "decoder_of",
-    "encoder_of",
     "finetune",
     "fitting",
     "given_weights",
@@ -48,6 +47,7 @@ __all__ = [
     "patch_of",
     "predict_affinities",
     "prepare",
+    "pretrained",
     "problem_of",
     "recolour",
     "render",

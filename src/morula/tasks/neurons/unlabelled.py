@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from torch import nn
 
+from morula.core.config import Config
 from morula.core.errors import DataError, UsageError
 from morula.core.hashing import fingerprint
 from morula.core.types import Array, Record
-from morula.engine import Run, Weights, WeightsInfo
+from morula.engine import Run, Stage, Weights, WeightsInfo
 from morula.tasks.neurons.augment import symmetry
 from morula.tasks.neurons.block import grey
 from morula.tasks.neurons.crops import fitting, window
 from morula.tasks.neurons.geometry import architecture, build, is_isotropic
 from morula.tasks.neurons.settings import Network
 
-__all__ = ["Unlabelled", "encoder_of", "given_weights", "unlabelled_of"]
+__all__ = ["Unlabelled", "given_weights", "pretrained", "unlabelled_of"]
 
 _HEAD = "out."  # the last convolution, whose channels are the task's
 
@@ -65,9 +66,23 @@ def unlabelled_of(records: Sequence[Record], network: Network) -> Unlabelled:
     return Unlabelled(tuple(grey(record.image) for record in records), kinds[0], network)
 
 
-def encoder_of(network: nn.Module) -> Weights:
-    """All of a pre-trained network but its last convolution, to fine-tune from."""
-    return _headless(Weights.of(network, WeightsInfo(architecture(network))))
+def pretrained(run: Run, settings: Config, fit: Callable[[Stage], nn.Module]) -> Weights:
+    """All of a pre-trained network but its last convolution, kept in the run as the stage `pretrain`.
+
+    Nothing is trained if the stage is done.
+
+    Args:
+        run: where to.
+        settings: of the pre-training; with others the stage is another one.
+        fit: gives the network, its checkpoints in the stage.
+    """
+    stage = run.stage("pretrain", settings=settings.model_dump(mode="json"))
+    kept = stage.path / "encoder.safetensors"
+    if not stage.done:
+        network = fit(stage)
+        _headless(Weights.of(network, WeightsInfo(architecture(network)))).save(kept)
+        stage.finish()
+    return Weights.load(kept)
 
 
 def given_weights(run: Run, path: Path, network: Network, *, isotropic: bool) -> Weights:
