@@ -10,7 +10,7 @@ from torch import nn
 from morula.core.types import Segmentation, Volume
 from morula.data.modality import Modality
 from morula.recipes.psm.config import PsmConfig
-from morula.tasks.cells.controls import pseudo_only
+from morula.tasks.cells.controls import pseudo_labels
 from morula.tasks.cells.decode import segmentation
 from morula.tasks.cells.front import SizePrior, prepare
 from morula.tasks.cells.student import maps_of
@@ -37,6 +37,6 @@ class PsmPredictor:
         image = volume.read_yxc()
         prepared = prepare(image, self._priors, self._config.diameter)
         if prepared.modality not in self._learned:
-            return pseudo_only(volume, self._priors, self._config.diameter)
+            return pseudo_labels(prepared, self._config.diameter, image)
         maps = maps_of(self._network, prepared, self._fabric, augment=self._config.augment_test)
         return segmentation(prepared, *maps, self._config.diameter, image)

@@ -11,10 +11,18 @@ from morula.core.types import Array, Segmentation, Volume
 from morula.data.modality import modality
 from morula.post import drop_small, split
 from morula.tasks.cells.decode import classes_of, enlarged
-from morula.tasks.cells.front import SizePrior, density, foreground, optical_density, prepare, soft_otsu
+from morula.tasks.cells.front import (
+    Prepared,
+    SizePrior,
+    density,
+    foreground,
+    optical_density,
+    prepare,
+    soft_otsu,
+)
 from morula.tasks.cells.pseudo import pseudo_instances
 
-__all__ = ["from_mask", "otsu_watershed", "pseudo_only"]
+__all__ = ["from_mask", "otsu_watershed", "pseudo_labels", "pseudo_only"]
 
 
 def otsu_watershed(volume: Volume) -> Segmentation:
@@ -31,7 +39,11 @@ def otsu_watershed(volume: Volume) -> Segmentation:
 def pseudo_only(volume: Volume, priors: Mapping[str, SizePrior], diameter: float) -> Segmentation:
     """Pseudo labels from one threshold: no clusters, labels or training."""
     image = volume.read_yxc()
-    prepared = prepare(image, priors, diameter)
+    return pseudo_labels(prepare(image, priors, diameter), diameter, image)
+
+
+def pseudo_labels(prepared: Prepared, diameter: float, image: Array) -> Segmentation:
+    """The same of an image `(y, x, c)` that is at the common scale already."""
     pseudo = pseudo_instances(prepared, foreground(prepared), diameter)
     labels, scores = enlarged(pseudo, prepared.shape)
     return Segmentation(labels, scores, classes_of(image, labels, prepared.modality))
