@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from morula.core.errors import DataError
+from morula.core.tree import Tree
 from morula.data import read_labels, read_swc
 from morula.report import Scene, write_view
 
@@ -25,20 +26,20 @@ def view3d(run: str | Path, *, out: str | Path | None = None) -> Path:
     run = Path(run)
     is_run = (run / "predictions").is_dir()
     folder = run / "predictions" if is_run else run
-    files = sorted(folder.glob("*/trace.swc"))
-    traced = [path.parent for path in files if len(read_swc(path, empty=True).tree)]
+    trees = {path.parent: read_swc(path, empty=True).tree for path in sorted(folder.glob("*/trace.swc"))}
+    traced = {place: tree for place, tree in trees.items() if len(tree)}
     if not traced:
         found = "there is no traced neuron in it"
         raise DataError(run, found, "name a folder that `morula run` or `morula predict` traced neurons into")
-    scenes = [_scene(each, run / "scores" / f"{each.name}.swc") for each in traced]
+    scenes = [_scene(each, tree, run / "scores" / f"{each.name}.swc") for each, tree in traced.items()]
     page = Path(out) if out is not None else (run / "report" if is_run else run) / "view3d.html"
     write_view(page, f"Neurons of {run.resolve().name}", scenes)
     return page
 
 
-def _scene(folder: Path, truth: Path) -> Scene:
+def _scene(folder: Path, tree: Tree, truth: Path) -> Scene:
     """A stack's trees; sizes of voxels follow from the trace, which is there in voxels and in micrometres."""
-    tree, voxels = read_swc(folder / "trace.swc").tree, read_swc(folder / "trace.voxel.swc").tree
+    voxels = read_swc(folder / "trace.voxel.swc").tree
     span, steps = abs(tree.points).max(axis=0), abs(voxels.points).max(axis=0)
     z, y, x = (float(a / b) if b > 0 else 1.0 for a, b in zip(span, steps, strict=True))
     depth, height, width = read_labels(folder / "labels.tif").shape
