@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from scipy import ndimage as ndi
 from skimage import measure
+from table import hardware
 
 from morula.core.files import write_json, write_text
 from morula.core.types import Array, Record
@@ -132,13 +131,6 @@ def cell(rows: Sequence[Mapping[str, float]], key: str) -> str:
         return ""
     values = [row[key] for row in rows]
     return f"{np.mean(values):.3f}" + (f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else "")
-
-
-def hardware() -> str:
-    """What trained it."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads, no GPU"
 
 
 def _options() -> argparse.Namespace:
