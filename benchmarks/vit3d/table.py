@@ -2,11 +2,11 @@
 
     taskset -c 1 python benchmarks/vit3d/table.py --data ../shared/data --budget 3 --seeds 0 1 2
 
-DATA holds lm_diadem_op/open and pretrained_squeezenet11/open. Every stack is left out in turn; the training
-stacks are those that follow it by number. All rows train for the same time, `best` for --best minutes: the
-seconds of a step are measured first, on a CPU as time of the process, so that others on the machine change
-nothing. Distances are in pixel widths (a section is 3.03 deep), to the trace as it came. Each result is
-one JSON file, and README.md is written from these files alone.
+DATA holds lm_diadem_op/open and pretrained_squeezenet11/open. Every stack is left out in turn, two at a time:
+one network learns from the other four; another from the first of the two alone, and the other five test it.
+All rows train for the same time, `best` for --best minutes: the seconds of a step are measured first, on a
+CPU as time of the process, so that others on the machine change nothing. Distances are in pixel widths (a
+section is 3.03 deep), to the trace as it came. Each result is one JSON file; README.md is written from these.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,20 +57,42 @@ def main() -> None:
     if not options.only_table:
         for seed in options.seeds:
             for row in options.rows:
-                for count in options.train:
-                    for number in range(len(records)):
-                        measure(row, count, number, seed, records, options)
+                for fold in folds(row, records, options.train):
+                    measure(row, fold, seed, options)
     write_text(HERE / "README.md", table(options.results))
 
 
-def measure(
-    row: str, count: int, number: int, seed: int, records: Sequence[Record], options: argparse.Namespace
-) -> None:
-    """Trains on some stacks and scores the one that was left out, unless that was done."""
-    left_out = records[number]
-    path = options.results / f"{row}-{count}-{left_out.id}-{seed}.json"
-    trained_alike = row != "classical" or (count == options.train[0] and seed == options.seeds[0])
-    if path.exists() or not trained_alike:
+@dataclass(frozen=True)
+class Fold:
+    """What a network learns from, and what it is scored on."""
+
+    train: Sequence[Record]
+    test: Sequence[Record]
+
+    @property
+    def name(self) -> str:
+        """By the stacks that are scored, or learned from where that is one."""
+        return "-".join(each.id for each in (self.train if len(self.train) == 1 else self.test))
+
+
+def folds(row: str, records: Sequence[Record], counts: Sequence[int]) -> list[Fold]:
+    """Pairs of stacks are left out in turn; nothing learns in the classical row, so all stacks test it."""
+    if row == "classical":
+        return [Fold([], records)]
+    pairs = [records[at : at + 2] for at in range(0, len(records), 2)]
+    found: list[Fold] = []
+    if 1 in counts:
+        found += [Fold(pair[:1], [each for each in records if each is not pair[0]]) for pair in pairs]
+    if 4 in counts:
+        found += [Fold([each for each in records if each not in pair], pair) for pair in pairs]
+    return found
+
+
+def measure(row: str, fold: Fold, seed: int, options: argparse.Namespace) -> None:
+    """Trains on some stacks and scores those that were left out, unless that was done."""
+    name = f"{row}-{len(fold.train)}-{fold.name}-{seed}" if fold.train else row
+    path = options.results / f"{name}.json"
+    if path.exists():
         return
     module: Any = load_recipe("vit3d")
     fabric = launch(options.device)
@@ -78,30 +101,33 @@ def measure(
         changes["weights"] = str(options.data / changes["weights"])
     config = override(module.presets()["fast"], changes)
     steps = 0
-    if row == "classical":
-        control = module.controls([], config)["threshold"]
-        found = dict.fromkeys(ROOTS, control(left_out.image))
-    else:
-        train = [records[(number + step) % len(records)] for step in range(1, count + 1)]
+    if fold.train:
         minutes = options.best if row == "best" else options.budget
-        steps = options.steps or within_budget(module, config, train, options.work / row, fabric, minutes)
-        run = open_run(options.work / f"{row}-{count}-{left_out.id}-{seed}", seed, fabric)
-        module.train(run, train, override(config, {"steps": steps}))
+        steps = options.steps or within_budget(
+            module, config, fold.train, options.work / row, fabric, minutes
+        )
+        run = open_run(options.work / name, seed, fabric)
+        module.train(run, fold.train, override(config, {"steps": steps}))
         predictor = module.load(run.path, fabric)
-        found = both(predictor, left_out)
-        shutil.rmtree(run.path)
+        found = [both(predictor, each) for each in fold.test]
+    else:
+        control = module.controls([], config)["threshold"]
+        found = [dict.fromkeys(ROOTS, control(each.image)) for each in fold.test]
     result = {
         "row": row,
-        "train": count,
-        "stack": left_out.id,
+        "train": [each.id for each in fold.train],
         "seed": seed,
         "steps": steps,
         "hardware": hardware(fabric.device),
-        **{f"root {root}": scored(found[root], left_out) for root in ROOTS},
+        "stacks": {
+            each.id: {f"root {root}": scored(ours[root], each) for root in ROOTS}
+            for each, ours in zip(fold.test, found, strict=True)
+        },
     }
     write_json(path, result)
     write_text(HERE / "README.md", table(options.results))
-    print(row, count, left_out.id, seed, result["root found"], flush=True)
+    for stack, scores in result["stacks"].items():
+        print(name, stack, scores, flush=True)
 
 
 def both(predictor: Any, record: Record) -> dict[str, Segmentation]:
@@ -119,9 +145,9 @@ def both(predictor: Any, record: Record) -> dict[str, Segmentation]:
     }
 
 
-def scored(found: Segmentation, record: Record) -> dict[str, float]:
+def scored(found: Segmentation | None, record: Record) -> dict[str, float]:
     """Scores of the tree against the trace as it came, of the mask against the trace where it is bright."""
-    assert record.trace is not None and found.tree is not None
+    assert record.trace is not None and found is not None and found.tree is not None
     tree, image = record.trace(), record.image.read()
     truth = draw_tree(tree.moved(align(tree, image).shift), image.shape, least=1.5, largest=3.0)
     mask: Array = found.labels > 0
@@ -168,22 +194,44 @@ def hardware(device: Any) -> str:
 
 
 def table(results: Path) -> str:
-    """README.md: a table for each way to the root, from all results that are there."""
+    """README.md from all results that are there: a table for each way to the root, and one of the stacks."""
     found = [read_json(path) for path in sorted(results.glob("*.json"))]
+    scores = [{**each, "stack": stack, **told} for each in found for stack, told in each["stacks"].items()]
+    rows = [
+        (f"| {title} | {count or '-'} |", [each for each in scores if key(each) == (row, count)])
+        for row, (title, _) in ROWS.items()
+        for count in sorted({count for name, count in map(key, found) if name == row})
+    ]
     lines = [(HERE / "head.md").read_text(encoding="utf-8")]
     for root in ROOTS:
-        lines += [f"\n## Root {root}\n", f"| row | traced stacks | runs | {' | '.join(MEASURES)} |"]
-        lines.append("|---" * (3 + len(MEASURES)) + "|")
-        for row, (title, _) in ROWS.items():
-            for count in sorted({each["train"] for each in found if each["row"] == row}):
-                ours = [each for each in found if (each["row"], each["train"]) == (row, count)]
-                cells = [told([each[f"root {root}"][name] for each in ours]) for name in MEASURES]
-                shown = "-" if row == "classical" else str(count)
-                lines.append(f"| {title} | {shown} | {len(ours)} | {' | '.join(cells)} |")
+        lines += [f"\n## Root {root}\n", *header(MEASURES)]
+        for title, ours in rows:
+            cells = [spread([each[f"root {root}"][name] for each in ours]) for name in MEASURES]
+            lines.append(f"{title} {' | '.join(cells)} |")
+    stacks = sorted({each["stack"] for each in scores})
+    lines += ["\n## F1 at 4 on each stack, root found / given\n", *header(stacks)]
+    for title, ours in rows:
+        cells = [f1([each for each in ours if each["stack"] == stack]) for stack in stacks]
+        lines.append(f"{title} {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def told(values: Sequence[float]) -> str:
+def key(result: Mapping[str, Any]) -> tuple[str, int]:
+    """What makes a line of the table."""
+    return result["row"], len(result["train"])
+
+
+def header(columns: Sequence[str]) -> list[str]:
+    """The first two lines of a table."""
+    return [f"| row | traced stacks | {' | '.join(columns)} |", "|---" * (2 + len(columns)) + "|"]
+
+
+def f1(scores: Sequence[Mapping[str, Any]]) -> str:
+    """F1 at 4 of one stack, for both ways to the root."""
+    return " / ".join(f"{np.mean([each[f'root {root}']['f1_4'] for each in scores]):.2f}" for root in ROOTS)
+
+
+def spread(values: Sequence[float]) -> str:
     """Mean and standard deviation over stacks and seeds."""
     return f"{np.mean(values):.3f} ± {np.std(values):.3f}"
 
@@ -196,7 +244,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, help="steps in place of minutes, to try the script")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=list(ROWS))
-    parser.add_argument("--train", type=int, nargs="+", default=[1, 4], help="traced stacks")
+    parser.add_argument("--train", type=int, nargs="+", default=[1, 4], choices=[1, 4], help="traced stacks")
     parser.add_argument("--results", type=Path, default=HERE / "results")
     parser.add_argument("--work", type=Path, default=HERE / "work")
     parser.add_argument("--device", default="cpu")
