@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from morula.core.config import override
-from morula.core.errors import DataError
+from morula.core.errors import DataError, UsageError
 from morula.core.rng import Rng
 from morula.engine import Run, launch, seeded
 from morula.nets import DomainNorm2d
-from morula.recipes.cupre.paper import stages
+from morula.recipes.cupre.paper import pretrain as module
 from morula.recipes.cupre.paper.amt2 import CELLS, NATURAL, Amt2
 from morula.recipes.cupre.paper.config import PaperConfig, paper_small
 from morula.recipes.cupre.paper.images import NaturalImages, Scenes, normalised, targets_of
@@ -89,6 +89,29 @@ def test_step_b_changes_the_whole_detector_and_leaves_the_projection(amt2: Amt2)
     assert torch.equal(statistics(amt2.network, CELLS), other)
 
 
+def test_the_sum_takes_the_gradients_of_both_losses_in_one_step(amt2: Amt2) -> None:
+    """Weights move by the learning rate times the sum of the gradients, as long as nothing is clipped."""
+    seen, there = views(0), scenes()
+    with seeded(Rng(4)):
+        contrast, _ = amt2._contrast_loss(seen)
+        detect = amt2._detection_loss(there)
+        shared = amt2.encoder.body.conv1.weight
+        parts = [torch.autograd.grad(loss, shared, retain_graph=True)[0] for loss in (contrast, detect)]
+    assert all(float(part.abs().max()) > 0 for part in parts)
+    before = shared.detach().clone()
+    network, projection = copied(amt2.network), copied(amt2.encoder.projection)
+    with seeded(Rng(4)), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("morula.recipes.cupre.paper.amt2._CLIP", 0.0)
+        amt2.step_sum(seen, there, 0.01)
+    step = parts[0] + parts[1] + 1e-4 * before
+    torch.testing.assert_close(shared.detach(), before - 0.01 * step, rtol=1e-4, atol=1e-6)
+    names = changed(network, amt2.network)
+    for part in ("backbone.body.", "backbone.fpn.", "rpn.", "roi_heads."):
+        assert any(name.startswith(part) for name in names), part
+    assert changed(projection, amt2.encoder.projection)
+    assert int(amt2.queue.place) == 4
+
+
 def test_keys_get_no_gradient_and_follow_both_steps(amt2: Amt2) -> None:
     with seeded(Rng(4)):
         amt2.step_b(scenes(), 0.01)
@@ -122,15 +145,18 @@ def test_crops_of_the_same_image_are_no_negatives(amt2: Amt2) -> None:
 # --- the whole training
 
 
-def pretrained(path: Path, natural: Path | None, stop_at: int | None = None) -> dict[str, Tensor]:
-    config = override(CONFIG, {"natural": "" if natural is None else str(natural)})
+def pretrained(
+    path: Path, natural: Path | None, stop_at: int | None = None, objective: str = "amt2"
+) -> tuple[dict[str, Tensor], dict[str, int]]:
+    """All that changes while training, and how often each step was taken."""
+    config = override(CONFIG, {"natural": str(natural or ""), "objective": objective})
     run = Run.open(
         path, recipe="cupre", config=config.model_dump(mode="json"), data={}, seed=0,
         fabric=launch("cpu", "32-true"),
     )  # fmt: skip
     cells = [normalised(field(seed, size=96, count=8)[0]) for seed in range(2)]
-    scenery = None if natural is None else NaturalImages(natural)
     made: list[Amt2] = []
+    steps = {"A": 0, "B": 0, "A+B": 0}
 
     class Watched(Amt2):
         def __init__(self, *arguments: Any) -> None:
@@ -140,13 +166,22 @@ def pretrained(path: Path, natural: Path | None, stop_at: int | None = None) -> 
         def step_a(self, views: Views, lr: float) -> Tensor:
             if self.state.step == stop_at:
                 raise KeyboardInterrupt
+            steps["A"] += 1
             return super().step_a(views, lr)
 
+        def step_b(self, scenes: Scenes, lr: float) -> Tensor:
+            steps["B"] += 1
+            return super().step_b(scenes, lr)
+
+        def step_sum(self, views: Views, scenes: Scenes, lr: float) -> tuple[Tensor, Tensor]:
+            steps["A+B"] += 1
+            return super().step_sum(views, scenes, lr)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stages, "Amt2", Watched)
+        patch.setattr(module, "Amt2", Watched)
         ticks = iter(range(0, 6000, 20))
         patch.setattr("morula.engine.loop.time", SimpleNamespace(monotonic=lambda: next(ticks)))
-        stages._pretrain(run, cells, scenery, config)
+        module.pretrain(run, cells, config)
     saved = made[0].state.state_dict()["parts"]
     flat: dict[str, Tensor] = {}
 
@@ -158,20 +193,50 @@ def pretrained(path: Path, natural: Path | None, stop_at: int | None = None) -> 
                 collect(f"{name}.{key}", each)
 
     collect("", saved)
-    return flat
+    return flat, steps
 
 
 def test_a_stopped_pretraining_goes_on_with_queue_averages_and_both_optimisers(tmp_path: Path) -> None:
     natural = save_natural(tmp_path / "natural")
-    whole = pretrained(tmp_path / "whole", natural)
+    whole, _ = pretrained(tmp_path / "whole", natural)
     with pytest.raises(KeyboardInterrupt):
         pretrained(tmp_path / "stopped", natural, stop_at=2)
     assert list((tmp_path / "stopped").glob("*/state.pt"))
-    resumed = pretrained(tmp_path / "stopped", natural)
+    resumed, _ = pretrained(tmp_path / "stopped", natural)
     assert [name for name in whole if not torch.equal(whole[name], resumed[name])] == []
     for part in ("network", "projection", "keys", "queue", "contrast", "detect"):
         assert any(name.startswith(f".{part}.") for name in whole), part
     assert any("momentum_buffer" in name for name in whole if name.startswith(".detect."))
+
+
+@pytest.mark.parametrize(
+    ("objective", "expected"),
+    [
+        ("amt2", {"A": 3, "B": 3, "A+B": 0}),
+        ("contrast", {"A": 3, "B": 0, "A+B": 0}),
+        ("detect", {"A": 0, "B": 3, "A+B": 0}),
+        ("sequence", {"A": 2, "B": 1, "A+B": 0}),
+        ("sum", {"A": 0, "B": 0, "A+B": 3}),
+        ("none", {"A": 0, "B": 0, "A+B": 0}),
+    ],
+)
+def test_an_objective_takes_its_steps_and_no_others(
+    objective: str, expected: dict[str, int], tmp_path: Path
+) -> None:
+    _, steps = pretrained(tmp_path / "run", save_natural(tmp_path / "natural"), objective=objective)
+    assert steps == expected
+
+
+def test_the_halves_of_a_sequence_have_schedules_of_their_own() -> None:
+    config = override(CONFIG, {"objective": "sequence", "natural": "coco.json", "iterations": 5})
+    turns = [module.turn_of(config, each) for each in range(5)]
+    assert turns == [("B", 0, 2), ("B", 1, 2), ("A", 0, 3), ("A", 1, 3), ("A", 2, 3)]
+
+
+@pytest.mark.parametrize("objective", ["detect", "sequence", "sum"])
+def test_what_learns_from_natural_images_is_refused_without_them(objective: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--natural"):
+        pretrained(tmp_path, None, objective=objective)
 
 
 def test_categories_become_classes_and_objects_keep_their_boxes(tmp_path: Path) -> None:

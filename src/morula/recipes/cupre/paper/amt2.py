@@ -54,7 +54,9 @@ class Amt2:
         B   L_det(theta, psi, omega) on natural images  changes backbone, neck and heads
 
     Each step has an optimiser of its own, so that the momentum of one does not leak into the other, and
-    running statistics of its own.
+    running statistics of its own. Beside them stands what they are compared with:
+
+        sum   L_con + L_det in one step of one optimiser        changes all of these
 
     Args:
         fabric: where to train.
@@ -85,27 +87,50 @@ class Amt2:
         self._detect = _sgd(self.network)
         self._query, self._contrast = fabric.setup(self.encoder, self._contrast)
         self._detector, self._detect = fabric.setup(self.network, self._detect)
+        all_of_it = nn.ModuleList([self.network, self.encoder.projection])
+        self._both: Any = fabric.setup_optimizers(_sgd(all_of_it))
         self.state = TrainState(
             network=self.network, projection=self.encoder.projection, keys=self.keys, queue=self.queue,
-            contrast=self._contrast, detect=self._detect,
+            contrast=self._contrast, detect=self._detect, both=self._both,
         )  # fmt: skip
         self.network.train()
 
     def step_a(self, views: Views, lr: float) -> Tensor:
         """Momentum contrast on cells: changes backbone and projection, pushes the keys; returns the loss."""
+        loss, key = self._contrast_loss(views)
+        update(self._fabric, self._contrast, loss, lr=lr)
+        self.queue.push(key, views.images.to(self._fabric.device))
+        return loss.detach()
+
+    def step_b(self, scenes: Scenes, lr: float) -> Tensor:
+        """Instance segmentation of natural images: changes the whole detector; returns the loss."""
+        loss = self._detection_loss(scenes)
+        update(self._fabric, self._detect, loss, lr=lr, clip=_CLIP)
+        return loss.detach()
+
+    def step_sum(self, views: Views, scenes: Scenes, lr: float) -> tuple[Tensor, Tensor]:
+        """Both at once, the control of the alternation: one step for the sum; returns the two losses."""
+        contrast, key = self._contrast_loss(views)
+        detect = self._detection_loss(scenes)
+        update(self._fabric, self._both, contrast + detect, lr=lr, clip=_CLIP)
+        self.queue.push(key, views.images.to(self._fabric.device))
+        return contrast.detach(), detect.detach()
+
+    def _contrast_loss(self, views: Views) -> tuple[Tensor, Tensor]:
+        """Loss of step A and the keys; the slow encoder follows first."""
         device = self._fabric.device
         use_domain(self.network, CELLS)
         self.keys.follow(self.encoder, self._config.momentum)
         query = self._query(views.query.to(device))
         key = self.keys(views.key.to(device), views.order.to(device), self._encode)
         self._even_out()
-        images = views.images.to(device)
-        loss = info_nce(
-            query, key, self.queue.keys.clone(), self._config.temperature, self.queue.same(images)
-        )
-        update(self._fabric, self._contrast, loss, lr=lr)
-        self.queue.push(key, images)
-        return loss.detach()
+        same = self.queue.same(views.images.to(device))
+        return info_nce(query, key, self.queue.keys.clone(), self._config.temperature, same), key
+
+    def _detection_loss(self, scenes: Scenes) -> Tensor:
+        """Loss of step B."""
+        use_domain(self.network, NATURAL)
+        return detection_loss(self._detector, scenes, self._fabric.device)
 
     def _encode(self, encoder: Callable[[Tensor], Tensor], parts: Sequence[Tensor]) -> list[Tensor]:
         """Keys of all parts, each part by one process."""
@@ -117,13 +142,6 @@ class Amt2:
         for buffer in self.keys.buffers():
             mean: Any = self._fabric.all_reduce(buffer, reduce_op="mean")
             buffer.copy_(mean)
-
-    def step_b(self, scenes: Scenes, lr: float) -> Tensor:
-        """Instance segmentation of natural images: changes the whole detector; returns the loss."""
-        use_domain(self.network, NATURAL)
-        loss = detection_loss(self._detector, scenes, self._fabric.device)
-        update(self._fabric, self._detect, loss, lr=lr, clip=_CLIP)
-        return loss.detach()
 
 
 def detection_loss(network: nn.Module, scenes: Scenes, device: torch.device) -> Tensor:

@@ -9,7 +9,10 @@ from pydantic import Field
 from morula.core.config import Config
 from morula.nets import Backbone
 
-__all__ = ["PaperConfig", "paper", "paper_small"]
+__all__ = ["Objective", "PaperConfig", "paper", "paper_small"]
+
+Objective = Literal["amt2", "detect", "contrast", "sequence", "sum", "none"]
+"""Of pre-training: AMT2, and what it is compared with."""
 
 
 class PaperConfig(Config):
@@ -27,7 +30,12 @@ class PaperConfig(Config):
     regions: int = Field(
         default=512, ge=4, description="proposals of an image that boxes and masks learn from"
     )
-    iterations: int = Field(default=20000, ge=1, description="of AMT2, each a step A and a step B")
+    objective: Objective = Field(
+        default="amt2",
+        description="of pre-training: steps A and B in turn (amt2), B alone (detect), A alone (contrast), "
+        "B in the first half and A in the second (sequence), both losses in one step (sum), or none",
+    )
+    iterations: int = Field(default=20000, ge=1, description="of pre-training")
     views: int = Field(default=128, ge=2, description="pairs of views of cells in step A")
     view: int = Field(default=224, ge=32, multiple_of=32, description="edge of a view in pixels")
     parts: int = Field(default=8, ge=1, description="parts of a batch in which keys are normalised")
@@ -46,6 +54,13 @@ class PaperConfig(Config):
         default=0.5, ge=0, le=1, description="share of the crops that get objects of another one"
     )
     lr: float = Field(default=0.005, gt=0, description="largest learning rate of fine-tuning")
+    taught: int = Field(
+        default=0, ge=0, description="crops without labels in a step, which a mean teacher labels; 0: none"
+    )
+    certain: float = Field(
+        default=0.7, gt=0, le=1, description="score from which on an object of the teacher's is learned"
+    )
+    average: float = Field(default=0.99, ge=0, lt=1, description="momentum of the mean teacher")
     images: int = Field(default=5000, ge=1, description="images without labels to learn from at most")
     precision: Literal["32-true"] = Field(default="32-true", description="of the networks")
 

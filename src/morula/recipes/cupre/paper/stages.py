@@ -3,9 +3,10 @@
 Algorithm
   1  repeat:  A  momentum contrast on two views of cells: backbone and projection learn
               B  instance segmentation of natural images: backbone, neck and heads learn
-     without natural images A alone, and neck and heads start from nothing
+     without natural images A alone, and neck and heads start from nothing; `objective` has the controls
   2  drop projection, keys and queue; new last layers for one class
-  3  fine-tune the whole detector on crops of the labelled images, with the statistics of the cells
+  3  fine-tune the whole detector on crops of the labelled images, with the statistics of the cells;
+     with `taught` a mean teacher labels crops of the others
   4  rank the images without labels: label these next
 """
 
@@ -16,24 +17,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
 from lightning_fabric import Fabric
-from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 
 from morula.core.errors import DataError
 from morula.core.files import write_json
-from morula.core.hashing import file_sha256
 from morula.core.types import Array, Record, Segmentation, Volume
 from morula.data.modality import modality
-from morula.engine import Run, TrainState, Weights, WeightsInfo, cosine, fit, read_json, seeded, update
-from morula.nets import mask_rcnn, replace_predictors, use_domain
+from morula.engine import Run, Weights, WeightsInfo, read_json
+from morula.nets import mask_rcnn, use_domain
+from morula.recipes.cupre.batches import Example
 from morula.recipes.cupre.label_next import advise, describe, doubt, write_advice
-from morula.recipes.cupre.paper.amt2 import CELLS, Amt2, detection_loss
-from morula.recipes.cupre.paper.config import PaperConfig
+from morula.recipes.cupre.paper.amt2 import CELLS
+from morula.recipes.cupre.paper.config import Objective, PaperConfig
 from morula.recipes.cupre.paper.detect import PaperPredictor, detect
-from morula.recipes.cupre.paper.images import NaturalImages, Scenes, cell_example, cell_scenes, normalised
-from morula.recipes.cupre.paper.views import Views, two_views
+from morula.recipes.cupre.paper.finetune import finetune
+from morula.recipes.cupre.paper.images import cell_example, normalised
+from morula.recipes.cupre.paper.pretrain import ALONE, pretrain
 from morula.tasks.cells.front import prepare, window
 
 if TYPE_CHECKING:
@@ -45,9 +45,18 @@ DIAMETER = 22.0
 """Pixels to which images are scaled for their description and for the controls; the detector sees them as
 they are."""
 
-_ALONE = "No natural images were given (--natural): the backbone learns by momentum contrast alone."
-_CLIP = 5.0  # largest norm of the gradients of fine-tuning
 _NETWORK = "mask-rcnn"
+
+_CELLS = "two views of one place are told from views of other images of cells, {cells} in all"
+_THINGS = "the whole detector learns {categories} categories of things in {natural} natural images"
+_TOLD: Mapping[Objective, str] = {
+    "amt2": f"In turn {_CELLS}, and {_THINGS}.",
+    "contrast": f"On the backbone {_CELLS}.",
+    "detect": f"Nothing but natural images: {_THINGS}.",
+    "sequence": f"First {_THINGS}; then {_CELLS}.",
+    "sum": f"In one and the same step {_CELLS}, and {_THINGS}.",
+    "none": "None: the detector starts from random weights.",
+}
 
 
 class _Image(NamedTuple):
@@ -56,21 +65,18 @@ class _Image(NamedTuple):
     labels: Array | None
 
 
-class _Pair(NamedTuple):
-    views: Views
-    scenes: Scenes | None
-
-
 def train(run: Run, records: Sequence[Record], config: PaperConfig) -> None:
     """Runs the algorithm; finished stages are skipped.
 
     Raises:
         DataError: no image has labels with an object, or the natural images cannot be used.
+        UsageError: the objective of pre-training needs natural images, and there are none.
     """
     images = _images(run, records, config)
-    natural = NaturalImages(Path(config.natural)) if config.natural else None
-    network = _pretrain(run, [normalised(each.pixels) for each in images], natural, config)  # line 1
-    network = _finetune(run, network, images, config)  # lines 2 and 3
+    network = pretrain(run, [normalised(each.pixels) for each in images], config)  # line 1
+    labelled = [_example(each) for each in images if each.labels is not None]
+    others = [_example(each) for each in images if each.labels is None] if config.taught else []
+    network = finetune(run, network, labelled, others, config)  # lines 2 and 3
     _advise(run, network, images)  # line 4
     Weights.of(network, WeightsInfo(_NETWORK)).save(run.path / "model" / "network.safetensors")
     write_json(run.path / "model" / "model.json", {"config": config.model_dump(mode="json")})
@@ -79,7 +85,8 @@ def train(run: Run, records: Sequence[Record], config: PaperConfig) -> None:
 def batch_sizes(config: PaperConfig) -> Mapping[str, int]:
     """Samples in each batch that several processes share, and parts of keys, by the name of the setting."""
     natural = {"natural_batch": config.natural_batch} if config.natural else {}
-    return {"views": config.views, "parts": config.parts, **natural, "batch": config.batch}
+    taught = {"taught": config.taught} if config.taught else {}
+    return {"views": config.views, "parts": config.parts, **natural, "batch": config.batch, **taught}
 
 
 def load(path: Path, fabric: Fabric) -> Callable[[Volume], Segmentation]:
@@ -103,13 +110,9 @@ def story(path: Path) -> list[Chapter]:
         return next(path.glob(f"*-{name}"))
 
     learned: Mapping[str, Any] = read_json(folder("pretrain") / "done.json")
-    what = f"Two views of one place are told from views of other images, {learned['cells']} in all. "
-    what += (
-        f"In turn with it, the whole detector learns {learned['categories']} categories of things in "
-        f"{learned['natural']} natural images."
-        if learned["natural"]
-        else _ALONE
-    )
+    config = PaperConfig.model_validate(read_json(path / "model" / "model.json")["config"])
+    alone = config.objective == "amt2" and not learned["natural"]
+    what = ALONE if alone else _TOLD[config.objective].format(**learned)
     tuned = read_json(folder("finetune") / "done.json")
     given = (
         f"The detector is fine-tuned on {tuned['objects']} objects in {tuned['images']} labelled image(s)."
@@ -141,88 +144,10 @@ def _images(run: Run, records: Sequence[Record], config: PaperConfig) -> list[_I
     return kept
 
 
-def _pretrain(
-    run: Run, cells: Sequence[Array], natural: NaturalImages | None, config: PaperConfig
-) -> MaskRCNN:
-    stage = run.stage("pretrain", natural=None if natural is None else file_sha256(config.natural))
-    path = stage.path / "network.safetensors"
-    classes = 2 if natural is None else len(natural.categories) + 1
-    if stage.done:
-        network = mask_rcnn(config.backbone, classes, detections=config.detections, regions=config.regions)
-        Weights.load(path).load_into(network)
-        return network
-    if natural is None:
-        run.console.print(_ALONE)
-    with seeded(stage.rng("weights")):
-        amt2 = Amt2(run.fabric, config, classes, stage.rng("queue"))
-    views, scenes = stage.rng("views"), stage.rng("natural")
-
-    def batches(index: int) -> _Pair:
-        seen = two_views(cells, views, index, batch=config.views, size=config.view)
-        if natural is None:
-            return _Pair(seen, None)
-        return _Pair(
-            seen, natural.scenes(scenes, index, batch=config.natural_batch, size=config.natural_crop)
-        )
-
-    def step(pair: _Pair) -> dict[str, Tensor]:
-        at, warmup = amt2.state.step, config.iterations // 20
-        losses = {
-            "contrast": amt2.step_a(
-                pair.views, cosine(config.contrast_lr, at, config.iterations, warmup=warmup)
-            )
-        }
-        if pair.scenes is not None:
-            rate = cosine(config.detect_lr, at, config.iterations, warmup=warmup)
-            losses["detect"] = amt2.step_b(pair.scenes, rate)
-        return losses
-
-    fit(step, batches, amt2.state, config.iterations, stage)
-    Weights.of(amt2.network, WeightsInfo(_NETWORK)).save(path)
-    stage.finish(
-        cells=len(cells),
-        natural=0 if natural is None else len(natural),
-        categories=0 if natural is None else len(natural.categories),
-    )
-    return amt2.network
-
-
-def _finetune(run: Run, network: MaskRCNN, images: Sequence[_Image], config: PaperConfig) -> MaskRCNN:
-    stage = run.stage("finetune")
-    path = stage.path / "network.safetensors"
-    with seeded(stage.rng("weights")):
-        if config.natural:  # cells are none of the natural categories
-            replace_predictors(network, 2)
-    use_domain(network, CELLS)
-    if stage.done:
-        Weights.load(path).load_into(network)
-        return network.to(run.fabric.device).eval()
-    examples = [
-        cell_example(modality(each.pixels), each.pixels, each.labels)
-        for each in images
-        if each.labels is not None
-    ]
-    size = min(config.crop, *(edge for each in examples for edge in each.labels.shape))
-    optimiser = torch.optim.SGD(network.parameters(), lr=config.lr, momentum=0.9, weight_decay=1e-4)
-    model, optimiser = run.fabric.setup(network.train(), optimiser)
-    state, crops = TrainState(network=network, optimiser=optimiser), stage.rng("crops")
-
-    def batches(index: int) -> Scenes:
-        return cell_scenes(examples, crops, index, batch=config.batch, size=size, pasted=config.paste)
-
-    def step(scenes: Scenes) -> dict[str, Tensor]:
-        loss = detection_loss(model, scenes, run.fabric.device)
-        rate = cosine(config.lr, state.step, config.steps, warmup=config.steps // 20)
-        update(run.fabric, optimiser, loss, lr=rate, clip=_CLIP)
-        return {"loss": loss.detach()}
-
-    fit(step, batches, state, config.steps, stage)
-    Weights.of(network, WeightsInfo(_NETWORK)).save(path)
-    stage.save_array("image", examples[0].image.mean(axis=0).astype(np.float16))
-    stage.save_array("labels", examples[0].labels)
-    objects = sum(int(np.count_nonzero(np.unique(each.labels))) for each in examples)
-    stage.finish(images=len(examples), objects=objects)
-    return network.eval()
+def _example(image: _Image) -> Example:
+    height, width, _ = image.pixels.shape
+    labels = np.zeros((height, width), np.int32) if image.labels is None else image.labels
+    return cell_example(modality(image.pixels), image.pixels, labels)
 
 
 def _advise(run: Run, network: MaskRCNN, images: Sequence[_Image]) -> None:
