@@ -15,6 +15,7 @@ from morula.metrics import (
     length_scores,
     spatial_distances,
     substantial_distance,
+    swc_length,
     tolerance_scores,
 )
 
@@ -97,6 +98,16 @@ def test_a_path_is_taken_once() -> None:
     double = Tree.of([[0, 0, 0], [0, 0, 10], [0, 1, 0], [0, 1, 10]], [-1, 0, -1, 2])
     assert tuple(length_scores(line, double)) == pytest.approx((0.5, 1, 2 / 3))
     assert tuple(length_scores(double, line)) == pytest.approx((1, 0.5, 2 / 3))
+
+
+@pytest.mark.parametrize("radius", [0.3, 2.0, 5.0])
+def test_length_looks_at_every_edge_that_matters(radius: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = [(tree(seed, 40), tree(seed, 40).moved([0, 0.2, 0])) for seed in range(5)]
+    found = [length_scores(*pair, radius=radius) for pair in pairs]
+    near = swc_length.samples_of
+    monkeypatch.setattr(swc_length, "samples_of", lambda *edges: (*near(*edges)[:2], np.inf))
+    assert found == [length_scores(*pair, radius=radius) for pair in pairs]
+    assert radius < 1 or any(0 < each.f1 < 1 for each in found)
 
 
 @pytest.mark.real

@@ -16,6 +16,7 @@ __all__ = [
     "SubstantialDistance",
     "Tolerance",
     "distances_to_tree",
+    "samples_of",
     "spatial_distances",
     "substantial_distance",
     "tolerance_scores",
@@ -90,7 +91,7 @@ def distances_to_tree(points: Array, tree: Tree) -> Array:
         return np.full(len(points), np.inf)
     edges = _edges_and_lone_nodes(tree)
     start, along = tree.points[edges[:, 0]], tree.points[edges[:, 1]] - tree.points[edges[:, 0]]
-    samples, owner, gap = _samples(start, along)
+    samples, owner, gap = samples_of(start, along)
     index = _spatial.cKDTree(samples)
     found = np.full(len(points), np.inf)
     rows, count = np.arange(len(points)), _NEIGHBOURS
@@ -198,15 +199,23 @@ def _edges_and_lone_nodes(tree: Tree) -> Array:
     return np.concatenate([tree.edges, np.stack([alone, alone], axis=1)])
 
 
-def _samples(start: Array, along: Array) -> tuple[Array, Array, float]:
-    """Points on the edges, both ends included, the edge of each, and the largest gap between neighbours."""
+def samples_of(start: Array, along: Array) -> tuple[Array, Array, float]:
+    """Points on edges, to look for edges with a KD-tree: half a gap at most from any place on their edge.
+
+    Args:
+        start: `(n, 3)` one end of each.
+        along: `(n, 3)` from there to the other.
+
+    Returns:
+        `(k, 3)` points, both ends included; the edge of each; the largest gap between neighbours on an edge.
+    """
     length = np.linalg.norm(along, axis=1)
-    gap = max(float(length.mean()), 1e-9)
+    gap = max(float(length.mean()), 1e-9) if len(length) else 0.0
     pieces = np.maximum(1, np.ceil(length / gap)).astype(np.intp)
     owner = np.repeat(np.arange(len(start)), pieces + 1)
     number = np.arange(len(owner)) - np.repeat(np.cumsum(pieces + 1) - (pieces + 1), pieces + 1)
     share = (number / pieces[owner])[:, None]
-    return start[owner] + share * along[owner], owner, float((length / pieces).max())
+    return start[owner] + share * along[owner], owner, float((length / pieces).max(initial=0.0))
 
 
 def _to_segments(points: Array, start: Array, along: Array) -> Array:

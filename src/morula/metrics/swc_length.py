@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from importlib import import_module
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from morula.core.tree import Tree
 from morula.core.types import Array
+from morula.metrics.swc import samples_of
 
 __all__ = ["LengthScores", "length_scores"]
+
+_spatial: Any = import_module("scipy.spatial")
 
 _TOUCH = 1e-6  # of an edge's length; two paths may meet in a point
 
@@ -54,12 +58,12 @@ def length_scores(pred: Tree, truth: Tree, *, radius: float = 2.0, slack: float 
     >>> length_scores(Tree.of([[0, 1, 0], [0, 1, 12], [0, 1, 24]], [-1, 0, 1]), line)
     LengthScores(recall=1.0, precision=0.5, f1=0.6666666666666666)
     """
-    paths = _Paths(pred)
+    paths = _Paths(pred, radius)
     covered = used = 0.0
     for child, parent in truth.edges.tolist():
         ends = truth.points[child], truth.points[parent]
         length = float(np.linalg.norm(ends[0] - ends[1]))
-        taken = paths.take(ends[0], ends[1], length, radius, slack * length)
+        taken = paths.take(ends[0], ends[1], length, slack * length)
         if taken is not None:
             covered, used = covered + length, used + taken
     recall = min(covered / truth.length, 1.0) if truth.length else float(not pred.length)
@@ -69,9 +73,9 @@ def length_scores(pred: Tree, truth: Tree, *, radius: float = 2.0, slack: float 
 
 
 class _Paths:
-    """The paths of a tree, each part of which can be taken once."""
+    """The paths of a tree, each part of which can be taken once, between points within a radius of it."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, radius: float) -> None:
         self._tree = tree
         child, parent = tree.edges.T
         along = tree.points[parent] - tree.points[child]
@@ -84,13 +88,17 @@ class _Paths:
         for above in parents:
             self._depth.append(0 if above < 0 else self._depth[above] + 1)
         self._taken: dict[int, list[tuple[float, float]]] = {}
+        self._radius = radius
+        samples, self._owner, gap = samples_of(tree.points[self._child], self._along)
+        self._index = _spatial.cKDTree(samples)
+        self._reach = (radius + gap / 2) * (1 + 1e-9)
 
-    def take(self, start: Array, stop: Array, length: float, radius: float, slack: float) -> float | None:
+    def take(self, start: Array, stop: Array, length: float, slack: float) -> float | None:
         """Length of the first free path that fits, which is not free any more; None where there is none."""
-        stops = list(self._near(stop, radius))
-        for first in self._near(start, radius):
+        stops = list(self._near(stop))
+        for first in self._near(start):
             for last in stops:
-                parts = self._path(first, last)
+                parts = self._path(first, last, length + slack)
                 if parts is None:
                     continue
                 found = sum((high - low) * self._span[edge] for edge, low, high in parts)
@@ -100,30 +108,31 @@ class _Paths:
                     return found
         return None
 
-    def _near(self, point: Array, radius: float) -> Iterator[_Foot]:
-        """Feet of a point on the edges within a radius, the nearest first."""
-        away = point - self._tree.points[self._child]
-        share = np.clip((away * self._along).sum(axis=1) / np.maximum(self._length**2, 1e-12), 0, 1)
-        distance = np.linalg.norm(away - share[:, None] * self._along, axis=1)
-        inside = np.flatnonzero(distance <= radius)
+    def _near(self, point: Array) -> Iterator[_Foot]:
+        """Feet of a point on the edges within the radius, the nearest first."""
+        rows = np.unique(self._owner[self._index.query_ball_point(point, self._reach)])
+        child, along = self._child[rows], self._along[rows]
+        away = point - self._tree.points[child]
+        share = np.clip((away * along).sum(axis=1) / np.maximum(self._length[rows] ** 2, 1e-12), 0, 1)
+        distance = np.linalg.norm(away - share[:, None] * along, axis=1)
+        inside = np.flatnonzero(distance <= self._radius)
         for row in inside[np.argsort(distance[inside], kind="stable")].tolist():
-            yield _Foot(int(self._child[row]), float(share[row]))
+            yield _Foot(int(child[row]), float(share[row]))
 
-    def _path(self, first: _Foot, last: _Foot) -> list[tuple[int, float, float]] | None:
-        """Parts of edges (lower node, from, to) between two feet; None where no path leads."""
+    def _path(self, first: _Foot, last: _Foot, longest: float) -> list[tuple[int, float, float]] | None:
+        """Parts of edges (lower node, from, to) between two feet; None where none leads, or none so short."""
         if first.edge == last.edge:
             return [(first.edge, min(first.share, last.share), max(first.share, last.share))]
         parent = self._tree.parent
         a, b = first.edge, last.edge
         passed: list[int] = []
+        between = 0.0
         while a != b:
-            if self._depth[a] >= self._depth[b]:
-                passed.append(a)
-                a = int(parent[a])
-            else:
-                passed.append(b)
-                b = int(parent[b])
-            if a < 0 or b < 0:
+            lower = a if self._depth[a] >= self._depth[b] else b
+            passed.append(lower)
+            a, b = (int(parent[a]), b) if lower == a else (a, int(parent[b]))
+            between += self._span.get(lower, 0.0) if lower not in (first.edge, last.edge) else 0.0
+            if a < 0 or b < 0 or between > longest:
                 return None
         parts: list[tuple[int, float, float]] = []
         for foot in (first, last):
@@ -140,3 +149,4 @@ class _Paths:
             for edge, low, high in parts
             for begin, end in self._taken.get(edge, ())
         )
+
