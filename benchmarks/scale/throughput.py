@@ -1,6 +1,6 @@
 """How much of the network's own speed is left: blocks beside the bare forward pass and a sliding window.
 
-    python benchmarks/scale/throughput.py speed [--blocks 2] [--monai]
+    python benchmarks/scale/throughput.py speed [--shape Z,Y,X] [--block Z,Y,X] [--repeats 3] [--monai]
     python benchmarks/scale/throughput.py workers                        (two idle cores)
     python benchmarks/scale/throughput.py curve
 
@@ -25,10 +25,10 @@ import torch
 from results import keep, rows
 from volume import Blobs
 
-from morula.blockwise import BlockGrid, BlockModel, PredictBlock, Tiling, Work, workers
+from morula.blockwise import BlockGrid, BlockModel, Tiled, Tiling, Work, predict_maps, workers
 from morula.core.rng import Rng
-from morula.core.types import Axes, Volume
-from morula.data.ome_zarr import create_image
+from morula.core.types import Axes
+from morula.data.ome_zarr import create_image, open_ome_zarr, write_image
 from morula.engine import launch, seeded
 from morula.tasks import neurons
 from morula.tasks.neurons.blocks import block_model
@@ -58,15 +58,15 @@ class Timed:
 class Load:
     """Builds the model in the process that asks for it, once."""
 
-    shape: tuple[int, int, int]
+    image: Path
 
     def __call__(self) -> BlockModel:
         """The model."""
-        return loaded(self.shape)[0]
+        return loaded(self.image)[0]
 
 
 @lru_cache(maxsize=1)
-def loaded(shape: tuple[int, int, int]) -> tuple[BlockModel, torch.nn.Module]:
+def loaded(image: Path) -> tuple[BlockModel, torch.nn.Module]:
     """The model and its network."""
     torch.set_num_threads(1)
     settings = neurons.Network()
@@ -76,44 +76,47 @@ def loaded(shape: tuple[int, int, int]) -> tuple[BlockModel, torch.nn.Module]:
     decode = neurons.Decode(tile=TILE, overlap=OVERLAP, mirrors=1)
     decoder = neurons.decoder_of(decode, isotropic=True)
     fabric = launch("cpu", "32-true")
-    return block_model(network, volume(shape), offsets, decoder, decode, fabric), network
+    return block_model(network, open_ome_zarr(image), offsets, decoder, decode, fabric), network
 
 
-def volume(shape: tuple[int, int, int]) -> Volume:
-    """The generated volume."""
-    return Volume(Blobs(shape), Axes("zyx"), f"blobs {shape}", stamp="1")
+def stored(folder: Path, shape: tuple[int, int, int]) -> Path:
+    """A generated volume in bytes, as a microscope's store has it."""
+    grey = Blobs(shape)[tuple(slice(0, size) for size in shape)]
+    path = folder / "image.ome.zarr"
+    write_image(path, np.clip(grey * 200, 0, 255).astype(np.uint8), Axes("zyx"))
+    return path
 
 
-def predicted(folder: Path, shape: tuple[int, int, int], count: int, address: str) -> float:
+def predicted(image: Path, block: tuple[int, int, int], count: int, address: str) -> float:
     """Seconds of the clock for all blocks, once every worker has its model."""
-    model, grid = Load(shape)(), BlockGrid(shape, BLOCK, (0, 0, 0))
+    model, shape = Load(image)(), open_ome_zarr(image).shape
+    folder, grid = image.parent, BlockGrid(shape, block, (0, 0, 0))
     sink = create_image(folder / "maps.ome.zarr", (len(model.channels), *shape), "uint8", Axes("czyx"))[0]
     with workers(count, address) as team:
-        list(team.executor.map(warm, [shape] * 4 * count))
+        list(team.executor.map(warm, [image] * 4 * count))
         began = time.perf_counter()
-        Work(folder / "work", {}, team).run(
-            "predict", PredictBlock(Load(shape), volume(shape), sink, grid), grid
-        )
+        predict_maps(Load(image), open_ome_zarr(image), sink, grid, Work(folder / "work", {}, team))
         return time.perf_counter() - began
 
 
-def warm(shape: tuple[int, int, int]) -> None:
+def warm(image: Path) -> None:
     """Loads the model."""
-    Load(shape)()
+    Load(image)()
     time.sleep(1)
 
 
-def speed(blocks: int, *, monai: bool) -> None:
+def speed(shape: tuple[int, int, int], block: tuple[int, int, int], *, monai: bool) -> None:
     """Blocks, the bare forward pass on the tiles of one lattice, and MONAI's window, one after the other."""
-    shape = (64, 256, 256 * blocks)
-    model, network = loaded(shape)
-    timed = Timed(network)
-    object.__setattr__(model.predict, "network", timed)
     with tempfile.TemporaryDirectory() as folder:
+        image = stored(Path(folder), shape)
+        model, network = loaded(image)
+        timed = Timed(network)
+        assert isinstance(model.predict, Tiled)
+        object.__setattr__(model.predict.network, "network", timed)
         began = time.process_time()
-        predicted(Path(folder), shape, 1, "inline")
+        predicted(image, block, 1, "inline")
         whole = time.process_time() - began
-    values = torch.from_numpy(Blobs(shape)[tuple(slice(0, size) for size in shape)])
+        values = torch.from_numpy(open_ome_zarr(image).read().astype(np.float32) / 255)
     lattice = Tiling(shape, TILE, OVERLAP).tiles(tuple(slice(0, size) for size in shape))
     bare = Timed(network)
     with torch.no_grad():
@@ -121,9 +124,11 @@ def speed(blocks: int, *, monai: bool) -> None:
             bare(values[box][None, None])
     row: dict[str, Any] = {
         "shape": shape,
+        "block": block,
         "blocks_s": whole,
         "forward_in_blocks_s": timed.seconds,
         "tiles_in_blocks": timed.tiles,
+        "shared_tiles": model.predict.tiling.shared(BlockGrid(shape, block, (0, 0, 0))),
         "bare_s": bare.seconds,
         "tiles": bare.tiles,
         "kept_of_its_forward": timed.seconds / whole,
@@ -150,7 +155,7 @@ def two() -> None:
     shape, took = (64, 512, 1024), dict[int, float]()
     for count in (1, 2):
         with tempfile.TemporaryDirectory() as folder:
-            took[count] = predicted(Path(folder), shape, count, "local")
+            took[count] = predicted(stored(Path(folder), shape), BLOCK, count, "local")
     keep("workers", {"shape": shape, "one_s": took[1], "two_s": took[2], "times": took[1] / took[2]})
 
 
@@ -187,19 +192,28 @@ def curve(store: float) -> None:
         )
 
 
+def sizes(text: str) -> tuple[int, int, int]:
+    """Three numbers z,y,x."""
+    z, y, x = map(int, text.split(","))
+    return z, y, x
+
+
 def main() -> None:
     """Reads the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
     alone = verbs.add_parser("speed")
-    alone.add_argument("--blocks", type=int, default=2)
+    alone.add_argument("--shape", type=sizes, default=BLOCK)
+    alone.add_argument("--block", type=sizes, default=BLOCK)
+    alone.add_argument("--repeats", type=int, default=1)
     alone.add_argument("--monai", action="store_true", help="needs the package monai")
     verbs.add_parser("workers")
     many = verbs.add_parser("curve")
     many.add_argument("--store", type=float, default=1e9, help="bytes a second that all workers share")
     asked = parser.parse_args()
     if asked.verb == "speed":
-        speed(asked.blocks, monai=asked.monai)
+        for _ in range(asked.repeats):
+            speed(asked.shape, asked.block, monai=asked.monai)
     elif asked.verb == "workers":
         two()
     else:

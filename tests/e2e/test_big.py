@@ -141,6 +141,8 @@ def test_neurons_by_blocks_are_those_of_memory(tmp_path):
     found = open_model(run, "cpu")(open_volume(tmp_path / "raw.h5", voxel=VOXEL))
     assert told.objects == labels.max() > 1
     assert np.array_equal(labels, found.labels)
+    dry = predict_big(run, tmp_path / "raw.h5", out=tmp_path / "dry", voxel=VOXEL, device="cpu", dry_run=True)
+    assert dry.dry and (dry.block, dry.disk) == (told.block, told.disk) and dry.seconds > 0
 
 
 def test_a_dry_run_writes_nothing(run, image, tmp_path, capsys):

@@ -5,11 +5,12 @@ from morula.blockwise.evaluate import overlap_by_blocks, slices_by_blocks
 from morula.blockwise.executors import InlineExecutor, Workers, workers
 from morula.blockwise.grid import BlockGrid, Box
 from morula.blockwise.marks import Marks
-from morula.blockwise.model import BlockModel, Loader, PredictBlock, as_bytes, sample
+from morula.blockwise.model import BlockModel, Loader, as_bytes, sample
 from morula.blockwise.neurons import Split, StoredAffinities, fragments_of, segment
 from morula.blockwise.objects import Found, label_objects
+from morula.blockwise.predict import predict_maps, predict_scratch, prediction_grid
 from morula.blockwise.pyramid import fill_pyramid
-from morula.blockwise.tiles import Tiling
+from morula.blockwise.tiles import Tiled, Tiling
 from morula.blockwise.work import Work
 
 __all__ = [
@@ -20,9 +21,9 @@ __all__ = [
     "InlineExecutor",
     "Loader",
     "Marks",
-    "PredictBlock",
     "Split",
     "StoredAffinities",
+    "Tiled",
     "Tiling",
     "Work",
     "Workers",
@@ -32,6 +33,9 @@ __all__ = [
     "fragments_of",
     "label_objects",
     "overlap_by_blocks",
+    "predict_maps",
+    "predict_scratch",
+    "prediction_grid",
     "run_blocks",
     "sample",
     "segment",

@@ -1,8 +1,8 @@
-"""What a trained model must offer for volumes of any size, and the run of its steps."""
+"""What a trained model must offer for volumes of any size."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,10 +10,11 @@ import numpy as np
 
 from morula.blockwise.apply import Sink
 from morula.blockwise.grid import BlockGrid, Box
+from morula.blockwise.tiles import Tiled
 from morula.blockwise.work import Work
 from morula.core.types import Array, ArraySource, Volume
 
-__all__ = ["BlockModel", "Loader", "PredictBlock", "as_bytes", "sample"]
+__all__ = ["BlockModel", "Loader", "as_bytes", "sample"]
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,14 @@ class BlockModel:
         channels: name of each map.
         halo: voxels beyond a box that its maps depend on, z, y, x.
         predict: maps `(c, *box)` uint8 of a box of the volume; what lies around is read as it is needed.
+            Blended tiles that two boxes need are predicted once where it is a `Tiled`.
         decode: maps of the whole volume to labels; how many objects there are.
     """
 
     labels: str
     channels: tuple[str, ...]
     halo: tuple[int, int, int]
-    predict: Callable[[ArraySource, Box], Array]
+    predict: Tiled | Callable[[ArraySource, Box], Array]
     decode: Callable[[ArraySource, Sink, BlockGrid, Work], int]
 
 
@@ -41,29 +43,6 @@ class Loader(Protocol):
     def __call__(self) -> BlockModel:
         """The model."""
         ...
-
-
-@dataclass(frozen=True)
-class PredictBlock:
-    """A task: the maps of a block.
-
-    Attributes:
-        load: the model.
-        volume: what is segmented.
-        sink: of the maps `(c, z, y, x)`.
-        grid: of the blocks.
-    """
-
-    load: Loader
-    volume: Volume
-    sink: Sink
-    grid: BlockGrid
-
-    def __call__(self, index: int) -> Mapping[str, Array]:
-        """Tells nothing."""
-        box = self.grid.write(index)
-        self.sink[(slice(None), *box)] = self.load().predict(self.volume, box)
-        return {}
 
 
 def as_bytes(probability: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,9 +77,15 @@ class Work:
         first = () if channels is None else (channels,)
         chunks = tuple(min(a, b) for a, b in zip(self.chunk, grid.block, strict=True))
         grid.check_alignment(chunks)
-        return scratch(
-            self.folder / f"{name}.zarr", (*first, *grid.shape), dtype, (*(1 for _ in first), *chunks)
-        )
+        return scratch(self._store(name), (*first, *grid.shape), dtype, (*(1 for _ in first), *chunks))
+
+    def pieces(self, name: str, count: int, shape: tuple[int, ...], dtype: Any) -> StoredArray:
+        """A scratch array `(count, *shape)` of pieces, each an object of the store."""
+        return scratch(self._store(name), (count, *shape), dtype, (1, *shape))
+
+    def drop(self, name: str) -> None:
+        """Removes a scratch array that no step needs any more."""
+        shutil.rmtree(self._store(name), ignore_errors=True)
 
     def table(self, name: str, values: Array) -> str:
         """Keeps an array for the workers, whole or not at all; the path of its `.npy` file."""
@@ -86,3 +93,6 @@ class Work:
         with atomic_path(path) as temporary:
             np.save(temporary, values)
         return str(path)
+
+    def _store(self, name: str) -> Path:
+        return self.folder / f"{name}.zarr"

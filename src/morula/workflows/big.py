@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BigPrediction", "predict_big"]
 
-_VOXELS = 2**24  # of a block with its halo, times its maps; a few hundred MB while it is worked on
+_VOXELS = 2**24  # of a block; less than 1 GB with the nine maps of the neuron recipes while it is predicted
 _SCRATCH = 4  # bytes a voxel of each array between two steps, before compression
 
 
@@ -43,11 +43,11 @@ class BigPrediction:
         out: the store.
         labels: the group of the labels in it.
         objects: how many were found, None of a dry run.
-        blocks: how many there are.
+        blocks: how many are predicted.
         block: voxels of each, z, y, x.
-        halo: voxels that are read beyond it.
+        halo: voxels beyond it that its maps depend on.
         disk: bytes that the result and what lies between the steps take at most, before compression.
-        seconds: of the prediction: measured, or of a dry run estimated from one block.
+        seconds: of the prediction: measured, or of a dry run estimated from a part of the volume.
     """
 
     out: Path
@@ -113,10 +113,10 @@ def predict_big(
         voxel: size of a voxel in nm, where the file does not say.
         workers: how many work at once.
         executor: as `morula.blockwise.workers` takes it; by default `inline` for one worker, else `local`.
-        dry_run: measure one block and say what it would take; write nothing.
+        dry_run: measure a part of the prediction and say what it would take; write nothing.
         device: `auto`, `cpu`, `cuda` or `mps`.
         console: where progress goes; silent by default.
-        voxels: of the largest block with its halo, times its maps.
+        voxels: of the largest block, as `morula.blockwise.prediction_grid` takes it.
 
     Raises:
         UsageError: the output exists, or the recipe takes no volumes.
@@ -131,28 +131,35 @@ def predict_big(
     _check_out(out)
     load = _Load(str(run.resolve()), device, str(image), size, _threads(workers))
     model = load()
-    grid = _grid(volume, model, voxels)
+    grid = _predicted(volume, model, voxels)
     if dry_run:
-        return _measured(load, volume, grid, model, out, workers)
+        return _measured(model, volume, grid, out, workers)
     with recruit(workers, executor or ("inline" if workers == 1 else "local")) as team, ExitStack() as stack:
         from morula.blockwise import Work
 
         parts = {"weights": _weights(run), "input": volume.fingerprint, "morula": version("morula")}
-        work = Work(out.with_name(f"{out.name}.work"), parts, team, _steps(console, grid, stack))
-        return _done(work, load, volume, grid, model, out)
+        steps = _steps(console, prod(volume.shape), stack)
+        work = Work(out.with_name(f"{out.name}.work"), parts, team, steps)
+        return _done(work, load, volume, grid, model, out, _decoded(volume, model, voxels))
 
 
 def _done(
-    work: Work, load: _Load, volume: Volume, grid: BlockGrid, model: BlockModel, out: Path
+    work: Work,
+    load: _Load,
+    volume: Volume,
+    grid: BlockGrid,
+    model: BlockModel,
+    out: Path,
+    decoded: BlockGrid,
 ) -> BigPrediction:
-    from morula.blockwise import PredictBlock, fill_pyramid
+    from morula.blockwise import fill_pyramid, predict_maps
 
     store = work.folder / out.name
     maps, labels = _result(store, volume, model, work.parts)
     began = time.monotonic()
-    work.run("predict", PredictBlock(load, volume, maps[0], grid), grid)
+    predict_maps(load, volume, maps[0], grid, work)
     seconds = time.monotonic() - began
-    objects = model.decode(maps[0], labels[0], grid, work)
+    objects = model.decode(maps[0], labels[0], decoded, work)
     fill_pyramid(maps, "mean", work, "maps")
     fill_pyramid(labels, "mode", work, "labels")
     store.rename(out)
@@ -223,11 +230,22 @@ def _threads(workers: int) -> int:
     return max(1, cores // workers)
 
 
-def _grid(volume: Volume, model: BlockModel, voxels: int) -> BlockGrid:
+def _predicted(volume: Volume, model: BlockModel, voxels: int) -> BlockGrid:
+    from morula.blockwise import prediction_grid
+
+    return prediction_grid(model, volume.shape, _unit(volume), voxels)
+
+
+def _decoded(volume: Volume, model: BlockModel, voxels: int) -> BlockGrid:
+    """The blocks of the other steps, which take all channels of a block at once."""
     from morula.blockwise import BlockGrid
 
-    unit = tuple(min(part, size) for part, size in zip((64, 256, 256), volume.shape, strict=True))
-    return BlockGrid.aligned(volume.shape, unit, model.halo, voxels=voxels // len(model.channels))
+    return BlockGrid.aligned(volume.shape, _unit(volume), model.halo, voxels=voxels // len(model.channels))
+
+
+def _unit(volume: Volume) -> tuple[int, ...]:
+    """A shard of the store."""
+    return tuple(min(part, size) for part, size in zip((64, 256, 256), volume.shape, strict=True))
 
 
 def _check_out(out: Path) -> None:
@@ -242,35 +260,43 @@ def _weights(run: Path) -> list[str]:
     return [file_sha256(file) for file in sorted((run / "model").iterdir()) if file.is_file()]
 
 
-def _measured(
-    load: _Load, volume: Volume, grid: BlockGrid, model: BlockModel, out: Path, workers: int
-) -> BigPrediction:
-    """What it would take, from the block in the middle."""
-    box = grid.write(len(grid) // 2)
+def _measured(model: BlockModel, volume: Volume, grid: BlockGrid, out: Path, workers: int) -> BigPrediction:
+    """What it would take, from the tiles that a shard in the middle needs, or from a block there."""
+    from morula.blockwise import BlockGrid, Tiled
+
+    tiled = model.predict if isinstance(model.predict, Tiled) else None
+    blocks = grid if tiled is None else BlockGrid(grid.shape, _unit(volume), (0, 0, 0))
+    box = blocks.write(len(blocks) // 2)
     began = time.monotonic()
-    load().predict(volume, box)
+    model.predict(volume, box)
     spent = time.monotonic() - began
-    share = prod(grid.shape) / prod(each.stop - each.start for each in box)
+    if tiled is not None:
+        share = len(tiled.tiling) / len(tiled.tiling.tiles(box))
+    else:
+        share = prod(grid.shape) / prod(each.stop - each.start for each in box)
     return _told(out, model, grid, None, spent * share / workers)
 
 
 def _told(
     out: Path, model: BlockModel, grid: BlockGrid, objects: int | None, seconds: float
 ) -> BigPrediction:
-    size = prod(grid.shape)
-    disk = int(size * (len(model.channels) * 4 / 3 + 4 * 4 / 3 + 2 * _SCRATCH))
+    from morula.blockwise import predict_scratch
+
+    size, maps = prod(grid.shape), len(model.channels)
+    predicting = size * maps + predict_scratch(model, grid)
+    disk = max(predicting, int(size * (maps * 4 / 3 + 4 * 4 / 3 + 2 * _SCRATCH)))
     labels = f"labels/{model.labels}"
     return BigPrediction(out, labels, objects, len(grid), grid.block, model.halo, disk, seconds)
 
 
-def _steps(console: Console | None, grid: BlockGrid, stack: ExitStack) -> Any:
+def _steps(console: Console | None, voxels: int, stack: ExitStack) -> Any:
     """A bar for each step, with blocks, time left, memory and megavoxels a second."""
     bars = ExitStack()
     stack.enter_context(bars)
 
     def started(step: str, count: int) -> Any:
         bars.close()
-        return bars.enter_context(_bar(console, step, count, prod(grid.shape) / count))
+        return bars.enter_context(_bar(console, step, count, voxels / count))
 
     return started
 

@@ -10,7 +10,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from morula.blockwise import BlockGrid, BlockModel, Tiling, Work, as_bytes, label_objects, sample
+from morula.blockwise import BlockGrid, BlockModel, Tiled, Tiling, Work, as_bytes, label_objects, sample
 from morula.blockwise.apply import Sink
 from morula.blockwise.grid import Box, relative
 from morula.blockwise.receptive import receptive_field
@@ -47,8 +47,7 @@ def block_model(
     maps = _Maps(network.to(fabric.device).eval(), fabric, zoom, low, high, views)
     if reach is None:
         side = ceil(_TILE / zoom)
-        tiling = Tiling(volume.shape, (1, side, side), _OVERLAP)
-        predict, halo = _Tiled(maps, tiling), side
+        predict, halo = Tiled(Tiling(volume.shape, (1, side, side), _OVERLAP), maps.rounded), side
     else:
         halo = ceil(reach / zoom)
         predict = _Widened(maps, halo)
@@ -73,6 +72,10 @@ class _Maps:
             maps = probability(segment(self.network), common, device, augment=self.views)
         return restore(maps, stack.shape)
 
+    def rounded(self, stack: Array) -> Array:
+        """The same as the one channel of maps, in bytes."""
+        return as_bytes(self(stack))[None]
+
     def _bytes(self, stack: Array) -> Array:
         if stack.dtype == np.uint8:
             return stack
@@ -90,22 +93,11 @@ class _Widened:
     def __call__(self, source: ArraySource, box: Box) -> Array:
         sides = [self._side(each, size) for each, size in zip(box[1:], source.shape[1:], strict=True)]
         wide = (box[0], *sides)
-        return as_bytes(self.maps(np.asarray(source[wide]))[relative(box, wide)])[None]
+        return self.maps.rounded(np.asarray(source[wide]))[(slice(None), *relative(box, wide))]
 
     def _side(self, part: slice, size: int) -> slice:
         start = max(part.start - self.halo, 0) // _STEP * _STEP
         return slice(start, min(-(-(part.stop + self.halo) // _STEP) * _STEP, size))
-
-
-@dataclass(frozen=True)
-class _Tiled:
-    """For a network that looks at all of an image: tiles that do not depend on the blocks, blended."""
-
-    maps: _Maps
-    tiling: Tiling
-
-    def __call__(self, source: ArraySource, box: Box) -> Array:
-        return as_bytes(self.tiling.predict(lambda stack: self.maps(stack)[None], source, box))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from morula.blockwise import (
     BlockGrid,
     BlockModel,
     StoredAffinities,
+    Tiled,
     Tiling,
     Work,
     as_bytes,
@@ -20,7 +21,6 @@ from morula.blockwise import (
     segment,
 )
 from morula.blockwise.apply import Sink
-from morula.blockwise.grid import Box
 from morula.core.affinities import Affinities, Offset
 from morula.core.types import Array, ArraySource, Volume
 from morula.post import RegionGraph, agglomerate
@@ -53,29 +53,26 @@ def block_model(
     low, high = (float(each) for each in np.percentile(sample(volume), TAILS))
     tiling = Tiling(volume.shape, settings.tile, settings.overlap)
     z, y, x = settings.tile
-    predict = _Maps(network.to(fabric.device).eval(), fabric, tiling, low, high, offsets, settings.mirrors)
+    maps = _Maps(network.to(fabric.device).eval(), fabric, low, high, offsets, settings.mirrors)
     names = tuple(f"affinity {' '.join(map(str, each))}" for each in offsets)
-    return BlockModel("neurons", names, (z, y, x), predict, _Decode(offsets, decoder))
+    return BlockModel("neurons", names, (z, y, x), Tiled(tiling, maps), _Decode(offsets, decoder))
 
 
 @dataclass(frozen=True)
 class _Maps:
+    """The affinities of a tile, in bytes."""
+
     network: nn.Module
     fabric: Fabric
-    tiling: Tiling
     low: float
     high: float
     offsets: tuple[Offset, ...]
     mirrors: int
 
-    def __call__(self, source: ArraySource, box: Box) -> Array:
-        return as_bytes(self.tiling.predict(self._of_tile, source, box))
-
-    def _of_tile(self, values: Array) -> Array:
+    def __call__(self, values: Array) -> Array:
         unit = (values - np.float32(self.low)) / np.float32(max(self.high - self.low, 1e-6))
-        return averaged(self._affinities, unit.astype(np.float32), self.mirrors).values.astype(
-            np.float32, copy=False
-        )
+        found = averaged(self._affinities, unit.astype(np.float32), self.mirrors)
+        return as_bytes(found.values.astype(np.float32, copy=False))
 
     @torch.no_grad()
     def _affinities(self, tile: Array) -> Affinities:
