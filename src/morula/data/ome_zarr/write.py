@@ -22,6 +22,11 @@ _CHUNK = {"c": 1, "z": 32, "y": 128, "x": 128}
 _SHARD = {"c": 1, "z": 64, "y": 256, "x": 256}
 _PLANE = {"c": 1, "y": 512, "x": 512}
 _SHARD_PLANE = {"c": 1, "y": 2048, "x": 2048}
+# zstd as is Zarr's default, but of level 1: a third of the time for a few percent of the size
+_COMPRESSORS = {
+    2: {"id": "zstd", "level": 1},
+    3: {"name": "zstd", "configuration": {"level": 1, "checksum": False}},
+}
 
 
 def create_image(
@@ -177,7 +182,12 @@ def scratch(uri: str | Path, shape: Sequence[int], dtype: Any, chunks: Sequence[
     if is_remote(uri) or not Path(uri).exists():
         with storing(str(uri)):
             zarr.create_array(
-                store=str(uri), shape=tuple(shape), dtype=np.dtype(dtype), chunks=small, fill_value=0
+                store=str(uri),
+                shape=tuple(shape),
+                dtype=np.dtype(dtype),
+                chunks=small,
+                compressors=_COMPRESSORS[3],
+                fill_value=0,
             )
     if (found.shape, found.dtype, found.unit) != (tuple(shape), np.dtype(dtype), small):
         raise UsageError(str(uri), f"an array {found.shape} {found.dtype}", "remove it and begin anew")
@@ -216,6 +226,7 @@ def _create(
                 dtype=np.dtype(dtype),
                 chunks=small,
                 shards=_multiple(small, shard, size) if format_ == 3 else None,
+                compressors=_COMPRESSORS[format_],
                 fill_value=0,
                 zarr_format=format_,
                 dimension_names=list(order) if format_ == 3 else None,
