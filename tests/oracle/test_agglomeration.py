@@ -11,8 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from morula.blockwise import BlockGrid
 from morula.core.affinities import NEAREST, Affinities
-from morula.post import MergeTree, RegionGraph, agglomerate, multicut, mutex_watershed, region_graph, relabel
+from morula.post import (
+    MergeTree,
+    RegionGraph,
+    agglomerate,
+    contact_sums,
+    multicut,
+    mutex_watershed,
+    pooled_graph,
+    region_graph,
+    relabel,
+)
 from morula.post.partition import multicut_costs
 from morula.post.region_graph import BINS
 from morula.targets import affinities
@@ -92,6 +103,34 @@ def test_a_region_graph_is_all_affinities_between_fragments_that_touch(seed: int
         assert graph.means[number] == pytest.approx(mean(values))
         assert graph.highest[number] == max(values)
         assert graph.histograms[number, min(int(max(values) * BINS), BINS - 1)] > 0
+
+
+@given(seed=seeds)
+@settings(max_examples=10, deadline=None)
+def test_fragments_with_high_numbers_touch_alike(seed: int) -> None:
+    """Few fragments are paired in a table, many are sorted."""
+    fragments, given_affinities = scene(seed)
+    few, many = (
+        region_graph(each, given_affinities, histograms=True) for each in (fragments, fragments * 9999)
+    )
+    assert np.array_equal(few.pairs * 9999, many.pairs) and few.histograms is not None
+    assert np.array_equal(few.means, many.means) and np.array_equal(few.highest, many.highest)
+    assert many.histograms is not None and np.array_equal(few.histograms, many.histograms)
+
+
+@given(seed=seeds)
+@settings(max_examples=10, deadline=None)
+def test_parts_of_a_volume_add_up(seed: int) -> None:
+    fragments, whole = scene(seed)
+    parts = [
+        contact_sums(fragments, Affinities(whole.values[:, *box], whole.offsets), inside=box)
+        for box in BlockGrid(fragments.shape, (2, 3, 2), (0, 0, 0))
+    ]
+    added, at_once = pooled_graph(parts, int(fragments.max())), region_graph(fragments, whole)
+    assert np.array_equal(added.pairs, at_once.pairs) and np.array_equal(added.contacts, at_once.contacts)
+    assert np.allclose(added.means, at_once.means) and np.array_equal(added.highest, at_once.highest)
+    with pytest.raises(ValueError, match="for affinities"):
+        contact_sums(fragments, whole, inside=(slice(0, 1),) * 3)
 
 
 @pytest.mark.parametrize("linkage", ["mean", "median", "median-of-maxima"])

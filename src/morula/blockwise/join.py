@@ -54,6 +54,21 @@ class Numbered:
             part[part > 0] += self.before[index]
         return found
 
+    def dense(self, box: Box) -> tuple[Array, Array]:
+        """The numbers in a box as 0..n of those that are there, int32, and the number of each of these."""
+        found = np.asarray(self.local[box]).astype(np.int32)
+        numbers = [np.zeros(1, np.int64)]
+        last = 0
+        for index in self.grid.touching(box):
+            part = found[relative(overlap_of(self.grid.write(index), box), box)]
+            part[part > 0] += last
+            numbers.append(np.arange(self.before[index], self.before[index + 1]) + 1)
+            last += len(numbers[-1])
+        there = np.zeros(last + 1, bool)
+        there[0] = True
+        there[found] = True
+        return (np.cumsum(there, dtype=np.int32) - 1)[found], np.concatenate(numbers)[there]
+
 
 @dataclass(frozen=True)
 class Pairs:

@@ -140,16 +140,11 @@ class _Contacts:
         box = self.grid.write(index)
         reach = np.abs(np.array(self.affinities.offsets)).max(axis=0).tolist()
         wide = grown(box, self.grid.shape, reach)
-        numbers, inner = self.fragments.read(wide), relative(box, wide)
-        ids, dense = np.unique(np.append(numbers.ravel(), 0), return_inverse=True)
-        sums = contact_sums(
-            dense[:-1].reshape(numbers.shape),
-            self.affinities.read(wide),
-            inside=inner,
-            histograms=self.histograms,
-        )
+        fragments, numbers = self.fragments.dense(wide)
+        affinities, inner = self.affinities.read(box), relative(box, wide)
+        sums = contact_sums(fragments, affinities, inside=inner, histograms=self.histograms)
         found = {
-            "pairs": ids[sums.pairs],
+            "pairs": numbers[sums.pairs],
             "near": sums.near,
             "contacts": sums.contacts,
             "totals": sums.totals,

@@ -14,6 +14,7 @@ __all__ = ["BINS", "ContactSums", "RegionGraph", "contact_sums", "pooled_graph",
 
 BINS = 256
 """Of a histogram of affinities."""
+_TABLE = 2**25  # pairs of fragments that are looked up in a table; sorting takes ten times as long
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,31 +91,33 @@ def contact_sums(
 
     Args:
         fragments: `(z, y, x)` integers; 0 is left out.
-        affinities: of the same volume.
-        inside: the box, None for all of it.
+        affinities: of the voxels of the box.
+        inside: the box, None for all of the volume.
         histograms: count those, too; 1 kB a contact.
 
     Raises:
         ValueError: the shapes differ.
     """
-    if fragments.shape != affinities.shape:
-        raise ValueError(f"fragments {fragments.shape} for affinities {affinities.shape}")
+    box = inside or tuple(slice(0, size) for size in fragments.shape)
+    if tuple(each.stop - each.start for each in box) != affinities.shape:
+        raise ValueError(f"fragments {fragments.shape} in {box} for affinities {affinities.shape}")
     attractive = affinities.attractive()
     span = int(fragments.max(initial=0)) + 1
     keys, values, near = list[Array](), list[Array](), list[Array]()
     for offset, channel in zip(attractive.offsets, attractive.values, strict=True):
-        here, there = _within(*edge(offset, fragments.shape), inside)
+        here, there = _within(*edge(offset, fragments.shape), box)
+        own = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(here, box, strict=True))
         one, other = fragments[here], fragments[there]
         across = (one != other) & (one > 0) & (other > 0)
         low, high = np.minimum(one[across], other[across]), np.maximum(one[across], other[across])
         keys.append(low.astype(np.int64) * span + high.astype(np.int64))
-        values.append(channel[here][across].astype(np.float32))
+        values.append(channel[own][across].astype(np.float32))
         near.append(np.full(len(keys[-1]), _is_nearest(offset)))
-    edges, number = np.unique(np.concatenate([np.zeros(0, np.int64), *keys]), return_inverse=True)
+    edges, number = _numbered(np.concatenate([np.zeros(0, np.int64), *keys]), span**2)
     value = np.concatenate([np.zeros(0, np.float32), *values])
     count = len(edges)
     highest = np.zeros(count)
-    np.maximum.at(highest, number, value)
+    np.maximum.at(highest, number, value.astype(np.float64))
     spread = None
     if histograms:
         cells = number * BINS + np.minimum((value * BINS).astype(np.int64), BINS - 1)
@@ -159,12 +162,20 @@ def pooled_graph(parts: Sequence[ContactSums], size: int) -> RegionGraph:
     return RegionGraph(size, pairs, contacts, totals[kept] / np.maximum(contacts, 1), highest[kept], spread)
 
 
+def _numbered(keys: Array, limit: int) -> tuple[Array, Array]:
+    """The different keys in their order, and the place of each key among them; keys are below the limit."""
+    if limit > _TABLE:
+        edges, number = np.unique(keys, return_inverse=True)
+        return edges, number
+    seen = np.zeros(limit, bool)
+    seen[keys] = True
+    return np.flatnonzero(seen), (np.cumsum(seen) - 1)[keys]
+
+
 def _within(
-    here: tuple[slice, ...], there: tuple[slice, ...], inside: tuple[slice, ...] | None
+    here: tuple[slice, ...], there: tuple[slice, ...], inside: tuple[slice, ...]
 ) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
     """The two boxes of an offset without the voxels outside `inside`."""
-    if inside is None:
-        return here, there
     kept, partners = list[slice](), list[slice]()
     for own, other, box in zip(here, there, inside, strict=True):
         start = max(own.start, box.start)
