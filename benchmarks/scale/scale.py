@@ -1,11 +1,14 @@
 """What volumes of any size cost: peak memory at three sizes, and runs that are killed and resumed.
 
     python benchmarks/scale/scale.py memory --shapes 500,250,250 500,500,500 500,2000,2000
+    python benchmarks/scale/scale.py neurons --shapes 500,250,250 500,500,500 500,2000,2000
     python benchmarks/scale/scale.py kill --runs 30
 
 The volume is generated where it is read (nothing is stored of it), a mean over three sections stands for the
-network, and its foreground is numbered, cleaned and compared with the truth by blocks. Each line of
-results/*.jsonl is one measurement; what is there is not measured again, so a stopped benchmark goes on.
+network, and its foreground is numbered, cleaned and compared with the truth by blocks; `neurons` does the
+whole neuron pipeline on dense neurites, generated likewise, with a stand-in of a few operations for the
+network. Each line of results/*.jsonl is one measurement; what is there is not measured again, so a stopped
+benchmark goes on, `neurons` within a size.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from pathlib import Path
 from results import keep, rows
 
 WORK = Path("/tmp/morula-scale")
+SHAPES = [(500, 250, 250), (500, 500, 500), (500, 2000, 2000)]
 
 
 def one(folder: Path, shape: tuple[int, ...], block: tuple[int, ...], executor: str) -> None:
@@ -32,7 +36,7 @@ def one(folder: Path, shape: tuple[int, ...], block: tuple[int, ...], executor: 
         print(json.dumps(segment_blobs(folder, shape, block, team)))
 
 
-def memory(shapes: list[tuple[int, ...]], work: Path) -> None:
+def memory(shapes: list[tuple[int, int, int]], work: Path) -> None:
     """A process for each size that has no line yet."""
     for shape in shapes:
         if any(tuple(row["shape"]) == shape for row in rows("memory")):
@@ -45,7 +49,27 @@ def memory(shapes: list[tuple[int, ...]], work: Path) -> None:
         shutil.rmtree(folder)
 
 
-def sizes(text: str) -> tuple[int, ...]:
+def tissue(folder: Path, shape: tuple[int, int, int]) -> None:
+    """Neurites in this process; prints what they took."""
+    from tissue import segment_tissue
+
+    print(json.dumps(segment_tissue(folder, shape)))
+
+
+def neurons(shapes: list[tuple[int, int, int]], work: Path) -> None:
+    """A process for each size that has no line yet; what one did that was stopped is not done again."""
+    for shape in shapes:
+        if any(tuple(row["shape"]) == shape for row in rows("tissue")):
+            continue
+        size = ",".join(map(str, shape))
+        folder = work / f"tissue-{size}"
+        command = [sys.executable, __file__, "one-tissue", str(folder), size]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        keep("tissue", json.loads(done.stdout.splitlines()[-1]))
+        shutil.rmtree(folder)
+
+
+def sizes(text: str) -> tuple[int, int, int]:
     """Three numbers z,y,x."""
     z, y, x = map(int, text.split(","))
     return z, y, x
@@ -61,17 +85,23 @@ def main() -> None:
     single.add_argument("shape", type=sizes)
     single.add_argument("--block", type=sizes, default=(64, 256, 256))
     single.add_argument("--executor", default="inline")
-    peak = verbs.add_parser("memory")
-    peak.add_argument(
-        "--shapes", type=sizes, nargs="+", default=[(500, 250, 250), (500, 500, 500), (500, 2000, 2000)]
-    )
+    alone = verbs.add_parser("one-tissue")
+    alone.add_argument("folder", type=Path)
+    alone.add_argument("shape", type=sizes)
+    for verb in ("memory", "neurons"):
+        peak = verbs.add_parser(verb)
+        peak.add_argument("--shapes", type=sizes, nargs="+", default=SHAPES)
     deaths = verbs.add_parser("kill")
     deaths.add_argument("--runs", type=int, default=30)
     asked = parser.parse_args()
     if asked.verb == "one":
         one(asked.folder, asked.shape, asked.block, asked.executor)
+    elif asked.verb == "one-tissue":
+        tissue(asked.folder, asked.shape)
     elif asked.verb == "memory":
         memory(asked.shapes, asked.work)
+    elif asked.verb == "neurons":
+        neurons(asked.shapes, asked.work)
     else:
         from kill import kill
 
