@@ -5,8 +5,8 @@
 DATA holds lm_diadem_op/open and pretrained_squeezenet11/open. Every stack is left out in turn, two at a time:
 one network learns from the other four; another from the first of the two alone, and the other five test it.
 All rows train for the same time, `best` for --best minutes: the seconds of a step are measured first, on a
-CPU as time of the process, so that others on the machine change nothing. Distances are in pixel widths (a
-section is 3.03 deep), to the trace as it came. Each result is one JSON file; README.md is written from these.
+CPU as time of the process, so that others on the machine change nothing. Distances to the trace as it came
+are in pixel widths (a section is 3.03 deep), but for F1 in voxels. README.md is written from the results.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from morula.core.files import write_json, write_text
 from morula.core.types import Array, Record, Segmentation, Voxel
 from morula.data import align, draw_tree, load_traced
 from morula.engine import Run, launch, read_json
-from morula.metrics import centreline_dice, dice
+from morula.metrics import centreline_dice, dice, tolerance_scores
 from morula.recipes import load_recipe
 from morula.workflows.tracing import tree_scores
 
@@ -46,7 +46,7 @@ ROWS: Mapping[str, tuple[str, Mapping[str, Any] | None]] = {
     "center": ("natural-image weights, `center`", {**PRETRAINED, "inflation": "center"}),
     "best": ("**`best`**, trained longer, four views", {"views": 4}),
 }
-MEASURES = ("dice", "cldice", "f1_2", "f1_4", "esa", "dsa", "pds")
+MEASURES = ("dice", "cldice", "f1_2", "f1_4", "voxel_f1_2", "voxel_f1_4", "esa", "dsa", "pds")
 ROOTS = ("found", "given")
 
 
@@ -152,7 +152,8 @@ def scored(found: Segmentation | None, record: Record) -> dict[str, float]:
     truth = draw_tree(tree.moved(align(tree, image).shift), image.shape, least=1.5, largest=3.0)
     mask: Array = found.labels > 0
     trees = tree_scores(found.tree, tree, record.image.voxel)
-    return {"dice": dice(mask, truth), "cldice": centreline_dice(mask, truth), **trees}
+    cubes = {f"voxel_f1_{reach}": tolerance_scores(found.tree, tree, reach).f1 for reach in (2, 4)}
+    return {"dice": dice(mask, truth), "cldice": centreline_dice(mask, truth), **trees, **cubes}
 
 
 def within_budget(

@@ -149,4 +149,3 @@ class _Paths:
             for edge, low, high in parts
             for begin, end in self._taken.get(edge, ())
         )
-

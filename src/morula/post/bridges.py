@@ -1,4 +1,4 @@
-"""Short straight bridges between the pieces of a mask of thin branches."""
+"""Short bridges between the pieces of a mask of thin branches."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ import numpy as np
 
 from morula.core.types import Array
 from morula.post.components import components
-from morula.post.untyped import csgraph, ndi, sparse, spatial
+from morula.post.untyped import csgraph, ndi, sparse
+from morula.post.voxel_graph import voxel_graph
 
 __all__ = ["bridged"]
 
+_CHEAP = 0.9  # ways are looked for at any distance through voxels that cost less
 
-def bridged(mask: Array, gap: float, *, depth: float = 1.0) -> Array:
-    """The mask with a line of voxels between pieces that are near, as few lines as join them all.
+
+def bridged(mask: Array, gap: float, *, depth: float = 1.0, cost: Array | None = None) -> Array:
+    """The mask with a row of voxels between pieces that are near, as few rows as join them all.
 
     Args:
         mask: `(z, y, x)` bool.
         gap: widest gap that is bridged, in pixels.
         depth: of a section, in pixels.
+        cost: `(z, y, x)` in (0, 1], how much of its length a way through a voxel counts, or infinity where
+            none leads through; 1 everywhere if None.
 
     Returns:
         `(z, y, x)` bool.
@@ -30,23 +35,39 @@ def bridged(mask: Array, gap: float, *, depth: float = 1.0) -> Array:
     joined = labels > 0
     if gap <= 0 or count < 2:
         return joined
-    surface = np.argwhere(joined & ~np.asarray(ndi.binary_erosion(joined)))
-    owner = labels[tuple(surface.T)] - 1
-    places = surface * (depth, 1, 1)
-    pairs = spatial.cKDTree(places).query_pairs(gap, output_type="ndarray")
-    pairs = pairs[owner[pairs[:, 0]] != owner[pairs[:, 1]]]
-    if not len(pairs):
-        return joined
-    length = np.linalg.norm(places[pairs[:, 0]] - places[pairs[:, 1]], axis=1)
-    for first, last in pairs[_nearest(owner[pairs], length, count)].tolist():
-        start, stop = surface[first], surface[last]
-        share = np.linspace(0, 1, int(np.abs(stop - start).max()) + 1)[:, None]
-        joined[tuple(np.round(start + share * (stop - start)).astype(np.intp).T)] = True
+    price = np.ones(mask.shape, np.float32) if cost is None else cost
+    near = ndi.distance_transform_edt(~joined, sampling=(depth, 1, 1)) <= gap / 2
+    ways = np.pad((near | (price < _CHEAP)) & ~ndi.binary_erosion(joined), 1)
+    voxels = tuple((np.argwhere(ways) - 1).T)
+    graph = voxel_graph(ways, price[voxels], (depth, 1.0, 1.0))
+    owner = labels[voxels]
+    away, before, source = csgraph.dijkstra(
+        graph,
+        directed=False,
+        indices=np.flatnonzero(owner),
+        min_only=True,
+        return_predecessors=True,
+        limit=gap / 2,
+    )
+    links = graph.tocoo()
+    ends = np.stack([links.row, links.col], axis=1)
+    length = away[ends].sum(axis=1) + links.data
+    reached = length <= gap
+    ends, length = ends[reached], length[reached]
+    owners = owner[source[ends]] - 1
+    apart = owners[:, 0] != owners[:, 1]
+    for row in _nearest(owners[apart], length[apart], count).tolist():
+        for end in ends[apart][row].tolist():
+            while end >= 0:
+                joined[tuple(axis[end] for axis in voxels)] = True
+                end = int(before[end])
     return joined
 
 
 def _nearest(owners: Array, length: Array, count: int) -> Array:
     """Rows of the pairs on a minimal spanning forest of the pieces."""
+    if not len(owners):
+        return np.zeros(0, np.intp)
     order = np.argsort(length, kind="stable")
     low, high = np.sort(owners[order], axis=1).T
     _, first = np.unique(low * count + high, return_index=True)

@@ -12,7 +12,8 @@ from morula.core.tree import Tree
 from morula.core.types import Array
 from morula.post.bridges import bridged
 from morula.post.components import components
-from morula.post.untyped import csgraph, ndi, sparse, spatial
+from morula.post.untyped import csgraph, ndi, spatial
+from morula.post.voxel_graph import voxel_graph
 
 __all__ = ["Tracing", "neuron_piece", "trace", "trace_piece"]
 
@@ -21,6 +22,7 @@ _BODY = 1e-3  # of a voxel's weight has one in a cell body
 _MINOR = 0.25  # of the neuron's weight: what is heavier and has a cell body is another neuron
 _NEAR = 6.0  # voxels around a given root in which the neuron's greatest piece is looked for
 _CENTRED = 8.0  # times longer counts a step along the surface than one along the centre line
+_LIKELY = 0.1  # of its length counts at least of a gap whose voxels are nearly foreground
 _AROUND = 5  # edge of the cube in which a voxel's radius is compared with the largest
 _SMOOTHED = 3  # voxels to either side of one on a path that are averaged
 _WINDOW = (3, 2, 2)  # voxels to either side over which a point is moved to the centre of probability
@@ -34,7 +36,7 @@ class Tracing:
     Attributes:
         threshold: probability from which a voxel is foreground.
         weak: probability from which a voxel is, if it touches foreground.
-        gap: widest gap between two pieces that is bridged, in pixels.
+        gap: widest gap between two pieces that is bridged, in pixels, of which likely voxels count less.
         depth: of a section, in pixels.
         speck: smaller pieces are not joined to others, in voxels.
         least_branch: shorter branches are dropped.
@@ -120,10 +122,13 @@ def neuron_piece(
     pieces = components(whole)
     weight, has_body = _weights(pieces, whole, probability)
     main = _chosen(pieces, weight, root)
-    ours = (weight <= _MINOR * weight[main]) | ~has_body
-    ours &= np.bincount(pieces.ravel()) >= settings.speck
+    others = (weight > _MINOR * weight[main]) & has_body
+    others[main] = False
+    ours = ~others & (np.bincount(pieces.ravel()) >= settings.speck)
     ours[main], ours[0] = True, False
-    joined = components(bridged(ours[pieces], settings.gap, depth=settings.depth))
+    cost = _gap_cost(probability, settings.weak)
+    cost[others[pieces]] = np.inf
+    joined = components(bridged(ours[pieces], settings.gap, depth=settings.depth, cost=cost))
     first = np.unravel_index(int((pieces == main).argmax()), pieces.shape)
     return joined == joined[first]
 
@@ -161,6 +166,12 @@ def _foreground(probability: Array, settings: Tracing) -> Array:
     return strong[weak]
 
 
+def _gap_cost(probability: Array, weak: float) -> Array:
+    """How much of its length a way through a voxel counts: the less, the nearer to foreground it is."""
+    likely = probability if probability.dtype.kind == "f" else probability != 0
+    return np.clip(1 - likely / np.float32(weak), _LIKELY, 1).astype(np.float32)
+
+
 def _weights(pieces: Array, whole: Array, probability: Array) -> tuple[Array, Array]:
     """Volume times probability of each piece without cell bodies, and whether it has one; of 0 neither."""
     box = ndi.find_objects(whole.astype(np.uint8))[0]
@@ -196,26 +207,12 @@ def _graph(mask: Array, probability: Array) -> _Graph:
     inside = np.pad(mask[box], 1)
     depth: Array = ndi.distance_transform_edt(inside)
     voxels = np.argwhere(inside)
-    number = np.full(inside.shape, -1, np.int64)
-    number[tuple(voxels.T)] = np.arange(len(voxels))
     radius = depth[tuple(voxels.T)]
     widest: Array = ndi.maximum_filter(depth, size=_AROUND)[tuple(voxels.T)]
     cost = 1 + (_CENTRED - 1) * (1 - radius / widest) ** 2
-    rows: list[Array] = []
-    columns: list[Array] = []
-    lengths: list[Array] = []
-    for offset in _HALF:
-        other = number[tuple((voxels + offset).T)]
-        near = np.flatnonzero(other >= 0)
-        step = float(np.linalg.norm(offset))
-        rows.append(near)
-        columns.append(other[near])
-        lengths.append(step * (cost[near] + cost[other[near]]) / 2)
-    parts = np.concatenate(lengths), (np.concatenate(rows), np.concatenate(columns))
-    links = sparse.csr_array(parts, shape=(len(voxels), len(voxels)))
     weight = np.pad(np.asarray(probability[box], np.float32), 1) * inside
     corner = np.array([each.start for each in box]) - 1
-    return _Graph(voxels + corner, _centred(voxels, weight) + corner, radius, links)
+    return _Graph(voxels + corner, _centred(voxels, weight) + corner, radius, voxel_graph(inside, cost))
 
 
 def _centred(voxels: Array, weight: Array) -> Array:
@@ -227,10 +224,6 @@ def _centred(voxels: Array, weight: Array) -> Array:
     )
     sums = [ndi.uniform_filter(weight * grid, size, mode="constant")[tuple(voxels.T)] for grid in grids]
     return np.stack(sums, axis=1) / np.maximum(mass, 1e-6)[:, None]
-
-
-_HALF = np.array([(z, y, x) for z in (-1, 0, 1) for y in (-1, 0, 1) for x in (-1, 0, 1)][14:])
-"""One of each pair of opposite neighbours."""
 
 
 def _start(graph: _Graph, root: Array | None) -> tuple[int, bool]:

@@ -9,7 +9,7 @@ from scipy import ndimage as ndi
 from morula.core.tree import Tree
 from morula.data import draw_tree
 from morula.metrics import tolerance_scores
-from morula.post import Tracing, bridged, trace
+from morula.post import Tracing, bridged, components, trace
 
 SHAPE = (20, 80, 90)
 NEURON = Tree.of(
@@ -69,6 +69,23 @@ def test_gaps_are_bridged_up_to_a_width() -> None:
     line[:, :, 40:48] = False
     assert trace(line).length > 70
     assert trace(line, tracing=Tracing(gap=4.0)).length < 45
+
+
+def test_a_gap_may_be_wider_where_it_is_likely() -> None:
+    line = drawn(Tree.of([[10, 40, 5], [10, 40, 85]], [-1, 0])).astype(np.float32)
+    line[:, :, 40:60] *= 0.2
+    assert trace(line, tracing=Tracing(gap=6.0)).length > 70
+    line[:, :, 45:55] *= 0.1
+    assert trace(line, tracing=Tracing(gap=6.0)).length < 45
+
+
+def test_no_bridge_leads_through_another_neuron() -> None:
+    mask = np.zeros((3, 9, 30), bool)
+    mask[1, 4, :10] = mask[1, 4, 20:] = True
+    cost = np.full(mask.shape, 0.1, np.float32)
+    assert components(bridged(mask, 4.0, cost=cost)).max() == 1
+    cost[:, :, 14] = np.inf
+    assert components(bridged(mask, 4.0, cost=cost)).max() == 2
 
 
 def test_one_neuron_and_its_neighbour() -> None:
