@@ -1,0 +1,186 @@
+"""What natural-image weights gain over the same network from scratch, by labels, steps, noise and freezing.
+
+    taskset -c 1 python benchmarks/vit3d/gain.py --data ../shared/data --seeds 0 1 2
+
+DATA holds lm_diadem_op/open and pretrained_squeezenet11/open. One stack is left out (--test); what is
+learned from are all others, the first of them, or the quarter of it that holds most of its trace. Both
+networks see the same crops in the same order. Noise is added to the files of all stacks, the one that is
+scored too. The root is given. A training is one JSON file, seed after seed, so that a stopped run goes
+on; `gain.md` is written from these.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from table import PRETRAINED, VOXEL, both, hardware, open_run, scored
+
+from morula.core.config import override
+from morula.core.files import write_json, write_text
+from morula.core.rng import Rng
+from morula.core.types import Record
+from morula.data import load_traced, write_swc
+from morula.engine import launch, read_json
+from morula.recipes import load_recipe
+
+HERE = Path(__file__).parent
+ARMS = ("scratch", "center")
+MEASURES = ("dice", "cldice", "f1_4", "voxel_f1_4")
+NOISE = 0.05
+"""Standard deviation of the added noise, as a part of the brightest grey value."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One setting that both networks train in."""
+
+    name: str
+    labels: str = "all"
+    steps: int = 200
+    noisy: bool = False
+    frozen: bool = False
+
+
+POINTS = (
+    Point("50 steps", steps=50),
+    Point("100 steps", steps=100),
+    Point("200 steps"),
+    Point("400 steps", steps=400),
+    Point("one stack", labels="one"),
+    Point("a quarter of a stack", labels="quarter"),
+    Point("noisy stacks", noisy=True),
+    Point("encoder frozen", frozen=True),
+)
+
+
+def main() -> None:
+    """Fills in what is missing, seed after seed, then writes the table."""
+    options = _options()
+    stacks = options.data / "lm_diadem_op/open"
+    clean, _ = load_traced(stacks, stacks, suffix="_gold", voxel=VOXEL)
+    noisy = noised(clean, options.work / "noisy")
+    for seed in options.seeds:
+        for point in POINTS:
+            for arm in ARMS:
+                measure(point, arm, noisy if point.noisy else clean, seed, options)
+    write_text(HERE / "gain.md", table(options.results))
+
+
+def measure(
+    point: Point, arm: str, records: Sequence[Record], seed: int, options: argparse.Namespace
+) -> None:
+    """Trains one network and scores it on the stack that was left out, unless that was done."""
+    path = options.results / f"{point.name.replace(' ', '-')}-{arm}-{seed}.json"
+    if path.exists():
+        return
+    module: Any = load_recipe("vit3d")
+    fabric = launch(options.device)
+    weights = {**PRETRAINED, "weights": str(options.data / PRETRAINED["weights"])} if arm == "center" else {}
+    config = override(module.presets()["fast"], {**weights, "steps": point.steps, "frozen": point.frozen})
+    test = next(each for each in records if each.id == options.test)
+    run = open_run(options.work / path.stem, seed, fabric)
+    module.train(run, labelled(records, test, point.labels, options.work), config)
+    found = both(module.load(run.path, fabric), test)["given"]
+    shutil.rmtree(run.path)
+    write_json(
+        path,
+        {
+            "point": point.name,
+            "arm": arm,
+            "seed": seed,
+            "test": test.id,
+            "hardware": hardware(fabric.device),
+            **scored(found, test),
+        },
+    )
+    write_text(HERE / "gain.md", table(options.results))
+    print(path.stem, read_json(path), flush=True)
+
+
+def labelled(records: Sequence[Record], test: Record, labels: str, work: Path) -> list[Record]:
+    """What is learned from: all other stacks, the first of them, or a quarter of that."""
+    others = [each for each in records if each is not test]
+    if labels == "all":
+        return others
+    return others[:1] if labels == "one" else [quarter(others[0], work / "quarter")]
+
+
+def quarter(record: Record, folder: Path) -> Record:
+    """The quarter along y and x that holds most of the trace, as files of its own."""
+    assert record.trace is not None
+    image, tree = record.image.read(), record.trace()
+    middle = np.array(image.shape[1:]) // 2
+    side = (tree.sampled()[:, 1:] >= middle).astype(int)
+    most = np.bincount(2 * side[:, 0] + side[:, 1]).argmax()
+    corner = np.array([0, most // 2 * middle[0], most % 2 * middle[1]])
+    inside = np.all(
+        (tree.points >= corner) & (tree.points < corner + np.array([len(image), *middle])), axis=1
+    )
+    part = image[:, corner[1] : corner[1] + middle[0], corner[2] : corner[2] + middle[1]]
+    folder.mkdir(parents=True, exist_ok=True)
+    tifffile.imwrite(folder / f"{record.id}.tif", part)
+    write_swc(folder / f"{record.id}.swc", tree.kept(inside).moved(-corner))
+    return load_traced(folder, folder, voxel=VOXEL)[0][0]
+
+
+def noised(records: Sequence[Record], folder: Path) -> list[Record]:
+    """All stacks with the same noise in every run, as files of their own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, record in enumerate(records):
+        assert record.trace is not None
+        image = record.image.read().astype(np.float32)
+        noise = Rng(0, "noise").at(number).normal(0, NOISE * image.max(), image.shape)
+        tifffile.imwrite(folder / f"{record.id}.tif", np.clip(image + noise, 0, 255).astype(np.uint8))
+        write_swc(folder / f"{record.id}.swc", record.trace())
+    return load_traced(folder, folder, voxel=VOXEL)[0]
+
+
+def table(results: Path) -> str:
+    """gain.md: both networks in every setting, and the gain of one seed at a time."""
+    found = [read_json(path) for path in sorted(results.glob("*.json"))]
+    tests = ", ".join(sorted({each["test"] for each in found}))
+    lines = [
+        "# What natural-image weights gain\n",
+        f"Made by `gain.py`; scored on {tests}, root given. Mean and standard deviation over seeds; the gain",
+        "is that of `center` over `scratch` with the same seed. All other stacks, 200 steps, unless said.",
+    ]
+    for name in MEASURES:
+        lines += [f"\n## {name}\n", "| setting | seeds | scratch | center | gain |", "|---|---|---|---|---|"]
+        for point in POINTS:
+            arms = [
+                {
+                    each["seed"]: each[name]
+                    for each in found
+                    if (each["point"], each["arm"]) == (point.name, arm)
+                }
+                for arm in ARMS
+            ]
+            seeds = sorted(arms[0].keys() & arms[1].keys())
+            if seeds:
+                scratch, center = (np.array([arm[seed] for seed in seeds]) for arm in arms)
+                cells = " | ".join(f"{each.mean():.3f} ± {each.std():.3f}" for each in (scratch, center))
+                gain = f"{(center - scratch).mean():+.3f} ± {(center - scratch).std():.3f}"
+                lines.append(f"| {point.name} | {len(seeds)} | {cells} | {gain} |")
+    return "\n".join(lines) + "\n"
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--test", default="OP_7", help="name of the stack that is left out")
+    parser.add_argument("--results", type=Path, default=HERE / "gain")
+    parser.add_argument("--work", type=Path, default=HERE / "work")
+    parser.add_argument("--device", default="cpu")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
