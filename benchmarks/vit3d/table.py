@@ -229,6 +229,8 @@ def header(columns: Sequence[str]) -> list[str]:
 
 def f1(scores: Sequence[Mapping[str, Any]]) -> str:
     """F1 at 4 of one stack, for both ways to the root."""
+    if not scores:
+        return "-"
     return " / ".join(f"{np.mean([each[f'root {root}']['f1_4'] for each in scores]):.2f}" for root in ROOTS)
 
 

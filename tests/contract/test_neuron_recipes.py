@@ -130,22 +130,32 @@ def test_shapes_are_learned_beside_the_affinities_and_left_behind(name: str, tmp
 
 
 SMALL_UNETR = {"backbone": "unetr", "unetr_width": 32, "unetr_depth": 3, "unetr_features": 2}
+SMALL_MALA = {"backbone": "mala", "mala_widths": (2, 4, 8)}
 
 
+@pytest.mark.parametrize(
+    ("network", "title", "only_fine"),
+    [
+        (SMALL_UNETR, "neurons.unetr3d", {"out", "lateral", "shallow"}),
+        (SMALL_MALA, "neurons.mala3d", {"out"}),
+    ],
+)
 @pytest.mark.parametrize("name", RECIPES_OF_NEURONS)
-def test_a_transformer_takes_the_place_of_the_network(name: str, tmp_path: Path) -> None:
-    run = train(tmp_path / "run", name, SLAB, network=SMALL_UNETR, finetune={"lr": 1e-12, "average": 0.0})
+def test_another_backbone_takes_the_place_of_the_network(
+    name: str, network: dict[str, Any], title: str, only_fine: set[str], tmp_path: Path
+) -> None:
+    run = train(tmp_path / "run", name, SLAB, network=network, finetune={"lr": 1e-12, "average": 0.0})
     found = load_recipe(name).load(run.path, launch("cpu"))(record(SLAB).image)
     assert found.labels.shape == record().image.shape
     (before,) = (Weights.load(file) for file in run.path.rglob("encoder.safetensors"))
     after = Weights.load(run.path / "model" / "network.safetensors")
-    assert before.info.network == after.info.network == "neurons.unetr3d"
+    assert before.info.network == after.info.network == title
     lost = [
         key for key, kept in before.tensors.items() if not torch.allclose(kept, after.tensors[key], atol=1e-6)
     ]
     assert lost == []
     added = {key.split(".")[0] for key in set(after.tensors) - set(before.tensors)}
-    assert added == {"out", "lateral", "shallow"}
+    assert added == only_fine
 
 
 @pytest.mark.parametrize("name", RECIPES_OF_NEURONS)

@@ -9,6 +9,7 @@ from morula.nets.inflate import (
     resize_positions,
 )
 from morula.nets.inflated_unet3d import InflatedUNet3d, squeezenet_stages
+from morula.nets.mala3d import Mala3d
 from morula.nets.mask_rcnn import Backbone, DomainNorm2d, mask_rcnn, replace_predictors, use_domain
 from morula.nets.residual_unet3d import Norm3d, ResidualUNet3d
 from morula.nets.slice_vit import SliceViT, UPerHead, dino_name
@@ -21,6 +22,7 @@ __all__ = [
     "DomainNorm2d",
     "InflatedUNet3d",
     "Inflation",
+    "Mala3d",
     "Norm",
     "Norm3d",
     "ResidualUNet3d",

@@ -6,12 +6,12 @@ from torch import nn
 
 from morula.core.affinities import LONG_RANGE, NEAREST, Offset
 from morula.core.types import Voxel
-from morula.nets import ResidualUNet3d, Unetr3d
+from morula.nets import Mala3d, ResidualUNet3d, Unetr3d
 from morula.tasks.neurons.settings import Network
 
 __all__ = ["Backbone", "architecture", "build", "is_isotropic", "offsets_of", "patch_of"]
 
-Backbone = ResidualUNet3d | Unetr3d
+Backbone = ResidualUNet3d | Unetr3d | Mala3d
 """What `build` builds: maps from a pyramid of features."""
 
 _ISOTROPIC = 1.8  # times; a voxel that is deeper than this times its width belongs to a stack of sections
@@ -42,7 +42,8 @@ def patch_of(*, isotropic: bool) -> tuple[int, int, int]:
 
 def architecture(network: nn.Module) -> str:
     """The name under which the weights of a network that `build` built are stored."""
-    return "neurons.unetr3d" if isinstance(network, Unetr3d) else "neurons.residual_unet3d"
+    names = {Unetr3d: "neurons.unetr3d", Mala3d: "neurons.mala3d"}
+    return names.get(type(network), "neurons.residual_unet3d")
 
 
 def build(settings: Network, channels_out: int, *, isotropic: bool, skips: bool = True) -> Backbone:
@@ -60,6 +61,10 @@ def build(settings: Network, channels_out: int, *, isotropic: bool, skips: bool 
             depth=settings.unetr_depth,
             features=settings.unetr_features,
             skips=skips,
+        )
+    if settings.backbone == "mala":
+        return Mala3d(
+            1, channels_out, settings.mala_widths, pool=(3, 3, 3) if isotropic else (1, 3, 3), skips=skips
         )
     plane = 2 if settings.coarse else 1
     return ResidualUNet3d(

@@ -15,10 +15,11 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Network(Config):
-    """The network, fitted to the shape of a voxel: a residual 3D U-Net, or UNETR."""
+    """The network, fitted to the shape of a voxel: a residual 3D U-Net, UNETR, or MALA's U-Net."""
 
-    backbone: Literal["residual-unet", "unetr"] = Field(
-        default="residual-unet", description="unetr is a transformer, with the keys that begin so; for a GPU"
+    backbone: Literal["residual-unet", "unetr", "mala"] = Field(
+        default="residual-unet",
+        description="unetr is a transformer, mala a wide U-Net, with the keys that begin so; for a GPU",
     )
     widths: tuple[int, ...] = Field(
         default=(24, 32, 48), description="channels per level of the residual U-Net"
@@ -33,6 +34,9 @@ class Network(Config):
     unetr_width: int = Field(default=192, ge=32, multiple_of=32, description="of the tokens")
     unetr_depth: int = Field(default=6, ge=2, description="blocks of the transformer")
     unetr_features: int = Field(default=32, ge=1, description="channels of the finest level of the decoder")
+    mala_widths: tuple[int, ...] = Field(
+        default=(12, 60, 300, 1500), description="channels per level of MALA's U-Net"
+    )
     geometry: Literal["auto", "isotropic", "sections"] = Field(
         default="auto", description="shape of a voxel; auto tells it from the voxel size"
     )
