@@ -2,12 +2,14 @@
 
     python benchmarks/scale/scale.py memory --shapes 500,250,250 500,500,500 500,2000,2000
     python benchmarks/scale/scale.py neurons --shapes 500,250,250 500,500,500 500,2000,2000
+    python benchmarks/scale/scale.py graph --fragments 100000 300000
     python benchmarks/scale/scale.py kill --runs 30
 
 The volume is generated where it is read (nothing is stored of it), a mean over three sections stands for the
 network, and its foreground is numbered, cleaned and compared with the truth by blocks; `neurons` does the
 whole neuron pipeline on dense neurites, generated likewise, with a stand-in of a few operations for the
-network. Each line of results/*.jsonl is one measurement; what is there is not measured again, so a stopped
+network; `graph` is the one step of it whose memory grows with the volume, on fragments in a lattice of random
+affinities. Each line of results/*.jsonl is one measurement; what is there is not measured again, so a stopped
 benchmark goes on, `neurons` within a size.
 """
 
@@ -69,6 +71,16 @@ def neurons(shapes: list[tuple[int, int, int]], work: Path) -> None:
         shutil.rmtree(folder)
 
 
+def graph(counts: list[int]) -> None:
+    """A process for each number of fragments that has no line yet."""
+    for count in counts:
+        if any(row["asked"] == count for row in rows("graph")):
+            continue
+        command = [sys.executable, __file__, "one-graph", str(count)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        keep("graph", json.loads(done.stdout.splitlines()[-1]))
+
+
 def sizes(text: str) -> tuple[int, int, int]:
     """Three numbers z,y,x."""
     z, y, x = map(int, text.split(","))
@@ -88,6 +100,10 @@ def main() -> None:
     alone = verbs.add_parser("one-tissue")
     alone.add_argument("folder", type=Path)
     alone.add_argument("shape", type=sizes)
+    fragments = verbs.add_parser("one-graph")
+    fragments.add_argument("fragments", type=int)
+    many = verbs.add_parser("graph")
+    many.add_argument("--fragments", type=int, nargs="+", default=[100_000, 300_000])
     for verb in ("memory", "neurons"):
         peak = verbs.add_parser(verb)
         peak.add_argument("--shapes", type=sizes, nargs="+", default=SHAPES)
@@ -98,6 +114,12 @@ def main() -> None:
         one(asked.folder, asked.shape, asked.block, asked.executor)
     elif asked.verb == "one-tissue":
         tissue(asked.folder, asked.shape)
+    elif asked.verb == "one-graph":
+        from tissue import join_lattice
+
+        print(json.dumps(join_lattice(asked.fragments)))
+    elif asked.verb == "graph":
+        graph(asked.fragments)
     elif asked.verb == "memory":
         memory(asked.shapes, asked.work)
     elif asked.verb == "neurons":

@@ -30,10 +30,11 @@ from morula.core.types import Axes, Volume
 from morula.data.ome_zarr import scratch
 from morula.engine import launch
 from morula.metrics import neuron_scores_of
+from morula.post import ContactSums, agglomerate, pooled_graph
 from morula.tasks import neurons
 from morula.tasks.neurons.blocks import block_model
 
-__all__ = ["segment_tissue"]
+__all__ = ["join_lattice", "segment_tissue"]
 
 _PITCH, _LENGTH, _WALL = (34, 38), 400, 3.0  # voxels
 _UNIT, _CHUNK, _VOXELS = (64, 256, 256), (1, 32, 128, 128), 2**24
@@ -187,6 +188,36 @@ def segment_tissue(folder: Path, shape: tuple[int, int, int]) -> dict[str, Any]:
             step: max(row["peak_gb"] for row in steps if row["step"] == step) for step in _names(steps)
         },
         "peak_gb": max(row["peak_gb"] for row in steps),
+    }
+
+
+def join_lattice(asked: int) -> dict[str, Any]:
+    """Pools the contacts of so many fragments, about twelve each, from 512 parts, and joins all of them."""
+    side = round(asked ** (1 / 3))
+    lattice, pairs = np.arange(1, side**3 + 1).reshape((side,) * 3), list[np.ndarray]()
+    for z, y, x in ((0, 0, 1), (0, 1, 0), (1, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 0)):
+        one, other = lattice[: side - z, : side - y, : side - x], lattice[z:, y:, x:]
+        pairs.append(np.stack([one.ravel(), other.ravel()], axis=1))
+    edges, rng = np.concatenate(pairs), np.random.default_rng(0)
+    told = list[ContactSums]()
+    for part in np.array_split(edges[np.lexsort(edges.T[::-1])], 512):
+        contacts = rng.integers(1, 400, len(part))
+        means = rng.random(len(part))
+        told.append(ContactSums(part, contacts, contacts, means * contacts, means))
+    del pairs, edges, lattice
+    before, began = _peak(), time.process_time()
+    graph = pooled_graph(told, side**3)
+    pooled = _peak()
+    labels = agglomerate(graph).cut(0.5)
+    return {
+        "asked": asked,
+        "fragments": side**3,
+        "contacts": len(graph.pairs),
+        "regions": int(labels.max()),
+        "cpu_s": time.process_time() - began,
+        "before_gb": before,
+        "pooled_gb": pooled,
+        "peak_gb": _peak(),
     }
 
 

@@ -106,8 +106,9 @@ def segment(
     told = work.run("fragments-label", _Fragments(affinities, fragments, local, lattice), lattice)
     numbered = Numbered.of(local, lattice, told)
     count = _Contacts(affinities, numbered, grid, histograms)
-    sums = work.run("contacts", count, grid, lattice=lattice, histograms=histograms)
-    graph = pooled_graph([_sums(each) for each in sums], numbered.size)
+    told = work.run("contacts", count, grid, lattice=lattice, histograms=histograms)
+    graph = pooled_graph([ContactSums(**each) for each in told], numbered.size)
+    del told
     labels = partition(graph)
     lookup = work.table("neurons", labels.astype(np.uint32))
     work.run("write", Relabel(numbered, lookup, sink), lattice)
@@ -157,7 +158,3 @@ def _cut(affinities: Affinities, split: Split, inner: Box) -> Array:
     """The fragments of a box with its halo, without the halo; what the cut parts is two."""
     made = np.ascontiguousarray(split(affinities)[inner])
     return cc3d.connected_components(made, connectivity=6).astype(np.int32)
-
-
-def _sums(told: Mapping[str, Array]) -> ContactSums:
-    return ContactSums(**dict(told))

@@ -6,9 +6,10 @@ segmentation. The score of a contact is one minus an affinity: 0 joins first, 1 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from typing import Literal
 
 import numpy as np
@@ -26,6 +27,10 @@ Linkage = Literal["mean", "median", "median-of-maxima"]
 * `median-of-maxima`: each original contact counts once, with its largest affinity; what waterz computes by
   default (`OneMinus<HistogramQuantileAffinity<..., 50, ..., 256>>`).
 """
+
+
+_Joint = tuple[float, int, int]  # score, contact, version of the contact
+_AT_ONCE = 2**16  # contacts that are Python's objects at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,17 +83,20 @@ def agglomerate(graph: RegionGraph, linkage: Linkage = "mean") -> MergeTree:
     """
     contacts = _Contacts(graph, linkage)
     neighbours = _neighbours(graph)
-    heap = [(contacts.score(number), number, 0) for number in range(len(graph.pairs))]
-    heapify(heap)
-    ends: list[list[int]] = graph.pairs.tolist()
-    version = [0] * len(ends)
-    merges, scores = list[tuple[int, int]](), list[float]()
-    while heap:
-        score, number, at = heappop(heap)
+    first, second = (array("q", graph.pairs[:, side].astype(np.int64).tobytes()) for side in (0, 1))
+    version = [0] * len(first)
+    waiting, heap = _by_score(contacts, len(first)), list[_Joint]()
+    following = next(waiting, None)
+    merges, scores = array("q"), array("d")
+    while heap or following:
+        if following is None or (heap and heap[0] < following):
+            score, number, at = heappop(heap)
+        else:
+            (score, number, at), following = following, next(waiting, None)
         if version[number] != at:
             continue
-        kept, gone = ends[number]
-        merges.append((kept, gone))
+        kept, gone = first[number], second[number]
+        merges.extend((kept, gone))
         scores.append(score)
         if len(neighbours[kept]) < len(neighbours[gone]):
             kept, gone = gone, kept
@@ -99,17 +107,18 @@ def agglomerate(graph: RegionGraph, linkage: Linkage = "mean") -> MergeTree:
             same = neighbours[kept].get(other)
             if same is None:
                 neighbours[kept][other] = neighbours[other][kept] = across
-                ends[across] = [kept, other]
+                first[across], second[across] = kept, other
                 continue
-            first, second = sorted((same, across))
-            contacts.pool(first, second)
-            version[second] = -1
-            version[first] += 1
-            neighbours[kept][other] = neighbours[other][kept] = first
-            ends[first] = [kept, other]
-            heappush(heap, (contacts.score(first), first, version[first]))
+            low, high = sorted((same, across))
+            contacts.pool(low, high)
+            version[high] = -1
+            version[low] += 1
+            neighbours[kept][other] = neighbours[other][kept] = low
+            first[low], second[low] = kept, other
+            heappush(heap, (contacts.score(low), low, version[low]))
         neighbours[gone] = {}
-    return MergeTree(graph.size, np.array(merges, np.int64).reshape(-1, 2), np.array(scores))
+    pairs = np.frombuffer(merges, np.int64) if merges else np.zeros(0, np.int64)
+    return MergeTree(graph.size, pairs.reshape(-1, 2), np.array(scores))
 
 
 def relabel(fragments: Array, lookup: Array) -> Array:
@@ -123,8 +132,8 @@ class _Contacts:
     def __init__(self, graph: RegionGraph, linkage: Linkage) -> None:
         self.score: Callable[[int], float] = self._mean if linkage == "mean" else self._median
         self.pool: Callable[[int, int], None] = self._pool_mean if linkage == "mean" else self._pool_bins
-        self._counts: list[int] = graph.contacts.tolist()
-        self._sums: list[float] = (graph.means * graph.contacts).tolist()
+        self._counts = array("q", graph.contacts.astype(np.int64).tobytes())
+        self._sums = array("d", (graph.means * graph.contacts).astype(np.float64).tobytes())
         self._bins = np.zeros((0, BINS), np.int32)
         if linkage == "median":
             if graph.histograms is None:
@@ -151,12 +160,24 @@ class _Contacts:
         self._bins[kept] += self._bins[gone]
 
 
+def _by_score(contacts: _Contacts, count: int) -> Iterator[_Joint]:
+    """The contacts there are at first, the best first; a heap of them all would be most of the memory."""
+    scores = np.fromiter(map(contacts.score, range(count)), np.float64, count)
+    order = np.argsort(scores, kind="stable")
+    for start in range(0, count, _AT_ONCE):
+        part = order[start : start + _AT_ONCE]
+        for score, number in zip(scores[part].tolist(), part.tolist(), strict=True):
+            yield score, number, 0
+
+
 def _neighbours(graph: RegionGraph) -> list[dict[int, int]]:
     """For each fragment the contact with each of its neighbours."""
     found: list[dict[int, int]] = [{} for _ in range(graph.size + 1)]
-    pairs: list[list[int]] = graph.pairs.tolist()
-    for number, (one, other) in enumerate(pairs):
-        found[one][other] = found[other][one] = number
+    nodes = list(range(graph.size + 1))  # one object a fragment, however many neighbours it has
+    for start in range(0, len(graph.pairs), _AT_ONCE):
+        pairs: list[list[int]] = graph.pairs[start : start + _AT_ONCE].tolist()
+        for number, (one, other) in enumerate(pairs, start):
+            found[one][nodes[other]] = found[other][nodes[one]] = number
     return found
 
 
