@@ -173,10 +173,7 @@ def curve(store: float) -> None:
     row = rows("throughput")[-1]
     count = int(np.prod(row["shape"]) / np.prod(BLOCK))
     block = row["blocks_s"] / count
-    size = (
-        9 * int(np.prod(BLOCK))
-        + 4 * int(np.prod(row["shape"])) * row["tiles_in_blocks"] / row["tiles"] / count
-    )
+    size = int(np.prod(BLOCK)) * moved()
     with workers(1, "local") as team:
         list(team.executor.map(abs, range(20)))
         began = time.perf_counter()
@@ -195,6 +192,17 @@ def curve(store: float) -> None:
                 "times": rate * block,
             },
         )
+
+
+def moved() -> float:
+    """Bytes a voxel between workers and the store, before compression: image, kept tiles, and nine maps."""
+    whole, maps = (1024, 1024, 1024), 9
+    tiling, grid = Tiling(whole, TILE, OVERLAP), BlockGrid(whole, (256, 256, 256), (0, 0, 0))
+    blocks = [
+        len(list(grid.touching(tile))) for tile in tiling.tiles(tuple(slice(0, size) for size in whole))
+    ]
+    written_and_read = sum(1 + count for count in blocks if count > 1)
+    return 2 + maps + maps * written_and_read * np.prod(TILE) / np.prod(whole)
 
 
 def sizes(text: str) -> tuple[int, int, int]:
