@@ -11,8 +11,8 @@ from torchvision.models import resnet
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
-from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
-from torchvision.models.detection.mask_rcnn import MaskRCNNPredictor
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 __all__ = ["Backbone", "DomainNorm2d", "mask_rcnn", "replace_predictors", "use_domain"]
@@ -21,9 +21,9 @@ Backbone = Literal["resnet18", "resnet34", "resnet50"]
 
 _ANCHORS = ((8,), (16,), (32,), (64,), (128,))  # pixels, on maps of stride 4, 8, 16, 32 and 64
 _RATIOS = (0.5, 1.0, 2.0)
-_PYRAMID = 256  # channels
 _SCORE, _OVERLAP = 0.05, 0.5
-_HIDDEN = 256  # channels of the mask branch
+_REGION = 7  # edge of the maps from which the class of a box is told
+_MASK_LAYERS = 4
 _DOMAINS = 2
 
 
@@ -79,7 +79,12 @@ class _AsItIs(GeneralizedRCNNTransform):
 
 
 def mask_rcnn(
-    backbone: Backbone = "resnet50", classes: int = 2, *, detections: int = 1000, regions: int = 512
+    backbone: Backbone = "resnet50",
+    classes: int = 2,
+    *,
+    detections: int = 1000,
+    regions: int = 512,
+    width: int = 256,
 ) -> MaskRCNN:
     """Mask R-CNN with random weights: ResNet, pyramid, region proposals, boxes and masks.
 
@@ -97,6 +102,7 @@ def mask_rcnn(
         classes: with background, which is class 0.
         detections: objects that an image may have.
         regions: proposals of an image that boxes and masks learn from, a quarter of them objects.
+        width: channels of the pyramid and of the mask branch; the box branch has four times as many.
 
     Source: He et al., "Mask R-CNN", ICCV 2017; Lin et al., "Feature pyramid networks", CVPR 2017.
     """
@@ -104,8 +110,11 @@ def mask_rcnn(
     channels = [body.inplanes // 8 * 2**level for level in range(4)]
     layers = {f"layer{level}": str(level - 1) for level in range(1, 5)}
     network = MaskRCNN(
-        BackboneWithFPN(body, layers, channels, _PYRAMID),
-        classes,
+        BackboneWithFPN(body, layers, channels, width),
+        box_head=TwoMLPHead(width * _REGION**2, 4 * width),
+        box_predictor=FastRCNNPredictor(4 * width, classes),
+        mask_head=MaskRCNNHeads(width, (width,) * _MASK_LAYERS, 1),
+        mask_predictor=MaskRCNNPredictor(width, width, classes),
         rpn_anchor_generator=AnchorGenerator(_ANCHORS, (_RATIOS,) * len(_ANCHORS)),
         rpn_pre_nms_top_n_test=2 * detections,
         rpn_post_nms_top_n_test=2 * detections,
@@ -127,4 +136,5 @@ def replace_predictors(network: MaskRCNN, classes: int) -> None:
     """
     heads: Any = network.roi_heads
     heads.box_predictor = FastRCNNPredictor(heads.box_predictor.cls_score.in_features, classes)
-    heads.mask_predictor = MaskRCNNPredictor(heads.mask_predictor.conv5_mask.in_channels, _HIDDEN, classes)
+    hidden: Any = heads.mask_predictor.conv5_mask
+    heads.mask_predictor = MaskRCNNPredictor(hidden.in_channels, hidden.out_channels, classes)

@@ -96,3 +96,19 @@ def test_a_domain_normalises_as_batch_norm_does() -> None:
         assert torch.equal(ours(batch), theirs(batch))
     assert torch.equal(ours.running_var[0], theirs.running_var)
     assert torch.equal(ours.eval()(batch), theirs.eval()(batch))
+
+
+def test_a_narrow_detector_is_narrow_everywhere_and_finds_masks() -> None:
+    with seeded(Rng(0)):
+        network = mask_rcnn("resnet18", detections=20, width=16)
+    heads = network.roi_heads
+    assert network.backbone.out_channels == heads.mask_predictor.conv5_mask.in_channels == 16
+    assert heads.box_predictor.cls_score.in_features == 64
+    replace_predictors(network, 3)
+    assert heads.mask_predictor.conv5_mask.out_channels == 16
+    network.eval()
+    predictor = heads.box_predictor
+    with torch.no_grad():
+        predictor.cls_score.weight.zero_()
+        predictor.cls_score.bias[1] = 5.0
+    assert detect(network, 64)["masks"].shape[1:] == (1, 28, 28)

@@ -26,6 +26,7 @@ from synthetic import field, save_natural
 SMALL = {
     "iterations": 3, "views": 4, "view": 32, "parts": 2, "queue": 10, "dim": 8, "natural_batch": 1,
     "natural_crop": 64, "momentum": 0.9, "steps": 3, "batch": 1, "crop": 64, "detections": 20, "regions": 16,
+    "width": 16,
 }  # fmt: skip
 CONFIG: PaperConfig = override(paper_small(), SMALL)
 

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from morula.core.config import override
 from morula.core.rng import Rng
 from morula.engine import Run, launch, seeded
-from morula.nets import mask_rcnn
 from morula.recipes.cupre.batches import Example
 from morula.recipes.cupre.paper import finetune as module
+from morula.recipes.cupre.paper.amt2 import detector_of
 from morula.recipes.cupre.paper.config import PaperConfig, paper_small
 from morula.recipes.cupre.paper.finetune import Taught, finetune, teach, weak_crops
 from morula.recipes.cupre.paper.images import Scenes, cell_example
@@ -78,7 +78,7 @@ def tuned(path: Path, others: int, *, stop_at: int | None = None, **changes: Any
         path, recipe="cupre", config=config.model_dump(mode="json"), data={}, seed=0, fabric=fabric
     )
     with seeded(Rng(7)):
-        network = mask_rcnn("resnet18", 2, detections=20, regions=16)
+        network = detector_of(config)
     made, steps = module.detection_loss, count()
 
     def interrupted(*arguments: Any) -> Tensor:

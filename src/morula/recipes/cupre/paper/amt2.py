@@ -19,7 +19,7 @@ from morula.recipes.cupre.paper.images import Scenes
 from morula.recipes.cupre.paper.views import Views
 from morula.ssl import KeyQueue, MomentumEncoder, Projection
 
-__all__ = ["CELLS", "NATURAL", "Amt2", "Encoder", "detection_loss"]
+__all__ = ["CELLS", "NATURAL", "Amt2", "Encoder", "detection_loss", "detector_of"]
 
 CELLS, NATURAL = 0, 1
 """Domains of the running statistics."""
@@ -76,9 +76,7 @@ class Amt2:
 
     def __init__(self, fabric: Fabric, config: PaperConfig, classes: int, rng: Rng) -> None:
         self._fabric, self._config = fabric, config
-        self.network = mask_rcnn(
-            config.backbone, classes, detections=config.detections, regions=config.regions
-        )
+        self.network = detector_of(config, classes)
         self.encoder = Encoder(self.network, config.dim)
         use_domain(self.encoder, CELLS)
         self.keys = MomentumEncoder(self.encoder, config.parts).to(fabric.device)
@@ -142,6 +140,18 @@ class Amt2:
         for buffer in self.keys.buffers():
             mean: Any = self._fabric.all_reduce(buffer, reduce_op="mean")
             buffer.copy_(mean)
+
+
+def detector_of(config: PaperConfig, classes: int = 2) -> MaskRCNN:
+    """The detector that the config describes, with random weights.
+
+    Args:
+        config: of the recipe.
+        classes: with background.
+    """
+    return mask_rcnn(
+        config.backbone, classes, detections=config.detections, regions=config.regions, width=config.width
+    )
 
 
 def detection_loss(network: nn.Module, scenes: Scenes, device: torch.device) -> Tensor:

@@ -26,6 +26,7 @@ class PaperConfig(Config):
         default="", description="COCO JSON of natural images; without it, momentum contrast alone"
     )
     backbone: Backbone = Field(default="resnet50", description="residual network of the detector")
+    width: int = Field(default=256, ge=8, description="channels of the pyramid and of the heads")
     detections: int = Field(default=1000, ge=1, description="objects found in one tile at most")
     regions: int = Field(
         default=512, ge=4, description="proposals of an image that boxes and masks learn from"
@@ -73,6 +74,7 @@ def paper() -> PaperConfig:
 def paper_small() -> PaperConfig:
     """For a CPU: a small network and few steps."""
     return PaperConfig(
-        preset="paper-small", backbone="resnet18", regions=128, iterations=200, views=16, view=96, parts=4,
-        queue=256, momentum=0.99, natural_batch=2, natural_crop=192, steps=200, batch=2, crop=192, images=160,
+        preset="paper-small", backbone="resnet18", width=64, regions=128, iterations=200, views=16, view=96,
+        parts=4, queue=256, momentum=0.99, natural_batch=2, natural_crop=192, steps=200, batch=2, crop=192,
+        images=160,
     )  # fmt: skip

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN
 
+from morula.core.config import override
 from morula.core.rng import Rng
 from morula.engine import Run, TrainState, Weights, WeightsInfo, cosine, ema_, fit, seeded, update
-from morula.nets import mask_rcnn, replace_predictors, use_domain
+from morula.nets import replace_predictors, use_domain
 from morula.post import paste_masks
 from morula.recipes.cupre.batches import Example, cut
-from morula.recipes.cupre.paper.amt2 import CELLS, detection_loss
+from morula.recipes.cupre.paper.amt2 import CELLS, detection_loss, detector_of
 from morula.recipes.cupre.paper.config import PaperConfig
 from morula.recipes.cupre.paper.images import Scenes, cell_scenes, jitter, targets_of
 
@@ -136,7 +137,7 @@ def teach(teacher: nn.Module, crops: Taught, certain: float, device: torch.devic
 
 def _teacher_of(network: MaskRCNN, config: PaperConfig) -> MaskRCNN:
     """A copy that looks for fewer objects, for crops are small."""
-    teacher = mask_rcnn(config.backbone, detections=min(_FOUND, config.detections), regions=config.regions)
+    teacher = detector_of(override(config, {"detections": min(_FOUND, config.detections)}))
     teacher.load_state_dict(network.state_dict())
     use_domain(teacher, CELLS)
     return teacher.requires_grad_(False).eval()

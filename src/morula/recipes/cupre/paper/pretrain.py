@@ -13,8 +13,7 @@ from morula.core.errors import UsageError
 from morula.core.hashing import file_sha256
 from morula.core.types import Array
 from morula.engine import Run, Stage, Weights, WeightsInfo, cosine, fit, seeded
-from morula.nets import mask_rcnn
-from morula.recipes.cupre.paper.amt2 import Amt2
+from morula.recipes.cupre.paper.amt2 import Amt2, detector_of
 from morula.recipes.cupre.paper.config import Objective, PaperConfig
 from morula.recipes.cupre.paper.images import NaturalImages, Scenes
 from morula.recipes.cupre.paper.views import Views, two_views
@@ -87,7 +86,7 @@ def pretrain(run: Run, cells: Sequence[Array], config: PaperConfig) -> MaskRCNN:
     stage = run.stage("pretrain", natural=None if natural is None else file_sha256(config.natural))
     path = stage.path / "network.safetensors"
     if stage.done:
-        network = mask_rcnn(config.backbone, classes, detections=config.detections, regions=config.regions)
+        network = detector_of(config, classes)
         Weights.load(path).load_into(network)
         return network
     with seeded(stage.rng("weights")):

@@ -25,10 +25,10 @@ from morula.core.files import write_json
 from morula.core.types import Array, Record, Segmentation, Volume
 from morula.data.modality import modality
 from morula.engine import Run, Weights, WeightsInfo, read_json
-from morula.nets import mask_rcnn, use_domain
+from morula.nets import use_domain
 from morula.recipes.cupre.batches import Example
 from morula.recipes.cupre.label_next import advise, describe, doubt, write_advice
-from morula.recipes.cupre.paper.amt2 import CELLS
+from morula.recipes.cupre.paper.amt2 import CELLS, detector_of
 from morula.recipes.cupre.paper.config import Objective, PaperConfig
 from morula.recipes.cupre.paper.detect import PaperPredictor, detect
 from morula.recipes.cupre.paper.finetune import finetune
@@ -92,7 +92,7 @@ def batch_sizes(config: PaperConfig) -> Mapping[str, int]:
 def load(path: Path, fabric: Fabric) -> Callable[[Volume], Segmentation]:
     """What segments new images, from the run's folder alone."""
     config = PaperConfig.model_validate(read_json(path / "model" / "model.json")["config"])
-    network = mask_rcnn(config.backbone, detections=config.detections)
+    network = detector_of(config)
     Weights.load(path / "model" / "network.safetensors").load_into(network)
     use_domain(network, CELLS)
     return PaperPredictor(network.to(fabric.device).eval(), fabric.device)
