@@ -11,7 +11,10 @@ from morula.recipes.dbmim.masks import Drawn
 from morula.recipes.dbmim.policy import Credit
 from morula.tasks.neurons import Decode, Finetune, Network
 
-__all__ = ["DbmimConfig", "Pretrain", "presets"]
+__all__ = ["DbmimConfig", "Learned", "Pretrain", "presets"]
+
+Learned = Literal["learned", "strategy"]
+"""The policies that learn."""
 
 
 class Pretrain(Config):
@@ -24,8 +27,10 @@ class Pretrain(Config):
         default="auto", description="voxels hidden together; auto takes 8 8 8, and 4 16 16 of thick sections"
     )
     ratio: float = Field(default=0.75, gt=0, lt=1, description="part of the patches that is hidden")
-    mask: Drawn | Literal["learned"] = Field(
-        default="edge", description="how patches are chosen; learned is the multi-agent policy"
+    mask: Drawn | Learned = Field(
+        default="edge",
+        description="how patches are chosen; learned is the multi-agent policy, strategy the choice of a "
+        "ratio and of how much goes by edges",
     )
     voxels: float = Field(default=1.0, ge=0, description="lambda 1, weight of the voxels")
     hog: float = Field(default=0.1, ge=0, description="lambda 2, weight of the histograms of gradients")
@@ -54,8 +59,8 @@ class DbmimConfig(Config):
 def presets() -> dict[str, DbmimConfig]:
     """All named configs, `best` first.
 
-    `random`, `block` and `rl` differ from `best` in the mask alone; `mae`, the plain masked autoencoder, and
-    `edge` restore voxels alone.
+    `random`, `block`, `rl` and `strategy` differ from `best` in the mask alone; `mae`, the plain masked
+    autoencoder, and `edge` restore voxels alone.
     """
     return {
         "best": DbmimConfig(),
@@ -64,6 +69,7 @@ def presets() -> dict[str, DbmimConfig]:
         "random": DbmimConfig(preset="random", pretrain=Pretrain(mask="random")),
         "block": DbmimConfig(preset="block", pretrain=Pretrain(mask="block")),
         "rl": DbmimConfig(preset="rl", pretrain=Pretrain(mask="learned")),
+        "strategy": DbmimConfig(preset="strategy", pretrain=Pretrain(mask="strategy")),
         "scratch": DbmimConfig(preset="scratch", pretrain=Pretrain(steps=0)),
         "smoke": _smoke(),
         "paper": _paper(),

@@ -75,7 +75,7 @@ def at_edges(draw: np.random.Generator, edges: Array) -> Array:
     return found.reshape(edges.shape)
 
 
-RANKS: Mapping[Drawn, Ranks] = {"random": evenly, "block": blocks, "edge": at_edges}
+RANKS: Mapping[str, Ranks] = {"random": evenly, "block": blocks, "edge": at_edges}
 """The policies by name."""
 
 

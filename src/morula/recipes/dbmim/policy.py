@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Choice", "Credit", "Policy", "choose", "policy_loss", "rewards", "shift_to_ratio"]
+__all__ = ["Choice", "Credit", "Policy", "choose", "policy_loss", "rewards", "shift_to_ratio", "standardised"]
 
 Credit = Literal["patch", "sample"]
 """Who is paid: each hidden patch for its own error, or all patches of a crop for their mean error."""
@@ -58,21 +58,26 @@ class Choice:
 def choose(policy: Policy, features: Tensor, chance: Tensor, ratio: float) -> Choice:
     """Every agent hides its patch with its own probability; over a crop these have the mean `ratio`.
 
-    Only what differs between the patches of a crop can matter, so features are standardised over these. Grey
-    values differ by hundredths, and a policy that sees them as they are learns many times slower.
-
     Args:
         policy: actor and critic.
         features: `(b, n, d)`; nothing is learned through them.
         chance: `(b, n)` uniform in [0, 1), all the randomness there is.
         ratio: in (0, 1).
     """
-    features = features.detach()
-    away = features - features.mean(dim=1, keepdim=True)
-    z, values = policy(away / (features.std(dim=1, keepdim=True, unbiased=False) + _LEAST_SPREAD))
+    z, values = policy(standardised(features.detach()))
     z = z - z.mean(dim=1, keepdim=True)
     logits = shift_to_ratio(_LARGEST * torch.tanh(z / _LARGEST), ratio)
     return Choice(chance < logits.detach().sigmoid(), logits, values)
+
+
+def standardised(features: Tensor) -> Tensor:
+    """Features `(b, n, d)` in standard deviations over the patches of their crop.
+
+    Only what differs between patches can matter. Grey values differ by hundredths, and a policy that sees
+    them as they are learns many times slower.
+    """
+    away = features - features.mean(dim=1, keepdim=True)
+    return away / (features.std(dim=1, keepdim=True, unbiased=False) + _LEAST_SPREAD)
 
 
 def shift_to_ratio(logits: Tensor, ratio: float) -> Tensor:

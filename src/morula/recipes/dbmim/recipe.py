@@ -8,7 +8,7 @@ arXiv 2310.04148). README.md says what the public code does and why its policy l
 Algorithm
   1  scale the grey values; cut the labelled block into a training and a validation part
   2  pre-train on the whole volume, without labels and without skips:
-       a        which patches of a crop x are hidden: evenly, in blocks, at edges, or by the policy pi
+       a        which patches of a crop x are hidden: evenly, in blocks, at edges, or by a policy pi
        e_i      error of patch i, restored from what is left of x: lambda_1 voxels + lambda_2 HOG
        L        = mean of e_i over hidden patches
        R_i      = a_i (e_i - mu) / sigma: how much harder than others a hidden patch was; 0 for a kept one
@@ -22,8 +22,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -38,7 +39,8 @@ from morula.recipes.dbmim.config import DbmimConfig, Pretrain
 from morula.recipes.dbmim.config import presets as _presets
 from morula.recipes.dbmim.masks import RANKS, edge_scores, hidden
 from morula.recipes.dbmim.policy import Policy, choose, policy_loss
-from morula.recipes.dbmim.targets import BINS, hide, patch_errors, patch_features
+from morula.recipes.dbmim.strategy import Strategy, decide, strategy_loss
+from morula.recipes.dbmim.targets import BINS, Size, hide, patch_errors, patch_features
 from morula.tasks import neurons
 
 if TYPE_CHECKING:
@@ -123,11 +125,21 @@ def story(path: Path) -> Sequence[Chapter]:
 
 @dataclass(frozen=True)
 class Crop:
-    """Crops `(b, 1, z, y, x)`, a drawn mask and a chance for each patch, both `(b, pz, py, px)`."""
+    """What one step works on.
+
+    Attributes:
+        image: `(b, 1, z, y, x)`.
+        mask: `(b, pz, py, px)` of patches, drawn; all False where a policy decides.
+        edges: `(b, n)` edge score of each patch.
+        chance: `(b, n)` uniform in [0, 1), for the policies.
+        lots: `(b, 2)`, the same for a crop as a whole.
+    """
 
     image: Tensor
     mask: Tensor
+    edges: Tensor
     chance: Tensor
+    lots: Tensor
 
 
 class Crops:
@@ -156,25 +168,41 @@ class Crops:
     def __call__(self, index: int) -> Crop:
         """Batch `index`."""
         draw = self._rng.at(index)
-        triples = [self._crop(draw) for _ in range(self._settings.batch)]
-        image, mask, chance = (np.stack(part) for part in zip(*triples, strict=True))
-        return Crop(torch.from_numpy(image)[:, None], torch.from_numpy(mask), torch.from_numpy(chance))
+        parts = zip(*(self._crop(draw) for _ in range(self._settings.batch)), strict=True)
+        image, mask, *numbers = (torch.from_numpy(np.stack(part)) for part in parts)
+        return Crop(image[:, None], mask, *(each.flatten(1) for each in numbers))
 
-    def _crop(self, draw: np.random.Generator) -> tuple[Array, Array, Array]:
+    def _crop(self, draw: np.random.Generator) -> tuple[Array, ...]:
         z, y, x = self._size
         image = self._volumes.crop(draw, (z, y, x))
         edges = edge_scores(image, self.patch, self._weights)
         chance = draw.random(edges.shape, dtype=np.float32)
-        if self._settings.mask == "learned":
-            return image, np.zeros(edges.shape, bool), chance
-        return image, hidden(RANKS[self._settings.mask](draw, edges), self._settings.ratio), chance
+        lots = draw.random(2, dtype=np.float32)
+        mask = np.zeros(edges.shape, bool)
+        if self._settings.mask in RANKS:
+            mask = hidden(RANKS[self._settings.mask](draw, edges), self._settings.ratio)
+        return image, mask, edges.astype(np.float32), chance, lots
+
+
+Lesson = Callable[[Tensor], Tensor]
+"""From the errors of all patches `(b, n)` to the loss of the policy."""
+
+
+def _act(pi: Any, x: Tensor, batch: Crop, patch: Size, settings: Pretrain) -> tuple[Tensor, Lesson]:
+    """Which patches `(b, n)` a policy hides, and what it learns from their errors."""
+    features, chance = patch_features(x, patch), batch.chance.to(x.device)
+    if settings.mask == "learned":
+        choice = choose(pi, features, chance, settings.ratio)
+        return choice.mask, partial(policy_loss, choice, entropy=settings.entropy, credit=settings.credit)
+    plan = decide(pi, features, batch.edges.to(x.device), chance, batch.lots.to(x.device))
+    return plan.mask, partial(strategy_loss, plan, target=settings.ratio, entropy=settings.entropy)
 
 
 def _fit(run: Run, stage: Stage, volumes: neurons.Unlabelled, settings: Pretrain) -> nn.Module:
     device = run.fabric.device
     with seeded(stage.rng("weights")):
         network = neurons.build(volumes.network, 1 + BINS, isotropic=volumes.isotropic, skips=False)
-        agents = Policy(_FEATURES)
+        agents = Strategy(_FEATURES) if settings.mask == "strategy" else Policy(_FEATURES)
     model, optimiser = run.fabric.setup(network, torch.optim.AdamW(network.parameters(), weight_decay=0.05))
     pi, pi_optimiser = run.fabric.setup(agents, torch.optim.AdamW(agents.parameters(), weight_decay=1e-4))
     model.train()
@@ -184,10 +212,10 @@ def _fit(run: Run, stage: Stage, volumes: neurons.Unlabelled, settings: Pretrain
 
     def step(batch: Crop) -> dict[str, Tensor]:
         x, mask = batch.image.to(device), batch.mask.to(device)
-        choice = None
-        if settings.mask == "learned":
-            choice = choose(pi, patch_features(x, patch), batch.chance.to(device).flatten(1), settings.ratio)
-            mask = choice.mask.reshape(mask.shape)
+        lesson = None
+        if settings.mask not in RANKS:
+            chosen, lesson = _act(pi, x, batch, patch, settings)
+            mask = chosen.reshape(mask.shape)
         voxels, edges = patch_errors(model(hide(x, mask, patch)), x, patch, cell)
         count = mask.sum().clamp(min=1)
         l_mse, l_hog = (voxels * mask).sum() / count, (edges * mask).sum() / count
@@ -195,10 +223,9 @@ def _fit(run: Run, stage: Stage, volumes: neurons.Unlabelled, settings: Pretrain
         loss = settings.voxels * l_mse + settings.hog * l_hog
         update(run.fabric, optimiser, loss, lr=rate, clip=1.0)
         told = {"loss": loss.detach(), "voxels": l_mse.detach(), "hog": l_hog.detach()}
-        if choice is None:
+        if lesson is None:
             return told
-        error = (settings.voxels * voxels + settings.hog * edges).flatten(1)
-        l_pi = policy_loss(choice, error, entropy=settings.entropy, credit=settings.credit)
+        l_pi = lesson((settings.voxels * voxels + settings.hog * edges).flatten(1))
         update(run.fabric, pi_optimiser, l_pi, lr=settings.policy_lr, clip=0.5)
         return {**told, "policy": l_pi.detach(), "hidden": mask.float().mean()}
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["BINS", "hide", "hog", "patch_errors", "patch_features"]
+__all__ = ["BINS", "Size", "hide", "hog", "patch_errors", "patch_features"]
 
 BINS = 9
 """Directions of edges in a histogram, without a sign."""

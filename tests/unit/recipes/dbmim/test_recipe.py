@@ -22,12 +22,13 @@ def volumes(*, isotropic: bool = True) -> Unlabelled:
 
 def test_the_presets_of_masks_differ_in_the_mask_alone() -> None:
     named = presets()
-    for name, mask in {"random": "random", "block": "block", "rl": "learned"}.items():
+    masks = {"random": "random", "block": "block", "rl": "learned", "strategy": "strategy"}
+    for name, mask in masks.items():
         assert named[name] == override(named["best"], {"preset": name, "pretrain": {"mask": mask}})
     assert (named["mae"].pretrain.mask, named["mae"].pretrain.hog) == ("random", 0)
 
 
-@pytest.mark.parametrize("mask", ["random", "block", "edge", "learned"])
+@pytest.mark.parametrize("mask", ["random", "block", "edge", "learned", "strategy"])
 def test_every_mask_pre_trains_and_hides_the_ratio(mask: str, tmp_path: Path) -> None:
     settings = override(Pretrain(), {"mask": mask, "steps": 3, "batch": 1, "crop": [16, 32, 32]})
     run = Run.open(tmp_path / "run", recipe="dbmim", config={}, data={}, seed=0, fabric=launch("cpu"))
@@ -35,7 +36,7 @@ def test_every_mask_pre_trains_and_hides_the_ratio(mask: str, tmp_path: Path) ->
     assert found.tensors
     curves = read_metrics(tmp_path / "run" / "1-pretrain" / "metrics.jsonl")
     assert {"loss", "voxels", "hog"} <= set(curves)
-    assert ("policy" in curves) == (mask == "learned")
+    assert ("policy" in curves) == (mask in {"learned", "strategy"})
 
 
 def test_a_batch_depends_on_its_index_alone_and_its_masks_hold_the_ratio() -> None:
