@@ -19,6 +19,7 @@ __all__ = ["WEAK", "Candidates", "blob_seeds", "candidates", "choose", "closed_c
 _RAYS = 32
 _STEPS = 24
 _REACH = (0.35, 1.9)  # radii searched, in units of the seed's radius
+_AT_ONCE = 8192  # seeds, each of which takes some 20 kB while its contour is sought
 _BEND = 2  # how many radius steps neighbouring rays may differ
 WEAK = 0.3  # the quantile of edge strength along a contour that says how complete the edge is
 
@@ -105,26 +106,12 @@ def closed_contours(density: Array, seeds: Array, *, smoothing: float = 1.3) -> 
     Returns:
         `(n, rays)` radii in pixels and the fall of the density per pixel there.
     """
-    radii = seeds[:, 2, None] * np.linspace(*_REACH, _STEPS)
-    fall = _outward_fall(density, seeds, radii, smoothing)
-    total: Array = fall[:, 0]
-    back: list[Array] = []
-    for turn in range(1, 2 * _RAYS + 1):  # twice around, so that the middle turn closes
-        padded = np.pad(total, ((0, 0), (_BEND, _BEND)), constant_values=-np.inf)
-        options = np.stack([padded[:, k : k + _STEPS] for k in range(2 * _BEND + 1)], axis=-1)
-        best = options.argmax(axis=-1)
-        back.append(np.clip(best + np.arange(_STEPS) - _BEND, 0, _STEPS - 1))
-        total = options.max(axis=-1) + fall[:, turn % _RAYS]
-    at = total.argmax(axis=1)
-    path = np.zeros((len(seeds), _RAYS), dtype=np.intp)
-    for turn in range(2 * _RAYS, 0, -1):
-        at = np.take_along_axis(back[turn - 1], at[:, None], axis=1)[:, 0]
-        if _RAYS // 2 <= turn - 1 < _RAYS // 2 + _RAYS:
-            path[:, (turn - 1) % _RAYS] = at
-    return (
-        np.take_along_axis(radii, path, axis=1),
-        np.take_along_axis(fall, path[..., None], axis=2)[..., 0],
+    slope = (
+        ndi.gaussian_filter(density, smoothing, order=(1, 0)),
+        ndi.gaussian_filter(density, smoothing, order=(0, 1)),
     )
+    parts = [_best_of(slope, part) for part in np.array_split(seeds, len(seeds) // _AT_ONCE + 1)]
+    return np.concatenate([radii for radii, _ in parts]), np.concatenate([fall for _, fall in parts])
 
 
 def candidates(
@@ -190,7 +177,31 @@ def choose(
     return labels, np.array(chosen, dtype=np.intp)
 
 
-def _outward_fall(density: Array, seeds: Array, radii: Array, smoothing: float) -> Array:
+def _best_of(slope: tuple[Array, Array], seeds: Array) -> tuple[Array, Array]:
+    """The contours of some seeds."""
+    radii = seeds[:, 2, None] * np.linspace(*_REACH, _STEPS)
+    fall = _outward_fall(slope, seeds, radii)
+    total: Array = fall[:, 0]
+    back: list[Array] = []
+    for turn in range(1, 2 * _RAYS + 1):  # twice around, so that the middle turn closes
+        padded = np.pad(total, ((0, 0), (_BEND, _BEND)), constant_values=-np.inf)
+        options = np.stack([padded[:, k : k + _STEPS] for k in range(2 * _BEND + 1)], axis=-1)
+        best = options.argmax(axis=-1)
+        back.append(np.clip(best + np.arange(_STEPS) - _BEND, 0, _STEPS - 1))
+        total = options.max(axis=-1) + fall[:, turn % _RAYS]
+    at = total.argmax(axis=1)
+    path = np.zeros((len(seeds), _RAYS), dtype=np.intp)
+    for turn in range(2 * _RAYS, 0, -1):
+        at = np.take_along_axis(back[turn - 1], at[:, None], axis=1)[:, 0]
+        if _RAYS // 2 <= turn - 1 < _RAYS // 2 + _RAYS:
+            path[:, (turn - 1) % _RAYS] = at
+    return (
+        np.take_along_axis(radii, path, axis=1),
+        np.take_along_axis(fall, path[..., None], axis=2)[..., 0],
+    )
+
+
+def _outward_fall(slope: tuple[Array, Array], seeds: Array, radii: Array) -> Array:
     """How fast the density falls outwards at every ray and radius, `(n, rays, steps)`; rays that leave the
     image continue with one and a half times the ray's mean fall, so that cut objects are not preferred."""
     angle = np.arange(_RAYS) * 2 * np.pi / _RAYS
@@ -198,14 +209,10 @@ def _outward_fall(density: Array, seeds: Array, radii: Array, smoothing: float) 
     y = seeds[:, 0, None, None] + radii[:, None] * sine
     x = seeds[:, 1, None, None] + radii[:, None] * cosine
     places = np.stack([y.ravel(), x.ravel()])
-    down: Array = ndi.map_coordinates(
-        ndi.gaussian_filter(density, smoothing, order=(1, 0)), places, order=1, mode="nearest"
-    )
-    right: Array = ndi.map_coordinates(
-        ndi.gaussian_filter(density, smoothing, order=(0, 1)), places, order=1, mode="nearest"
-    )
+    sides: list[Array] = [ndi.map_coordinates(each, places, order=1, mode="nearest") for each in slope]
+    down, right = sides
     fall = -(down.reshape(y.shape) * sine + right.reshape(y.shape) * cosine)
-    inside = (y >= 0) & (x >= 0) & (y <= density.shape[0] - 1) & (x <= density.shape[1] - 1)
+    inside = (y >= 0) & (x >= 0) & (y <= slope[0].shape[0] - 1) & (x <= slope[0].shape[1] - 1)
     count = np.maximum(inside.sum(axis=(1, 2), keepdims=True), 1)
     usual = (np.clip(fall, 0, None) * inside).sum(axis=(1, 2), keepdims=True) / count
     return np.where(inside, fall, 1.5 * usual)
