@@ -16,7 +16,7 @@ from morula.data import hdf5, mrc, raster, slices, tiff, vaa3d
 from morula.data.box import bounding_box
 from morula.data.hdf5 import split_key
 from morula.data.ome_zarr import check_chunks, is_ome_zarr, open_ome_zarr
-from morula.data.reading import Header, check_file, check_header
+from morula.data.reading import MAX_PIXELS, Header, check_file, check_header
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -37,8 +37,9 @@ MIN_SIDE = 16
 class ImageFile:
     """The pixels of an image file, of a data set in one, or of a folder of sections, read when sliced.
 
-    Of a stack `zyx` only what the slice touches is read. Otherwise the decoded array is shared for as long as
-    somebody holds it or a view of it and is freed after, so that ten thousand images take no memory.
+    Of a stack `zyx`, and of a TIFF in tiles, in strips or uncompressed, only what the slice touches is read.
+    Otherwise the decoded array is shared for as long as somebody holds it or a view of it and is freed after,
+    so that ten thousand images take no memory.
     Keep what `Volume.read` returns to decode only once.
     """
 
@@ -64,13 +65,15 @@ class ImageFile:
         if array is None:
             if (found := self._part(key)) is not None:
                 return found
+            self._check_plane()
             array = self._checked(decode_image(self._path), self.shape)
             self._decoded = weakref.ref(array)
         return array[key]
 
     def _part(self, key: Any) -> Array | None:
         """What `key` names without the rest, None where all has to be decoded."""
-        boxed = bounding_box(key, self.shape) if self._header.axes.order == "zyx" else None
+        partial = self._header.axes.order == "zyx" or self._header.in_parts
+        boxed = bounding_box(key, self.shape) if partial else None
         if boxed is None:
             return None
         box, rest = boxed
@@ -79,6 +82,12 @@ class ImageFile:
             return None
         array = _reader(self._path).part(self._path, box)
         return None if array is None else self._checked(array, shape)[rest]
+
+    def _check_plane(self) -> None:
+        height, width = self.shape[-2:]
+        if height * width > MAX_PIXELS:
+            found = f"{height:,} x {width:,} pixels are too many to be read at once"
+            raise DataError(self._path, found, "segment it by blocks: let --out end with .ome.zarr")
 
     def _checked(self, array: Array, shape: tuple[int, ...]) -> Array:
         if array.shape != shape or array.dtype != self.dtype:

@@ -52,6 +52,7 @@ class Header:
         axes: meaning of each axis.
         channels: what each channel shows.
         voxel: pixel size in nm, None where the file does not say.
+        in_parts: whether a part of a 2D image can be read without the rest, so that it may be of any size.
     """
 
     shape: tuple[int, ...]
@@ -59,6 +60,7 @@ class Header:
     axes: Axes
     channels: tuple[str, ...] = ("grey",)
     voxel: Voxel | None = None
+    in_parts: bool = False
 
 
 @contextmanager
@@ -119,7 +121,8 @@ def check_header(path: Path, header: Header, size: int) -> None:
     height, width = header.shape[-2:]
     claimed = int(np.prod(header.shape, dtype=np.float64) * header.dtype.itemsize)
     expansion = claimed / max(size, 1)
-    if height * width > MAX_PIXELS or (claimed > FREE_BYTES and expansion > MAX_EXPANSION):
+    large = height * width > MAX_PIXELS and not header.in_parts
+    if large or (claimed > FREE_BYTES and expansion > MAX_EXPANSION):
         found = f"claims {_times(header.shape)} pixels, {claimed / 1e9:.1f} GB once decoded"
         raise DataError(path, found, f"cut it into tiles of at most {MAX_PIXELS:,} pixels")
 

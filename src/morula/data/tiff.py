@@ -7,8 +7,9 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from tifffile import PHOTOMETRIC, TiffFile, TiffPage, TiffPageSeries
@@ -24,6 +25,7 @@ SUFFIXES = (".tif", ".tiff")
 RGB = ("red", "green", "blue")
 
 _PLAIN_STACK = "IQ"  # tifffile's letters for pages whose meaning the file does not say: sections
+_PIECE = 2**26  # numbers in a tile or strip that is decoded to read a part of it
 _ALPHA = (1, 2)
 _DESCRIPTION = 270
 _COLOUR = {PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR}
@@ -72,7 +74,11 @@ def header(path: Path) -> Header:
         shape = (len(channels), *sizes) if len(channels) > 1 else sizes
         axes = Axes(("c" if len(channels) > 1 else "") + ("zyx" if stack else "yx"))
         dtype = np.dtype("uint8" if layout.is_palette or series.dtype == bool else series.dtype)
-        return Header(shape, dtype, axes, channels, pixel_size(tif, layout.page, stack=stack))
+        pieces = series.dataoffset is not None or np.prod(layout.page.chunks) <= _PIECE
+        whole = stack or layout.is_palette or series.dtype == bool or not pieces
+        return Header(
+            shape, dtype, axes, channels, pixel_size(tif, layout.page, stack=stack), in_parts=not whole
+        )
 
 
 def decode(path: Path, *, indices: bool = False) -> Array:
@@ -98,16 +104,16 @@ def decode(path: Path, *, indices: bool = False) -> Array:
 
 
 def part(path: Path, box: tuple[slice, ...]) -> Array | None:
-    """The voxels of a box of a stack, of which only the pages it touches are read.
+    """The pixels of a box of an image or a stack; only the tiles, strips or pages that it touches are read.
 
     Where the pixels lie in one uncompressed piece they are memory-mapped.
 
     Args:
         path: the file.
-        box: one slice with step 1 for each of z, y, x.
+        box: one slice with step 1 for each axis of the header.
 
     Returns:
-        `(z, y, x)`, or None where the pages do not correspond to sections.
+        An array with the axes of the header, or None where the file has to be decoded whole.
 
     Raises:
         DataError: the file is damaged or cut short.
@@ -115,19 +121,49 @@ def part(path: Path, box: tuple[slice, ...]) -> Array | None:
     with _opened(path) as tif:
         series = _series(path, tif)
         layout = _layout(path, series)
-        if layout.axes != "ZYX" or layout.is_palette or series.dtype == bool:
+        if layout.is_palette or series.dtype == bool or ("Z" in layout.axes and layout.axes != "ZYX"):
             return None
         _check_whole(path, tif, series)
+        key = _key(layout, box)
         if series.dataoffset is not None:
             stored = np.dtype(series.dtype).newbyteorder(tif.byteorder)
             mapped = np.memmap(path, stored, "r", series.dataoffset, layout.stored)
-            return np.array(mapped[box], dtype=stored.newbyteorder("="))
+            return _arranged(np.array(mapped[key], dtype=stored.newbyteorder("=")), layout, box)
+        if layout.axes != "ZYX":
+            return _pieces(series, layout, key, box)
         if len(series.pages) != layout.stored[0]:
             return None
         pages = [series.pages[number] for number in range(len(series.pages))[box[0]]]
         if any(page is None for page in pages):
             return None
         return np.stack([page.asarray().reshape(layout.stored[1:])[box[1:]] for page in pages if page])
+
+
+def _key(layout: _Layout, box: tuple[slice, ...]) -> tuple[slice, ...]:
+    """A box in the stored array; channels are taken whole."""
+    sides = dict(zip("XYZ", reversed(box), strict=False))
+    return tuple(slice(None) if letter in "CS" else sides[letter] for letter in layout.axes)
+
+
+def _arranged(array: Array, layout: _Layout, box: tuple[slice, ...]) -> Array:
+    """What was read with `_key`, in the axes of the header."""
+    array = array.transpose(layout.order)
+    if "S" in layout.axes:
+        array = array[: layout.keep] if layout.keep > 1 else array[0]
+    return np.ascontiguousarray(array if "Z" in layout.axes or array.ndim == 2 else array[box[0]])
+
+
+def _pieces(
+    series: TiffPageSeries, layout: _Layout, key: tuple[slice, ...], box: tuple[slice, ...]
+) -> Array | None:
+    """A box of a 2D image, of the tiles or strips that it touches."""
+    zarr: Any = import_module("zarr")
+    store: Any = series.aszarr(level=0)
+    with store:
+        array = zarr.open_array(store=store, mode="r")
+        if tuple(array.shape) != layout.stored:
+            return None
+        return _arranged(np.asarray(array[key]), layout, box)
 
 
 @contextmanager

@@ -1,0 +1,55 @@
+"""A part of a TIFF image is read without the rest."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+
+from morula.core.errors import DataError
+from morula.data import open_volume, reading, tiff
+
+RGB = np.random.default_rng(0).integers(0, 255, (90, 70, 3), dtype=np.uint8)
+GREY = RGB[..., 0].astype(np.uint16) * 9
+TILES = {"tile": (32, 32), "compression": "zlib"}
+STORED = {
+    "uncompressed": (GREY, {}),
+    "tiles": (GREY, TILES),
+    "tiles, big endian": (GREY.astype(">u2"), {"tile": (32, 32), "byteorder": ">"}),
+    "BigTIFF": (GREY, {**TILES, "bigtiff": True}),
+    "RGB tiles": (RGB, {**TILES, "photometric": "rgb"}),
+    "RGB strips": (RGB, {"rowsperstrip": 16, "compression": "zlib", "photometric": "rgb"}),
+    "RGB planes": (np.moveaxis(RGB, -1, 0), {**TILES, "photometric": "rgb", "planarconfig": "separate"}),
+    "RGB and alpha": (np.dstack([RGB, GREY.astype(np.uint8)]), {**TILES, "extrasamples": ["unassalpha"]}),
+    "channels": (np.stack([GREY, GREY + 1]), {**TILES, "metadata": {"axes": "CYX"}}),
+}
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_a_part_is_that_of_the_whole_and_nothing_else_is_decoded(name, tmp_path, monkeypatch):
+    array, options = STORED[name]
+    path = tmp_path / "image.tif"
+    options = {"photometric": "rgb" if "RGB" in name else "minisblack", **options}
+    tifffile.imwrite(path, array, **options)
+    whole = open_volume(path).read().copy()
+    monkeypatch.setattr(tiff, "decode", None)
+    monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", None)
+    box = (..., slice(20, 71), slice(33, 64))
+    part = open_volume(path)[box]
+    assert part.dtype == whole.dtype
+    assert np.array_equal(part, whole[box])
+    assert len(np.unique(part)) > 50
+
+
+def test_a_large_image_can_be_opened_where_parts_can_be_read(tmp_path, monkeypatch):
+    for module in ("morula.data.reading", "morula.data.open"):
+        monkeypatch.setattr(f"{module}.MAX_PIXELS", 1000)
+    assert GREY.size > reading.MAX_PIXELS
+    tifffile.imwrite(tmp_path / "tiles.tif", GREY, **TILES)
+    image = open_volume(tmp_path / "tiles.tif")
+    assert np.array_equal(image[3:9, 4:8], GREY[3:9, 4:8])
+    with pytest.raises(DataError, match="90 x 70 pixels are too many to be read at once"):
+        image.read()
+    monkeypatch.setattr(tiff, "_PIECE", 100)
+    with pytest.raises(DataError, match="claims 90 x 70 pixels"):
+        open_volume(tmp_path / "tiles.tif")
