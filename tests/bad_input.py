@@ -18,7 +18,7 @@ from PIL import Image
 from morula.core.types import Axes
 from morula.data.ome_zarr import write_image
 
-__all__ = ["BAD_INPUTS", "BAD_VOLUMES"]
+__all__ = ["BAD_INPUTS", "BAD_LARGE_IMAGES", "BAD_VOLUMES"]
 
 Maker = Callable[[Path], tuple[Path, Path | None]]
 """Makes and fills a folder (it may exist, empty); returns the images and, where they matter, the labels."""
@@ -314,3 +314,49 @@ _VOLUME_MAKERS |= {
 
 BAD_INPUTS: dict[str, Maker] = {name: _in_its_folder(make) for name, make in _MAKERS.items()}
 BAD_VOLUMES: dict[str, Maker] = {name: _in_its_folder(make) for name, make in _VOLUME_MAKERS.items()}
+
+
+def _large(change: Callable[[Path], None], array: np.ndarray | None = None, axes: str = "yx") -> Maker:
+    """An OME-Zarr as large images are kept in."""
+
+    def make(folder: Path) -> tuple[Path, None]:
+        path = folder / "large.ome.zarr"
+        chunks = (16,) * len(axes)
+        write_image(
+            path, _picture(64, 64) if array is None else array, Axes(axes), chunks=chunks, shards=chunks
+        )
+        change(path)
+        return path, None
+
+    return make
+
+
+def _cut_tiles(folder: Path) -> tuple[Path, None]:
+    path = folder / "tiles.tif"
+    tifffile.imwrite(path, _picture(64, 64), tile=(16, 16))
+    path.write_bytes(path.read_bytes()[:-600])
+    return path, None
+
+
+_LARGE_MAKERS: dict[str, tuple[Maker, str]] = {
+    "zarr with a missing chunk": (
+        _large(lambda path: (path / "0/c/1/0").unlink()),
+        "1 of 16 chunks are missing",
+    ),
+    "zarr with NaN": (_large(lambda _: None, np.full((64, 64), np.nan, np.float32)), "not finite"),
+    "a stack": (_large(lambda _: None, np.stack([_picture(64, 64)] * 2), "zyx"), "the run is for 2D images"),
+    "several stacks": (
+        _large(lambda _: None, np.stack([_picture(64, 64)] * 4).reshape(2, 2, 64, 64), "czyx"),
+        "the run is for 2D images",
+    ),
+    "missing zarr": (lambda folder: (folder / "nowhere.ome.zarr", None), "no such file"),
+    "tiles that end early": (_cut_tiles, "cut short"),
+}
+
+
+def _expected(make: Maker, found: str) -> Callable[[Path], tuple[Path, str]]:
+    return lambda folder: (_in_its_folder(make)(folder)[0], found)
+
+
+BAD_LARGE_IMAGES = {name: _expected(*row) for name, row in _LARGE_MAKERS.items()}
+"""The same of images of any size: the image, and what the error must say of it."""

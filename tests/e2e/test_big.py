@@ -196,7 +196,7 @@ def test_a_bad_store_is_refused_before_any_work(run, tmp_path, name):
 
 
 def test_a_folder_that_may_not_be_written_to_is_refused_before_any_work(run, image, tmp_path, monkeypatch):
-    monkeypatch.setattr("morula.workflows.big.os.access", lambda path, mode: False)
+    monkeypatch.setattr("morula.workflows.blocks.os.access", lambda path, mode: False)
     with pytest.raises(DataError, match="no permission to write here"):
         predict_big(run, image, out=tmp_path / "seg.ome.zarr", device="cpu")
     assert list(tmp_path.iterdir()) == []

@@ -4,10 +4,11 @@ from morula.blockwise.apply import apply, run_blocks
 from morula.blockwise.evaluate import overlap_by_blocks, slices_by_blocks
 from morula.blockwise.executors import InlineExecutor, Workers, workers
 from morula.blockwise.grid import BlockGrid, Box
+from morula.blockwise.join import Numbered
 from morula.blockwise.marks import Marks
 from morula.blockwise.model import BlockModel, Loader, as_bytes, sample
 from morula.blockwise.neurons import Split, StoredAffinities, fragments_of, segment
-from morula.blockwise.objects import Found, label_objects
+from morula.blockwise.objects import Found, Holes, Mask, enclosed, label_objects
 from morula.blockwise.predict import predict_maps, predict_scratch, prediction_grid
 from morula.blockwise.pyramid import fill_pyramid
 from morula.blockwise.tiles import Tiled, Tiling
@@ -18,9 +19,12 @@ __all__ = [
     "BlockModel",
     "Box",
     "Found",
+    "Holes",
     "InlineExecutor",
     "Loader",
     "Marks",
+    "Mask",
+    "Numbered",
     "Split",
     "StoredAffinities",
     "Tiled",
@@ -29,6 +33,7 @@ __all__ = [
     "Workers",
     "apply",
     "as_bytes",
+    "enclosed",
     "fill_pyramid",
     "fragments_of",
     "label_objects",

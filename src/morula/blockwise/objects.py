@@ -16,7 +16,7 @@ from morula.blockwise.work import Work
 from morula.core.types import Array, ArraySource
 from morula.post import components, z_median
 
-__all__ = ["Found", "label_objects"]
+__all__ = ["Found", "Holes", "Mask", "enclosed", "label_objects"]
 
 _CORNERS = 26
 _IN_SECTION = np.zeros((3, 3, 3), bool)
@@ -62,9 +62,9 @@ def label_objects(
         smallest: volume in voxels that an object must have.
         fill: whether holes are filled.
     """
-    mask = _Mask(probability, grid.shape, threshold, window)
+    mask = Mask(probability, grid.shape, threshold, window)
     parts = {"threshold": threshold, "window": window}
-    filled = _holes(mask, grid, work, parts) if fill else None
+    filled = enclosed(mask, grid, work, parts) if fill else None
     local = work.array("objects", grid, np.int32)
     told = work.run("objects-label", _LabelObjects(mask, filled, local, grid), grid, **parts)
     objects = Numbered.of(local, grid, told)
@@ -80,8 +80,15 @@ def label_objects(
     return Found(int(kept.sum()), volumes[kept])
 
 
-def _holes(mask: _Mask, grid: BlockGrid, work: Work, parts: Mapping[str, float]) -> _Holes:
-    """The background of each section that does not reach the rim of the volume."""
+def enclosed(mask: Mask, grid: BlockGrid, work: Work, parts: Mapping[str, float]) -> Holes:
+    """The background of each section that does not reach the rim of the volume.
+
+    Args:
+        mask: the foreground.
+        grid: of the blocks; its halo is not used.
+        work: where steps are kept.
+        parts: what decides the foreground.
+    """
     gaps = work.array("gaps", grid, np.int32)
     told = work.run("gaps-label", _LabelGaps(mask, gaps, grid), grid, **parts)
     background = Numbered.of(gaps, grid, told)
@@ -91,24 +98,37 @@ def _holes(mask: _Mask, grid: BlockGrid, work: Work, parts: Mapping[str, float])
     together = joined(background.size, np.concatenate([each["pairs"] for each in pairs]))
     reached = np.zeros(int(together.max(initial=0)) + 1, bool)
     reached[together[outside]] = True
-    return _Holes(background, work.table("gaps", ~reached[together]))
+    return Holes(background, work.table("gaps", ~reached[together]))
 
 
 @dataclass(frozen=True)
-class _Holes:
-    """Which part of the background is enclosed, by its number."""
+class Holes:
+    """Which part of the background is enclosed, by its number.
+
+    Attributes:
+        background: of each section.
+        enclosed: `.npy` file that says of each number whether it is a hole.
+    """
 
     background: Numbered
     enclosed: str
 
     def read(self, box: Box) -> Array:
+        """The holes in a box."""
         table: Any = np.load(self.enclosed, mmap_mode="r", allow_pickle=False)
         return table[self.background.read(box)]
 
 
 @dataclass(frozen=True)
-class _Mask:
-    """The foreground in a box, after the median along z."""
+class Mask:
+    """The foreground of a volume.
+
+    Attributes:
+        probability: `(z, y, x)`.
+        shape: of the volume.
+        threshold: foreground is above it.
+        window: of the median along z, in sections, odd.
+    """
 
     probability: ArraySource
     shape: tuple[int, ...]
@@ -116,6 +136,7 @@ class _Mask:
     window: int
 
     def read(self, box: Box) -> Array:
+        """The foreground in a box."""
         wide = grown(box, self.shape, (self.window // 2, 0, 0))
         return z_median(np.asarray(self.probability[wide]) > self.threshold, self.window)[relative(box, wide)]
 
@@ -124,7 +145,7 @@ class _Mask:
 class _LabelGaps:
     """Numbers the background of each section of a block; `open` is what meets the rim of the sections."""
 
-    mask: _Mask
+    mask: Mask
     sink: Sink
     grid: BlockGrid
 
@@ -146,8 +167,8 @@ class _LabelGaps:
 class _LabelObjects:
     """Numbers the foreground of a block, with its holes filled where there are any to fill."""
 
-    mask: _Mask
-    holes: _Holes | None
+    mask: Mask
+    holes: Holes | None
     sink: Sink
     grid: BlockGrid
 

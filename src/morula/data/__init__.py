@@ -2,7 +2,7 @@
 
 from morula.data.alignment import Alignment, align
 from morula.data.capsules import draw_tree
-from morula.data.export import write_prediction
+from morula.data.export import write_objects, write_prediction
 from morula.data.folder import list_images, load_records
 from morula.data.label_block import load_block
 from morula.data.labels import read_labels, write_labels
@@ -37,6 +37,7 @@ __all__ = [
     "read_swc",
     "to_mask",
     "write_labels",
+    "write_objects",
     "write_prediction",
     "write_swc",
     "write_traces",

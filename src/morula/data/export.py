@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from morula.core.errors import DataError
+from morula.core.files import atomic_path
 from morula.core.types import Array, Segmentation, Volume
 from morula.data.coco import coco_document
 from morula.data.labels import write_labels
@@ -18,7 +20,7 @@ from morula.data.outlines import outlines
 from morula.data.traces import TRACE_FILES, write_traces
 from morula.data.whole import atomic_folder
 
-__all__ = ["COLUMNS", "VOLUME_COLUMNS", "write_prediction"]
+__all__ = ["COLUMNS", "VOLUME_COLUMNS", "write_objects", "write_prediction"]
 
 COLUMNS = (
     "id", "class", "score", "area", "centroid_y", "centroid_x",
@@ -57,7 +59,7 @@ def write_prediction(folder: Path, segmentation: Segmentation, image: Volume) ->
     areas, unit = _physical(table, image)
     with atomic_folder(folder) as temporary:
         write_labels(temporary / "labels.tif", segmentation.labels, voxel=image.voxel)
-        _write_table(temporary / "objects.csv", segmentation, table, areas)
+        write_objects(temporary / "objects.csv", table, segmentation.classes, segmentation.scores, image)
         if segmentation.tree is not None and image.voxel is not None:
             write_traces(temporary, segmentation.tree, image.voxel)
         if segmentation.labels.ndim == 2:
@@ -94,13 +96,33 @@ def _physical(table: ObjectTable, image: Volume) -> tuple[Array, str]:
     return (table.area, "px^2") if voxel is None else (table.area * (voxel.area / 1e6), "um^2")
 
 
-def _write_table(path: Path, segmentation: Segmentation, table: ObjectTable, areas: Array) -> None:
-    volume = segmentation.labels.ndim == 3
+def write_objects(
+    path: Path, table: ObjectTable, classes: Sequence[str], scores: Array, image: Volume
+) -> None:
+    """Writes the table that `write_prediction` calls `objects.csv`, row by row.
+
+    Args:
+        path: of the file.
+        table: of the n objects.
+        classes: `(n,)` of each.
+        scores: `(n,)` of each.
+        image: the image they were found in, for the size of a pixel.
+
+    Raises:
+        ResourceError: the disk is full.
+    """
+    areas, _ = _physical(table, image)
+    with atomic_path(path) as temporary:
+        _write_rows(temporary, table, np.array(classes, dtype=object), scores, areas)
+
+
+def _write_rows(path: Path, table: ObjectTable, classes: Array, scores: Array, areas: Array) -> None:
+    volume = table.start.shape[1] == 3
     plane = slice(1, None) if volume else slice(None)
     columns: list[Array] = [
         table.id,
-        np.array(segmentation.classes, dtype=object),
-        np.round(segmentation.scores.astype(np.float64), 6),
+        classes,
+        np.round(scores.astype(np.float64), 6),
         areas if areas.dtype.kind == "i" else np.round(areas, 6),
         *np.round(table.centroid[:, plane], 3).T,
         *table.start[:, plane].T,

@@ -10,7 +10,15 @@ from morula.post.paste import paste_masks
 from morula.post.region_graph import ContactSums, RegionGraph, contact_sums, pooled_graph, region_graph
 from morula.post.regions import regions
 from morula.post.trace import Tracing, neuron_piece, trace, trace_piece
-from morula.post.watershed import centre_distance, drop_small, regrow, smooth_outlines, split
+from morula.post.watershed import (
+    basins,
+    centre_distance,
+    drop_small,
+    filled,
+    regrow,
+    smooth_outlines,
+    split,
+)
 
 __all__ = [
     "Candidates",
@@ -20,6 +28,7 @@ __all__ = [
     "RegionGraph",
     "Tracing",
     "agglomerate",
+    "basins",
     "blob_seeds",
     "boundary",
     "bridged",
@@ -32,6 +41,7 @@ __all__ = [
     "contact_sums",
     "drop_small",
     "fill_holes",
+    "filled",
     "fragments",
     "multicut",
     "mutex_watershed",

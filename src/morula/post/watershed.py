@@ -7,7 +7,7 @@ import numpy as np
 from morula.core.types import Array
 from morula.post.untyped import morphology, ndi, segmentation
 
-__all__ = ["centre_distance", "drop_small", "regrow", "smooth_outlines", "split"]
+__all__ = ["basins", "centre_distance", "drop_small", "filled", "regrow", "smooth_outlines", "split"]
 
 
 def split(
@@ -32,14 +32,32 @@ def split(
     Returns:
         `(y, x)` int32 labels 1..N.
     """
-    inside: Array = ndi.binary_fill_holes(foreground > threshold)
+    inside = filled(foreground > threshold)
+    return basins(inside, distance, smoothing=smoothing, depth=depth, smallest=smallest)
+
+
+def basins(inside: Array, distance: Array, *, smoothing: float, depth: float, smallest: float) -> Array:
+    """The basins of `-distance` inside a mask without holes; the arguments and the result of `split`.
+
+    Args:
+        inside: `(y, x)` mask.
+        distance: `(y, x)` in [0, 1], 1 at the centre of an object and 0 at its edge.
+        smoothing: of the distance before seeds are sought, in pixels.
+        depth: how deep a valley between two seeds must be (h-maxima).
+        smallest: area in pixels below which an object is dropped.
+    """
     if not inside.any():
-        return np.zeros(foreground.shape, dtype=np.int32)
+        return np.zeros(inside.shape, dtype=np.int32)
     height: Array = ndi.gaussian_filter(distance.astype(np.float64), smoothing) * inside
     dome: Array = height - morphology.reconstruction(np.clip(height - depth, 0, None), height)
     tops = (dome > 0.99 * np.minimum(depth, height)) & inside & (height > 0)
     seeds = np.asarray(ndi.label(tops)[0], dtype=np.int32)
     return drop_small(segmentation.watershed(-height, seeds, mask=inside), smallest)
+
+
+def filled(mask: Array) -> Array:
+    """A mask `(y, x)` without holes: background that does not reach the edge."""
+    return np.asarray(ndi.binary_fill_holes(mask))
 
 
 def drop_small(labels: Array, smallest: float) -> Array:

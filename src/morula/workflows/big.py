@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
-from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -16,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from morula.core.errors import DataError, UsageError
 from morula.core.files import write_json
-from morula.core.hashing import file_sha256
 from morula.core.types import Axes, Volume, Voxel
 from morula.data.ome_zarr import StoredArray, create_image, create_labels
 from morula.data.open import open_volume
-from morula.recipes import BlockPredictor
+from morula.recipes import RECIPES, BlockPredictor
 from morula.workflows.adaptation import VoxelSize
+from morula.workflows.blocks import check_out, steps_of, threads_of, weights_of
 from morula.workflows.predict import open_model
 
 if TYPE_CHECKING:
@@ -101,14 +99,14 @@ def predict_big(
     console: Console | None = None,
     voxels: int = _VOXELS,
 ) -> BigPrediction:
-    """Segments a volume of any size: `out` holds the maps, and the labels under `labels/`, with pyramids.
+    """Segments a volume or 2D image of any size: `out` holds maps, and labels under `labels/`, with pyramids.
 
     A run that was killed goes on when it is repeated, and ends byte for byte as it would have. Until it is
     done its files are in `<out>.work`; what was begun with another model, input or grid is refused.
 
     Args:
-        run: a finished run of a volumetric recipe.
-        image: OME-Zarr, HDF5, MRC or a TIFF stack with axes z, y, x.
+        run: a finished run, of a recipe for volumes or for cells in 2D.
+        image: OME-Zarr, HDF5, MRC or a TIFF stack with axes z, y, x; or as `predict_image` takes it.
         out: the store to make, `name.ome.zarr`.
         voxel: size of a voxel in nm, where the file does not say.
         workers: how many work at once.
@@ -127,9 +125,16 @@ def predict_big(
 
     run, out = Path(run), Path(out)
     size = None if voxel == "unknown" else voxel
+    check_out(out)
+    if _is_for_images(run):
+        from morula.workflows.big_images import predict_image
+
+        return predict_image(
+            run, str(image), out, size,
+            workers=workers, executor=executor, dry_run=dry_run, device=device, console=console,
+        )  # fmt: skip
     volume = _opened(str(image), size)
-    _check_out(out)
-    load = _Load(str(run.resolve()), device, str(image), size, _threads(workers))
+    load = _Load(str(run.resolve()), device, str(image), size, threads_of(workers))
     model = load()
     grid = _predicted(volume, model, voxels)
     if dry_run:
@@ -137,8 +142,8 @@ def predict_big(
     with recruit(workers, executor or ("inline" if workers == 1 else "local")) as team, ExitStack() as stack:
         from morula.blockwise import Work
 
-        parts = {"weights": _weights(run), "input": volume.fingerprint, "morula": version("morula")}
-        steps = _steps(console, prod(volume.shape), stack)
+        parts = {"weights": weights_of(run), "input": volume.fingerprint, "morula": version("morula")}
+        steps = steps_of(console, prod(volume.shape), stack)
         work = Work(out.with_name(f"{out.name}.work"), parts, team, steps)
         return _done(work, load, volume, grid, model, out, _decoded(volume, model, voxels))
 
@@ -190,6 +195,12 @@ def _result(
     return maps, [StoredArray(str(store), f"{path}/{level}", writable=True) for level in found]
 
 
+def _is_for_images(run: Path) -> bool:
+    from morula.engine import read_json
+
+    return not RECIPES[read_json(run / "run.json")["recipe"]].volumes
+
+
 @dataclass(frozen=True)
 class _Load:
     """Loads the model in the process that asks for it, once."""
@@ -211,7 +222,7 @@ def _loaded(load: _Load) -> BlockModel:
     model = open_model(Path(load.run), load.device)
     torch.set_num_threads(load.threads)
     if not isinstance(model, BlockPredictor):
-        found = "its recipe segments 2D images, not volumes of any size"
+        found = "its recipe does not segment volumes of any size"
         raise UsageError(load.run, found, "take a run of a volumetric recipe, such as emda or mscon")
     return model.blocks(_opened(load.image, load.voxel))
 
@@ -219,15 +230,12 @@ def _loaded(load: _Load) -> BlockModel:
 def _opened(image: str, voxel: Voxel | None) -> Volume:
     volume = open_volume(image, voxel=voxel)
     if volume.axes.order != "zyx":
+        if volume.axes.spatial == "yx":
+            fix = "take a run of recipe psm or cupre, or give a volume"
+            raise DataError(image, "a 2D image, but the run is for volumes", fix)
         found = f"axes {volume.axes.order}, {len(volume.channels)} channels"
         raise DataError(image, found, "give one channel with axes z, y, x")
     return volume
-
-
-def _threads(workers: int) -> int:
-    """Cores for each worker."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // workers)
 
 
 def _predicted(volume: Volume, model: BlockModel, voxels: int) -> BlockGrid:
@@ -246,18 +254,6 @@ def _decoded(volume: Volume, model: BlockModel, voxels: int) -> BlockGrid:
 def _unit(volume: Volume) -> tuple[int, ...]:
     """A shard of the store."""
     return tuple(min(part, size) for part, size in zip((64, 256, 256), volume.shape, strict=True))
-
-
-def _check_out(out: Path) -> None:
-    if out.exists():
-        raise UsageError(out, "there is something already", "choose another --out, or move it away")
-    parent = next(each for each in out.absolute().parents if each.exists())
-    if not os.access(parent, os.W_OK):
-        raise DataError(parent, "no permission to write here", "choose another --out")
-
-
-def _weights(run: Path) -> list[str]:
-    return [file_sha256(file) for file in sorted((run / "model").iterdir()) if file.is_file()]
 
 
 def _measured(model: BlockModel, volume: Volume, grid: BlockGrid, out: Path, workers: int) -> BigPrediction:
@@ -287,35 +283,3 @@ def _told(
     disk = max(predicting, int(size * (maps * 4 / 3 + 4 * 4 / 3 + 2 * _SCRATCH)))
     labels = f"labels/{model.labels}"
     return BigPrediction(out, labels, objects, len(grid), grid.block, model.halo, disk, seconds)
-
-
-def _steps(console: Console | None, voxels: int, stack: ExitStack) -> Any:
-    """A bar for each step, with blocks, time left, memory and megavoxels a second."""
-    bars = ExitStack()
-    stack.enter_context(bars)
-
-    def started(step: str, count: int) -> Any:
-        bars.close()
-        return bars.enter_context(_bar(console, step, count, voxels / count))
-
-    return started
-
-
-@contextmanager
-def _bar(console: Console | None, step: str, count: int, voxels: float) -> Generator[Any]:
-    import psutil
-    from rich.console import Console
-
-    from morula.engine import progress
-
-    process, began, done = psutil.Process(), time.monotonic(), 0
-    with progress(console or Console(quiet=True), step, count) as advance:
-
-        def told(index: int) -> None:
-            nonlocal done
-            del index
-            done += 1
-            speed = done * voxels / 1e6 / max(time.monotonic() - began, 1e-6)
-            advance({"Mvoxel/s": speed, "GB": process.memory_info().rss / 1e9})
-
-        yield told

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from morula.core.types import Array
-from morula.data.modality import modality, unit_grey
-from morula.tasks.cells.front import Prepared, Size, SizePrior, density, estimate_size, fit_sizes, prepare
+from morula.data.modality import modality
+from morula.tasks.cells.density import Plane, density, overview
+from morula.tasks.cells.front import Prepared, Size, SizePrior, estimate_size, fit_sizes
+from morula.tasks.cells.standard import Standard, prepare, standard_of, stretched
 
 __all__ = ["Look", "fit_look", "median_diameter"]
 
@@ -37,22 +39,28 @@ class Look:
 
     def of(self, image: Array) -> Prepared:
         """A new image `(y, x, c)`."""
+        return self.standard(image).whole(image)
+
+    def standard(self, image: Plane) -> Standard:
+        """How a new image of any size is brought to this look."""
         if not self.normalise:
-            return _stretched(image, self.diameter)
-        kind = modality(image)
-        return self.sized(image, estimate_size(density(image, kind), kind))
+            return stretched(image, self.diameter)
+        seen = overview(image)
+        kind = modality(seen)
+        return self._sized(image, estimate_size(density(seen, kind), kind))
 
     def sized(self, image: Array, found: Size | None) -> Prepared:
         """An image `(y, x, c)` whose size is estimated already."""
-        if not self.normalise:
-            return _stretched(image, self.diameter)
+        return (self._sized(image, found) if self.normalise else stretched(image, self.diameter)).whole(image)
+
+    def _sized(self, image: Plane, found: Size | None) -> Standard:
         corrected = None if found is None else (found[0] * float(np.exp(self.bias)), found[1])
-        return prepare(image, self.sizes, self.diameter, corrected)
+        return standard_of(image, self.sizes, self.diameter, corrected)
 
     def labelled(self, image: Array, labels: Array) -> Prepared:
         """An image `(y, x, c)` whose labels `(y, x)` tell the size of its objects."""
         if not self.normalise:
-            return _stretched(image, self.diameter)
+            return stretched(image, self.diameter).whole(image)
         return prepare(image, self.sizes, self.diameter, (median_diameter(labels), _CERTAIN))
 
     def as_json(self) -> dict[str, Any]:
@@ -94,9 +102,3 @@ def median_diameter(labels: Array) -> float:
     """Diameter in pixels of the disc that is as large as the median object of `labels`, which has some."""
     areas = np.bincount(labels.ravel())[1:]
     return 2 * float(np.sqrt(np.median(areas[areas > 0]) / np.pi))
-
-
-def _stretched(image: Array, diameter: float) -> Prepared:
-    grey = unit_grey(image)
-    shape = (image.shape[0], image.shape[1])
-    return Prepared(modality(image), grey, np.stack([grey] * 3, axis=-1), shape, diameter)

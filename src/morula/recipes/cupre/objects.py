@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from morula.core.types import Array, Segmentation
-from morula.post import split
-from morula.tasks.cells.decode import classes_of, enlarged, object_scores, to_shape
+from morula.post import filled
+from morula.tasks.cells.decode import Cut, classes_of, enlarged, object_scores, objects_in, to_shape
 from morula.tasks.cells.front import Prepared
 from morula.tasks.cells.pseudo import Pseudo
 
-__all__ = ["found_objects", "scored_objects"]
+__all__ = ["CUT", "found_objects", "scored_objects"]
 
-_SMALLEST = 0.15  # of the area of the median object
-_SMOOTHING = 0.12  # of its diameter
-_VALLEY = 0.06  # of the centre distance, between two objects
+CUT = Cut(smoothing=0.12, valley=0.06, rounding=0.0)
+"""How maps become objects."""
 
 
 def scored_objects(foreground: Array, distance: Array, diameter: float) -> Pseudo:
@@ -25,10 +22,7 @@ def scored_objects(foreground: Array, distance: Array, diameter: float) -> Pseud
         distance: `(y, x)` centre distance.
         diameter: of the median object in the maps, in pixels.
     """
-    labels = split(
-        foreground, distance, threshold=0.5, smoothing=_SMOOTHING * diameter, depth=_VALLEY,
-        smallest=_SMALLEST * np.pi * diameter**2 / 4,
-    )  # fmt: skip
+    labels = objects_in(filled(foreground > 0.5), distance, diameter, CUT)
     return Pseudo(labels, object_scores(labels, foreground, distance))
 
 
@@ -50,4 +44,4 @@ def found_objects(
         "foreground": to_shape(foreground, prepared.shape),
         "centre distance": to_shape(distance, prepared.shape),
     }
-    return Segmentation(labels, scores, classes_of(image, labels, prepared.modality), maps)
+    return Segmentation(labels, scores, classes_of(image, labels, prepared.modality, prepared.white), maps)

@@ -40,16 +40,18 @@ from morula.recipes.cupre.batches import Example, mixed_crops
 from morula.recipes.cupre.config import CupreConfig
 from morula.recipes.cupre.label_next import advise, describe, doubt, write_advice
 from morula.recipes.cupre.look import Look, fit_look
-from morula.recipes.cupre.objects import found_objects, scored_objects
+from morula.recipes.cupre.objects import CUT, found_objects, scored_objects
 from morula.recipes.cupre.paper import stages as published
 from morula.recipes.cupre.paper.config import PaperConfig, paper, paper_small
 from morula.recipes.cupre.story import chapters
 from morula.tasks.cells.batches import Batch
 from morula.tasks.cells.controls import otsu_watershed, pseudo_only
-from morula.tasks.cells.decode import to_shape
+from morula.tasks.cells.decode import Verdict, to_shape
+from morula.tasks.cells.density import Plane
 from morula.tasks.cells.front import Prepared, fit_sizes, foreground, window
+from morula.tasks.cells.large import Sight
 from morula.tasks.cells.pseudo import Pseudo, pseudo_instances, targets
-from morula.tasks.cells.student import Course, fit_student, maps_of
+from morula.tasks.cells.student import Course, fit_student, maps_of, maps_of_tile
 
 if TYPE_CHECKING:
     from morula.report import Stage as Chapter
@@ -154,6 +156,16 @@ class CuprePredictor:
         prepared = self._look.of(image)
         maps = maps_of(self._network, prepared, self._fabric, augment=self._config.augment_test)
         return found_objects(prepared, *maps, self._look.diameter, image)
+
+    def sight(self, image: Plane, where: str) -> Sight:
+        """What is told from an image `(y, x, c)` of any size as a whole."""
+        del where
+        verdict = Verdict(None, failed=False)
+        return Sight(self._look.standard(image), verdict, CUT, self._look.diameter, 1, "common")
+
+    def maps(self, tile: Prepared) -> Array:
+        """Foreground probability and centre distance `(2, y, x)` of a tile with its halo."""
+        return maps_of_tile(self._network, tile, self._fabric, augment=self._config.augment_test)
 
 
 def _prepare(run: Run, records: Sequence[Record], config: CupreConfig) -> tuple[Look, list[_Image]]:

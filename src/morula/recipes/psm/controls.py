@@ -17,7 +17,8 @@ from morula.recipes.psm.activation import ActivationNet, orient, self_activation
 from morula.recipes.psm.clustering import features, fit_mixture
 from morula.tasks.cells.controls import from_mask, otsu_watershed
 from morula.tasks.cells.decode import to_shape
-from morula.tasks.cells.front import density, optical_density, prepare
+from morula.tasks.cells.density import density, optical_density
+from morula.tasks.cells.standard import prepare
 
 __all__ = [
     "checkpoints",

@@ -64,10 +64,10 @@ from morula.tasks.cells.front import (
     fit_sizes,
     foreground,
     one_kind,
-    prepare,
     window,
 )
 from morula.tasks.cells.pseudo import pseudo_instances, targets
+from morula.tasks.cells.standard import prepare
 from morula.tasks.cells.student import Course, fit_student, maps_of
 
 if TYPE_CHECKING:

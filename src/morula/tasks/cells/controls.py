@@ -11,16 +11,10 @@ from morula.core.types import Array, Segmentation, Volume
 from morula.data.modality import modality
 from morula.post import drop_small, split
 from morula.tasks.cells.decode import classes_of, enlarged
-from morula.tasks.cells.front import (
-    Prepared,
-    SizePrior,
-    density,
-    foreground,
-    optical_density,
-    prepare,
-    soft_otsu,
-)
+from morula.tasks.cells.density import density, optical_density
+from morula.tasks.cells.front import Prepared, SizePrior, foreground, soft_otsu
 from morula.tasks.cells.pseudo import pseudo_instances
+from morula.tasks.cells.standard import prepare
 
 __all__ = ["from_mask", "otsu_watershed", "pseudo_labels", "pseudo_only"]
 
@@ -46,7 +40,7 @@ def pseudo_labels(prepared: Prepared, diameter: float, image: Array) -> Segmenta
     """The same of an image `(y, x, c)` that is at the common scale already."""
     pseudo = pseudo_instances(prepared, foreground(prepared), diameter)
     labels, scores = enlarged(pseudo, prepared.shape)
-    return Segmentation(labels, scores, classes_of(image, labels, prepared.modality))
+    return Segmentation(labels, scores, classes_of(image, labels, prepared.modality, prepared.white))
 
 
 def from_mask(mask: Array, image: Array) -> Segmentation:

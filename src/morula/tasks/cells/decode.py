@@ -14,16 +14,43 @@ from torch.nn import functional as F
 
 from morula.core.types import Array, Segmentation
 from morula.data.modality import Modality
-from morula.post import drop_small, smooth_outlines, split
+from morula.post import basins, drop_small, filled, smooth_outlines
 from morula.tasks.cells import front
-from morula.tasks.cells.front import BROWN, Prepared, optical_density
+from morula.tasks.cells.density import BROWN, optical_density
+from morula.tasks.cells.front import Prepared
 from morula.tasks.cells.pseudo import Pseudo, pseudo_instances
+from morula.tasks.cells.standard import nearest, resized
 
-__all__ = ["classes_of", "enlarged", "network_maps", "object_scores", "segmentation", "to_shape"]
+__all__ = [
+    "HALO",
+    "LEAST",
+    "TILE",
+    "Cut",
+    "Verdict",
+    "classes_of",
+    "enlarged",
+    "is_positive",
+    "judged",
+    "network_maps",
+    "object_scores",
+    "objects_in",
+    "plain_class",
+    "segmentation",
+    "stained_cut",
+    "tile_maps",
+    "to_shape",
+    "verdict_of",
+]
+
+TILE = 1024
+"""Pixels of an image at the common scale that a network sees at once; tiles lie on one lattice."""
+HALO = 96
+"""Pixels around a tile; they cover what a network sees around a pixel."""
 
 _TURNS = ((0, False), (1, False), (2, True), (3, True))
-_TILE, _HALO = 1024, 96  # pixels; the halo covers what the network sees around a pixel
 _VOTES: Mapping[Modality, float] = {"fluorescence": 0.5}  # of one threshold in the foreground
+LEAST = 4
+"""Pixels that an object has at the image's own scale."""
 _SMALLEST = 0.15  # of the median object's area
 _LEVEL = 0.53  # of a smoothed mask: networks draw stained nuclei a little too wide
 _AGREEMENT = 0.65  # IoU of the network's foreground and the pseudo labels' below which the network has failed
@@ -31,13 +58,13 @@ _BLACK = 4.2  # mean of the three densities together that haematoxylin alone doe
 
 
 @dataclass(frozen=True)
-class _Cut:
+class Cut:
     """How maps become objects.
 
     Attributes:
         smoothing: of the centre distance before seeds are sought, in median diameters.
         valley: between two centres, in units of the centre distance.
-        rounding: by which outlines are smoothed, in the object's own diameter.
+        rounding: by which outlines are smoothed, in the object's own diameter; 0 = none.
     """
 
     smoothing: float
@@ -45,8 +72,21 @@ class _Cut:
     rounding: float
 
 
-_STAINED = _Cut(smoothing=0.12, valley=0.02, rounding=0.14)  # chromatin is coarse, and so are its outlines
-_CUTS: Mapping[Modality, _Cut] = {"fluorescence": _Cut(smoothing=0.1, valley=0.01, rounding=0.0)}
+@dataclass(frozen=True)
+class Verdict:
+    """What is told from an image as a whole before its maps become objects.
+
+    Attributes:
+        level: threshold and width of the density, where that has a vote.
+        failed: whether the network's foreground is far from that of the pseudo labels.
+    """
+
+    level: tuple[float, float] | None
+    failed: bool
+
+
+_STAINED = Cut(smoothing=0.12, valley=0.02, rounding=0.14)  # chromatin is coarse, and so are its outlines
+_CUTS: Mapping[Modality, Cut] = {"fluorescence": Cut(smoothing=0.1, valley=0.01, rounding=0.0)}
 
 
 @torch.no_grad()
@@ -64,17 +104,34 @@ def network_maps(
     image = torch.from_numpy(prepared.network_input)
     height, width = prepared.density.shape
     maps = np.empty((2, height, width), dtype=np.float32)
-    for top, left in itertools.product(range(0, height, _TILE), range(0, width, _TILE)):
-        bottom, right = min(top + _TILE, height), min(left + _TILE, width)
-        y0, x0 = max(top - _HALO, 0), max(left - _HALO, 0)
-        part = image[:, y0 : bottom + _HALO, x0 : right + _HALO].float()[None].to(device)
-        found = _averaged(network, part, augment)
+    for top, left in itertools.product(range(0, height, TILE), range(0, width, TILE)):
+        bottom, right = min(top + TILE, height), min(left + TILE, width)
+        y0, x0 = max(top - HALO, 0), max(left - HALO, 0)
+        found = tile_maps(network, image[:, y0 : bottom + HALO, x0 : right + HALO], device, augment=augment)
         maps[:, top:bottom, left:right] = found[:, top - y0 :, left - x0 :][:, : bottom - top, : right - left]
     return maps[0], maps[1]
 
 
+@torch.no_grad()
+def tile_maps(network: nn.Module, tile: Tensor, device: torch.device, *, augment: bool) -> Array:
+    """Foreground probability and centre distance `(2, y, x)` of a tile with its halo.
+
+    Args:
+        network: in evaluation mode, set up for the wanted precision.
+        tile: `(4, y, x)` of an image at the common scale.
+        device: where the network is.
+        augment: average over four turned and mirrored copies.
+    """
+    return _averaged(network, tile.float()[None].to(device), augment)
+
+
 def segmentation(
-    prepared: Prepared, foreground: Array, distance: Array, diameter: float, image: Array
+    prepared: Prepared,
+    foreground: Array,
+    distance: Array,
+    diameter: float,
+    image: Array,
+    verdict: Verdict | None = None,
 ) -> Segmentation:
     """Objects by seeded watershed, brought to the image's own scale, with scores and classes.
 
@@ -90,25 +147,42 @@ def segmentation(
         distance: `(y, x)` centre distance.
         diameter: of the median object at the common scale, in pixels.
         image: `(y, x, c)` as it came.
+        verdict: on the image; of a large one it comes from its overview.
     """
-    threshold = front.foreground(prepared)
-    pseudo = pseudo_instances(prepared, threshold, diameter)
+    pseudo = None
+    if verdict is None or verdict.failed:
+        verdict, pseudo = _tried(prepared, foreground, diameter, verdict)
     maps = {
         "foreground": to_shape(foreground, prepared.shape),
         "centre distance": to_shape(distance, prepared.shape),
     }
-    if _agreement(foreground > 0.5, pseudo.labels > 0) < _AGREEMENT:
+    if pseudo is not None and verdict.failed:
         labels, scores = enlarged(pseudo, prepared.shape)
     else:
-        found = _basins(
-            _judged(foreground, threshold, prepared.modality), distance, diameter, prepared.modality
-        )
-        labels = drop_small(to_shape(found, prepared.shape), 4)
+        inside = filled(judged(foreground, prepared.density, verdict, prepared.modality) > 0.5)
+        found = objects_in(inside, distance, diameter, stained_cut(prepared.modality))
+        labels = drop_small(to_shape(found, prepared.shape), LEAST)
         scores = object_scores(labels, maps["foreground"], maps["centre distance"])
-    return Segmentation(labels, scores, classes_of(image, labels, prepared.modality), maps)
+    return Segmentation(labels, scores, classes_of(image, labels, prepared.modality, prepared.white), maps)
 
 
-def classes_of(image: Array, labels: Array, kind: Modality) -> tuple[str, ...]:
+def verdict_of(prepared: Prepared, foreground: Array, diameter: float) -> Verdict:
+    """What `segmentation` tells from an image as a whole, or from the overview of a large one.
+
+    Args:
+        prepared: the image at the common scale.
+        foreground: `(y, x)` probability.
+        diameter: of the median object at the common scale, in pixels.
+    """
+    return _tried(prepared, foreground, diameter, None)[0]
+
+
+def stained_cut(kind: Modality) -> Cut:
+    """How `segmentation` cuts images of a modality."""
+    return _CUTS.get(kind, _STAINED)
+
+
+def classes_of(image: Array, labels: Array, kind: Modality, white: float | None = None) -> tuple[str, ...]:
     """`positive` or `negative` by DAB in immunohistochemistry; `cell` in phase contrast; else `nucleus`.
 
     DAB is brown, it absorbs blue more than red, haematoxylin the other way round; where it is so dense that
@@ -118,16 +192,32 @@ def classes_of(image: Array, labels: Array, kind: Modality) -> tuple[str, ...]:
         image: `(y, x, c)`.
         labels: `(y, x)` 1..N.
         kind: modality.
+        white: of `optical_density`.
     """
     ids = np.arange(1, int(labels.max(initial=0)) + 1)
     if kind != "IHC":
-        return ("cell" if kind == "phase contrast" else "nucleus",) * len(ids)
+        return (plain_class(kind),) * len(ids)
     if len(ids) == 0:
         return ()
-    density = optical_density(image)
+    density = optical_density(image, white)
     brown = np.asarray(ndi.mean(density[..., 2] - density[..., 0], labels, ids))
     total = np.asarray(ndi.mean(density.sum(axis=-1), labels, ids))
-    return tuple("positive" if yes else "negative" for yes in (brown > BROWN) | (total > _BLACK))
+    return tuple("positive" if yes else "negative" for yes in is_positive(brown, total))
+
+
+def plain_class(kind: Modality) -> str:
+    """What the objects of a modality are called, where all are of one class."""
+    return "cell" if kind == "phase contrast" else "nucleus"
+
+
+def is_positive(brown: Array, total: Array) -> Array:
+    """Whether DAB stains objects `(n,)`.
+
+    Args:
+        brown: mean of the optical density of blue less that of red.
+        total: mean of the sum of all three.
+    """
+    return (brown > BROWN) | (total > _BLACK)
 
 
 def enlarged(pseudo: Pseudo, shape: tuple[int, int]) -> tuple[Array, Array]:
@@ -143,27 +233,47 @@ def _agreement(found: Array, expected: Array) -> float:
     return np.count_nonzero(found & expected) / either if either else 1.0
 
 
-def _basins(foreground: Array, distance: Array, diameter: float, kind: Modality) -> Array:
+def _tried(
+    prepared: Prepared, foreground: Array, diameter: float, known: Verdict | None
+) -> tuple[Verdict, Pseudo]:
+    """The verdict, if it is not known yet, and the pseudo labels that it takes."""
+    pseudo = pseudo_instances(prepared, front.foreground(prepared), diameter)
+    if known is not None:
+        return known, pseudo
+    level = front.otsu_level(prepared.density) if prepared.modality in _VOTES else None
+    failed = bool(_agreement(foreground > 0.5, pseudo.labels > 0) < _AGREEMENT)
+    return Verdict(level, failed), pseudo
+
+
+def objects_in(inside: Array, distance: Array, diameter: float, cut: Cut) -> Array:
     """Objects of the network's maps by seeded watershed, their outlines smoothed: `(y, x)` int32.
 
     Args:
-        foreground: `(y, x)` probability.
+        inside: `(y, x)` foreground without holes.
         distance: `(y, x)` centre distance.
         diameter: of the median object in the maps, in pixels.
-        kind: modality.
+        cut: how.
     """
-    cut = _CUTS.get(kind, _STAINED)
-    found = split(
-        foreground, distance, threshold=0.5, smoothing=cut.smoothing * diameter, depth=cut.valley,
+    found = basins(
+        inside, distance, smoothing=cut.smoothing * diameter, depth=cut.valley,
         smallest=_SMALLEST * np.pi * diameter**2 / 4,
     )  # fmt: skip
     return smooth_outlines(found, cut.rounding, cut.rounding * diameter, level=_LEVEL)
 
 
-def _judged(foreground: Array, threshold: Array, kind: Modality) -> Array:
-    """The network's foreground, with the vote of one threshold where that has one."""
+def judged(foreground: Array, density: Array, verdict: Verdict, kind: Modality) -> Array:
+    """The network's foreground `(y, x)`, with the vote of one threshold where that has one.
+
+    Args:
+        foreground: `(y, x)` probability.
+        density: `(y, x)` at the common scale.
+        verdict: on the image.
+        kind: modality.
+    """
     vote = _VOTES.get(kind, 0.0)
-    return (1 - vote) * foreground + vote * threshold if vote else foreground
+    if not vote or verdict.level is None:
+        return foreground
+    return (1 - vote) * foreground + vote * front.above(density, verdict.level)
 
 
 def object_scores(labels: Array, inside: Array, height: Array) -> Array:
@@ -185,14 +295,12 @@ def to_shape(image: Array, shape: tuple[int, int]) -> Array:
     """`(y, x)` in another size: labels by the nearest pixel, maps linearly."""
     if image.shape == shape:
         return image
+    height, width = shape
+    old, box = (image.shape[0], image.shape[1]), (slice(0, height), slice(0, width))
     if np.issubdtype(image.dtype, np.integer):
-        y, x = (
-            ((np.arange(new) + 0.5) * old / new).astype(np.intp)
-            for new, old in zip(shape, image.shape, strict=True)
-        )
+        y, x = (nearest(size, new, side) for size, new, side in zip(old, shape, box, strict=True))
         return image[y][:, x]
-    tensor = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))[None, None]
-    return F.interpolate(tensor, size=shape, mode="bilinear")[0, 0].numpy()
+    return resized(image, (0, 0), old, shape, box)
 
 
 def _averaged(network: nn.Module, image: Tensor, augment: bool) -> Array:

@@ -1,9 +1,9 @@
-"""From pixels to a density map in which objects are bright, in any modality; and to one common scale."""
+"""What is told from density maps: sizes of objects, one threshold per stain, what sets have in common."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,21 +15,20 @@ from morula.core.rng import Rng
 from morula.core.types import Array, Volume
 from morula.data.modality import Modality, modality
 from morula.post import candidates, choose, regions
+from morula.tasks.cells.density import BROWN, density
 
 __all__ = [
-    "BROWN",
     "LEVELS",
     "Prepared",
     "Size",
     "SizePrior",
+    "above",
     "common_kinds",
-    "density",
     "estimate_size",
     "fit_sizes",
     "foreground",
     "one_kind",
-    "optical_density",
-    "prepare",
+    "otsu_level",
     "soft_otsu",
     "window",
 ]
@@ -37,13 +36,11 @@ __all__ = [
 Size = tuple[float, int]  # median diameter in pixels, and how many objects it comes from
 
 _WINDOW = 1024  # pixels; the edge of the part of an image that is trained on
-_SCALE = (0.35, 2.5)  # an image is not shrunk or enlarged beyond this
 _RADII = tuple(np.geomspace(3.5, 32.0, 9))
 LEVELS = np.linspace(0.12, 1.0, 10)  # thresholds of regions, from background to object
 _SPREAD_CELL = (200.0, 8000.0)  # pixels; areas that a spread cell in phase contrast may have
-_DAB_RED = 0.35  # red over blue optical density of DAB (Ruifrok and Johnston, 2001)
-BROWN = 0.12  # blue minus red optical density of what DAB colours
-_NUCLEUS = 20.0  # pixels; no nucleus is as wide as twice this
+_BLUR = 1.5  # pixels; of a density before its threshold
+_SOFTNESS = 0.35  # width of the sigmoid around a threshold, over the standard deviation
 _BLUE = 0.1  # share of an image that must not be brown for haematoxylin to have its own threshold
 _COMMON = 0.5  # of the images of the most frequent kind
 _ONE_KIND = 0.9  # share of the images of a set that must be alike
@@ -81,6 +78,7 @@ class Prepared:
         colour: `(y, x, 3)` float32, optical densities or three times the density.
         shape: of the image as it came.
         diameter: of its objects in its own pixels.
+        white: of `optical_density`, None where it is to be told from the image.
     """
 
     modality: Modality
@@ -88,6 +86,7 @@ class Prepared:
     colour: Array
     shape: tuple[int, int]
     diameter: float
+    white: float | None = None
 
     @cached_property
     def brown(self) -> Array:
@@ -108,78 +107,6 @@ def window(image: Volume, rng: Rng, index: int) -> Array:
     pixels = image.read_yxc()
     y, x = (int(rng.at(index).integers(max(1, length - _WINDOW + 1))) for length in pixels.shape[:2])
     return pixels[y : y + _WINDOW, x : x + _WINDOW]
-
-
-def optical_density(image: Array) -> Array:
-    """Beer-Lambert optical density of an RGB image `(y, x, 3)`, in [0, 3].
-
-    White is 255 in 8 bits. Deeper images rarely use their whole range (12 bits are stored in 16), so that
-    there the lightest pixels are white.
-    """
-    deep = image.dtype != np.uint8
-    white = max(float(np.percentile(image, 99.9)), 1e-6) if deep else 255.0
-    light = image[..., :3].astype(np.float32) / white
-    return np.clip(-np.log(np.clip(light, 1 / 256, 1.0)), 0, 3)
-
-
-def density(image: Array, kind: Modality) -> Array:
-    """Where the objects' substance is: nuclear stain, fluorescence, absorption, or texture in phase contrast.
-
-    Stains are compressed, 1 - exp(-k OD): a pale nucleus and a black one then differ little, and both much
-    from the background. Haematoxylin absorbs red and eosin does not, so part of the green density is taken
-    off where eosin is in the image. DAB belongs to the nuclei where it is nuclear, and is taken off where it
-    fills cytoplasm or membranes.
-
-    Args:
-        image: `(y, x, c)`.
-        kind: its modality.
-
-    Returns:
-        `(y, x)` float32; the difference of a low and a high percentile is 1.
-    """
-    if kind == "IHC":
-        stain = optical_density(image)
-        brown = _DAB_RED * stain[..., 2] if _is_broad(stain) else 0.0
-        raw, high = 1 - np.exp(-3 * np.clip(stain[..., 0] - brown, 0, None)), 97.0
-    elif kind == "H&E":
-        stain = optical_density(image)
-        raw = 1 - np.exp(-2 * (stain[..., 0] - _eosin_share(stain) * stain[..., 1]))
-        high = 97.0
-    else:
-        raw, high = _grey_density(image.astype(np.float32).mean(axis=-1), kind)
-    smooth = ndi.gaussian_filter(raw.astype(np.float32), 0.5)
-    low, top = np.percentile(ndi.gaussian_filter(smooth, 1.0), [3.0, high])
-    return smooth / max(float(top - low), 0.15)
-
-
-def prepare(
-    image: Array, priors: Mapping[str, SizePrior], diameter: float, found: Size | None = None
-) -> Prepared:
-    """Density and colour, rescaled so that the median object has `diameter` pixels across.
-
-    Args:
-        image: `(y, x, c)`.
-        priors: sizes by modality; an unknown modality uses the image's own size.
-        diameter: wanted, in pixels.
-        found: the image's own size, where it is known already.
-    """
-    kind = modality(image)
-    dense = density(image, kind)
-    found = found or estimate_size(dense, kind)
-    prior = priors.get(kind) or SizePrior(float(np.log(found[0] if found else diameter)), 0.1)
-    own = prior.diameter(found)
-    factor = float(np.clip(diameter / own, *_SCALE))
-    if abs(factor - 1) < 0.08:
-        factor = 1.0
-    small = _resize(dense, factor)
-    coloured = kind in ("H&E", "IHC")
-    stain = optical_density(image) if coloured else None
-    colour = (
-        np.stack([small] * 3, axis=-1)
-        if stain is None
-        else np.stack([_resize(stain[..., channel], factor) for channel in range(3)], axis=-1)
-    )
-    return Prepared(kind, small, colour, (image.shape[0], image.shape[1]), own)
 
 
 def fit_sizes(images: Sequence[Array]) -> tuple[dict[str, SizePrior], list[Size | None]]:
@@ -249,60 +176,39 @@ def foreground(image: Prepared) -> Array:
     return found
 
 
-def soft_otsu(dense: Array, where: Array | None = None, softness: float = 0.35) -> Array:
+def soft_otsu(dense: Array, where: Array | None = None) -> Array:
     """Foreground probability from one threshold: a sigmoid around Otsu's, as wide as the contrast.
 
     Args:
         dense: `(y, x)`, objects bright.
         where: `(y, x)` the pixels from which threshold and contrast are taken; all by default.
-        softness: width of the sigmoid over the standard deviation.
     """
-    smooth = ndi.gaussian_filter(dense, 1.5)
+    return above(dense, otsu_level(dense, where))
+
+
+def otsu_level(dense: Array, where: Array | None = None) -> tuple[float, float]:
+    """The threshold of `soft_otsu` and its width.
+
+    Args:
+        dense: `(y, x)`, objects bright.
+        where: `(y, x)` the pixels from which they are taken; all by default.
+    """
+    smooth = ndi.gaussian_filter(dense, _BLUR)
     seen = smooth if where is None else smooth[where]
-    width = float(np.std(seen)) * softness + 1e-6
-    return 1 / (1 + np.exp(-np.clip((smooth - _otsu(seen)) / width, -30, 30)))
+    return _otsu(seen), float(np.std(seen)) * _SOFTNESS + 1e-6
+
+
+def above(dense: Array, level: tuple[float, float]) -> Array:
+    """Probability `(y, x)` that a pixel lies above a threshold; 7 pixels at the edges depend on more.
+
+    Args:
+        dense: `(y, x)`, objects bright.
+        level: threshold and width.
+    """
+    threshold, width = level
+    smooth = ndi.gaussian_filter(dense, _BLUR)
+    return 1 / (1 + np.exp(-np.clip((smooth - threshold) / width, -30, 30)))
 
 
 def _otsu(values: Array) -> float:
     return float(threshold_otsu(values)) if np.ptp(values) > 0 else float(values.max(initial=0)) + 1.0
-
-
-def _eosin_share(stain: Array) -> float:
-    """0.3 where eosin covers the tissue, 0 for a single stain: pixels that absorb green far more than red."""
-    smooth = ndi.gaussian_filter(stain, (2, 2, 0))
-    tissue = smooth.sum(axis=-1) > 0.25
-    if not tissue.any():
-        return 0.0
-    pink = smooth[..., 0][tissue] < 0.45 * (smooth[..., 1][tissue] + 0.05)
-    return 0.3 * float(np.clip(pink.mean() / 0.3, 0, 1))
-
-
-def _is_broad(stain: Array) -> bool:
-    """Whether most DAB lies in patches wider than nuclei, so that it marks cytoplasm or membranes."""
-    smooth = ndi.gaussian_filter(stain, (1, 1, 0))
-    brown = smooth[..., 2] - smooth[..., 0] > BROWN
-    wide = np.asarray(ndi.distance_transform_edt(brown)) > _NUCLEUS
-    patches = np.asarray(ndi.distance_transform_edt(~wide)) <= _NUCLEUS
-    return bool(wide.any() and (patches & brown).sum() > 0.6 * brown.sum())
-
-
-def _grey_density(grey: Array, kind: Modality) -> tuple[Array, float]:
-    if kind == "fluorescence":
-        low, high = np.percentile(grey, [5, 99.8])
-        return np.sqrt(np.clip((grey - low) / max(float(high - low), 1e-6), 0, 1.2)), 99.0
-    if kind == "brightfield":
-        white = float(np.percentile(grey, 99))
-        return -np.log(np.clip((grey + 1) / (white + 1), 0.02, 1)), 97.0
-    flat = grey - ndi.gaussian_filter(grey, 25)
-    flat = flat / max(1.4826 * float(np.median(np.abs(flat))), 1e-6)
-    texture = np.sqrt(ndi.gaussian_filter((flat - ndi.gaussian_filter(flat, 3)) ** 2, 1.5))
-    return np.log1p(texture), 97.0
-
-
-def _resize(image: Array, factor: float) -> Array:
-    if factor == 1.0:
-        return image.astype(np.float32)
-    target = tuple(max(8, round(size * factor)) for size in image.shape)
-    smooth = ndi.gaussian_filter(image, 0.4 / factor) if factor < 1 else image
-    zoom = tuple(new / old for new, old in zip(target, image.shape, strict=True))
-    return np.asarray(ndi.zoom(smooth, zoom, order=1, grid_mode=True, mode="nearest"), dtype=np.float32)

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from morula.core.types import Array
 from morula.engine import Run, Stage, TrainState, cosine, ema_, fit, update
 from morula.tasks.cells.batches import Batch
-from morula.tasks.cells.decode import network_maps
+from morula.tasks.cells.decode import network_maps, tile_maps
 from morula.tasks.cells.front import Prepared
 from morula.tasks.cells.loss import loss_of
 
-__all__ = ["Course", "fit_student", "maps_of"]
+__all__ = ["Course", "fit_student", "maps_of", "maps_of_tile"]
 
 
 @dataclass(frozen=True)
@@ -78,3 +78,17 @@ def maps_of(network: nn.Module, image: Prepared, fabric: Fabric, *, augment: boo
     network.eval()
     with fabric.autocast():
         return network_maps(network, image, fabric.device, augment=augment)
+
+
+def maps_of_tile(network: nn.Module, tile: Prepared, fabric: Fabric, *, augment: bool) -> Array:
+    """The same of one tile with its halo, `(2, y, x)`.
+
+    Args:
+        network: put into evaluation mode.
+        tile: a part of an image at the common scale.
+        fabric: whose device and precision are used.
+        augment: average over four turned and mirrored copies.
+    """
+    network.eval()
+    with fabric.autocast():
+        return tile_maps(network, torch.from_numpy(tile.network_input), fabric.device, augment=augment)

@@ -10,8 +10,10 @@ from morula.recipes.psm.controls import controls
 from morula.recipes.psm.views import two_views
 from morula.tasks.cells.batches import crops
 from morula.tasks.cells.decode import classes_of, enlarged, segmentation, to_shape
-from morula.tasks.cells.front import SizePrior, density, fit_sizes, foreground, optical_density, prepare
+from morula.tasks.cells.density import density, optical_density
+from morula.tasks.cells.front import SizePrior, fit_sizes, foreground
 from morula.tasks.cells.pseudo import pseudo_instances, targets
+from morula.tasks.cells.standard import prepare
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ def test_tiles_equal_the_whole(shape: tuple[int, int], monkeypatch: pytest.Monke
     with seeded(Rng(0, "net")):
         network = UNet2d(4, 2, (8, 12)).eval()
     whole = decode.network_maps(network, image, torch.device("cpu"), augment=False)
-    monkeypatch.setattr(decode, "_TILE", 128)
+    monkeypatch.setattr(decode, "TILE", 128)
     tiled = decode.network_maps(network, image, torch.device("cpu"), augment=False)
     np.testing.assert_allclose(tiled, whole, atol=1e-5)
     assert np.std(whole) > 1e-4

@@ -34,7 +34,8 @@ from morula.recipes.cupre.paper.detect import PaperPredictor, detect
 from morula.recipes.cupre.paper.finetune import finetune
 from morula.recipes.cupre.paper.images import cell_example, normalised
 from morula.recipes.cupre.paper.pretrain import ALONE, pretrain
-from morula.tasks.cells.front import prepare, window
+from morula.tasks.cells.front import window
+from morula.tasks.cells.standard import prepare
 
 if TYPE_CHECKING:
     from morula.report import Stage as Chapter

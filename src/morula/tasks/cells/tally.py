@@ -1,0 +1,106 @@
+"""What objects add up to, part by part of an image: places, scores and classes of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from morula.core.types import Array
+from morula.data.objects import ObjectTable
+from morula.tasks.cells.decode import is_positive, plain_class
+from morula.tasks.cells.standard import Box, Standard
+
+__all__ = ["Objects", "objects_of", "places_of", "scored", "sum_of", "summed", "sums_of"]
+
+
+@dataclass(frozen=True)
+class Objects:
+    """What was found.
+
+    Attributes:
+        table: of the objects 1..N.
+        scores: `(N,)`.
+        classes: `(N,)` names.
+    """
+
+    table: ObjectTable
+    scores: Array
+    classes: tuple[str, ...]
+
+
+def sum_of(labels: Array, count: int, values: Array) -> Array:
+    """What values `(y, x)` add up to in the objects 1..count."""
+    return np.bincount(labels.ravel(), weights=values.ravel(), minlength=count + 1)[1:]
+
+
+def sums_of(labels: Array, count: int, inside: Array, distance: Array) -> dict[str, Array]:
+    """What the objects 1..count of a part add to their areas and scores."""
+    top = np.zeros(count + 1)
+    np.maximum.at(top, labels, distance)
+    area = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    return {"area": area, "inside": sum_of(labels, count, inside), "top": top[1:]}
+
+
+def places_of(labels: Array, count: int, box: Box) -> dict[str, Array]:
+    """Sums of places and boxes of the objects 1..count of a part of an image."""
+    y, x = np.nonzero(labels)
+    owner = labels[y, x] - 1
+    places = np.stack([y + box[0].start, x + box[1].start], axis=1)
+    start, stop = np.full((count, 2), np.iinfo(np.int64).max), np.zeros((count, 2), np.int64)
+    np.minimum.at(start, owner, places)
+    np.maximum.at(stop, owner, places + 1)
+    sums = [np.bincount(owner, weights=axis, minlength=count) for axis in places.T]
+    return {"places": np.stack(sums, axis=1), "start": start, "stop": stop}
+
+
+def summed(told: Sequence[Mapping[str, Array]], count: int) -> tuple[ObjectTable, dict[str, Array]]:
+    """The objects 1..count of all blocks, and what scores and classes are made of."""
+    area, places = np.zeros(count, np.int64), np.zeros((count, 2))
+    start, stop = np.full((count, 2), np.iinfo(np.int64).max), np.zeros((count, 2), np.int64)
+    sums = {name: np.zeros(count) for name in ("inside", "top", "brown", "total")}
+    for each in told:
+        rows = each["ids"] - 1
+        area[rows] += each["area"]
+        places[rows] += each["places"]
+        start[rows] = np.minimum(start[rows], each["start"])
+        stop[rows] = np.maximum(stop[rows], each["stop"])
+        sums["top"][rows] = np.maximum(sums["top"][rows], each["top"])
+        for name in {"inside", "brown", "total"} & each.keys():
+            sums[name][rows] += each[name]
+    centroid = places / np.maximum(area, 1)[:, None]
+    sums["area"] = area.astype(np.float64)
+    table = ObjectTable(np.arange(1, count + 1), area, centroid, start, stop, np.zeros(count, np.bool_))
+    return table, sums
+
+
+def scored(parts: Sequence[Mapping[str, Array]], together: Array, count: int) -> dict[str, Array]:
+    """What scores are made of at the common scale."""
+    rows = together[1:] - 1
+    area, inside, top = (np.concatenate([each[name] for each in parts]) for name in ("area", "inside", "top"))
+    highest = np.zeros(count)
+    np.maximum.at(highest, rows, top)
+    sums = {
+        name: np.bincount(rows, weights=value, minlength=count)
+        for name, value in (("common area", area), ("inside", inside))
+    }
+    return {**sums, "top": highest}
+
+
+def objects_of(table: ObjectTable, sums: Mapping[str, Array], kept: Array, standard: Standard) -> Objects:
+    """The table, scores and classes of the objects that are kept, numbered anew."""
+    size = np.array(standard.shape)
+    start, stop = table.start[kept], table.stop[kept]
+    touches = ((start == 0) | (stop == size)).any(axis=1)
+    count = int(kept.sum())
+    found = ObjectTable(np.arange(1, count + 1), table.area[kept], table.centroid[kept], start, stop, touches)
+    own = {name: values[kept] for name, values in sums.items()}
+    mean = own["inside"] / np.maximum(own.get("common area", own["area"]), 1)
+    scores = np.clip(mean * np.sqrt(np.clip(own["top"].astype(np.float32), 0, 1)), 0, 1)
+    kind = standard.modality
+    if kind != "IHC":
+        return Objects(found, scores, (plain_class(kind),) * count)
+    area = np.maximum(own["area"], 1)
+    positive = is_positive(own["brown"] / area, own["total"] / area)
+    return Objects(found, scores, tuple("positive" if yes else "negative" for yes in positive))
