@@ -36,8 +36,9 @@ from morula.recipes.cupre.batches import Example, mixed_crops
 from morula.recipes.cupre.label_next import advise, describe, doubt
 from morula.recipes.cupre.objects import found_objects
 from morula.tasks.cells.decode import to_shape
-from morula.tasks.cells.front import Prepared, fit_sizes, prepare
+from morula.tasks.cells.front import Prepared, fit_sizes
 from morula.tasks.cells.pseudo import Pseudo, targets
+from morula.tasks.cells.standard import prepare
 from morula.tasks.cells.student import Course, fit_student, maps_of
 
 HERE = Path(__file__).parent
