@@ -135,7 +135,7 @@ ExecutorName = Annotated[
     typer.Option("--executor", help="inline, threads, processes, local, or dask://host:port of a scheduler."),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Measure one block; print the grid, the disk and the time it takes.")
+    bool, typer.Option("--dry-run", help="Measure a part; print the grid, the disk and the time it takes.")
 ]
 Device = Annotated[DeviceName, typer.Option(help="Where to compute.")]
 Devices = Annotated[
