@@ -68,7 +68,6 @@ class Load:
 @lru_cache(maxsize=1)
 def loaded(image: Path) -> tuple[BlockModel, torch.nn.Module]:
     """The model and its network."""
-    torch.set_num_threads(1)
     settings = neurons.Network()
     offsets = neurons.offsets_of(settings, isotropic=True)
     with seeded(Rng(0, "weights")):
@@ -76,6 +75,7 @@ def loaded(image: Path) -> tuple[BlockModel, torch.nn.Module]:
     decode = neurons.Decode(tile=TILE, overlap=OVERLAP, mirrors=1)
     decoder = neurons.decoder_of(decode, isotropic=True)
     fabric = launch("cpu", "32-true")
+    torch.set_num_threads(1)  # after the launch, which takes all cores
     return block_model(network, open_ome_zarr(image), offsets, decoder, decode, fabric), network
 
 

@@ -116,11 +116,12 @@ class _Load:
 
 @lru_cache(maxsize=1)
 def _loaded(shape: tuple[int, int, int]) -> BlockModel:
-    torch.set_num_threads(1)
     offsets = neurons.offsets_of(neurons.Network(), isotropic=True)
     decode = neurons.Decode(mirrors=1)
     decoder = neurons.decoder_of(decode, isotropic=True)
-    return block_model(Stand(offsets), _volume(shape), offsets, decoder, decode, launch("cpu", "32-true"))
+    fabric = launch("cpu", "32-true")
+    torch.set_num_threads(1)  # after the launch, which takes all cores
+    return block_model(Stand(offsets), _volume(shape), offsets, decoder, decode, fabric)
 
 
 def _volume(shape: tuple[int, ...]) -> Volume:
