@@ -42,7 +42,7 @@ class BigPrediction:
         labels: the group of the labels in it.
         objects: how many were found, None of a dry run.
         blocks: how many are predicted.
-        block: voxels of each, z, y, x.
+        block: voxels of each, z, y, x, or pixels, y, x.
         halo: voxels beyond it that its maps depend on.
         disk: bytes that the result and what lies between the steps take at most, before compression.
         seconds: of the prediction: measured, or of a dry run estimated from a part of the volume.
@@ -78,7 +78,8 @@ class BigPrediction:
     def __str__(self) -> str:
         """In words."""
         size, halo = (" x ".join(map(str, each)) for each in (self.block, self.halo))
-        told = f"{self.blocks} blocks of {size} voxels with a halo of {halo}"
+        unit = "voxels" if len(self.block) == 3 else "pixels"
+        told = f"{self.blocks} blocks of {size} {unit} with a halo of {halo}"
         if self.dry:
             return (
                 f"{told}; at most {self.disk / 1e9:.2f} GB of disk, about {self.seconds:.0f} s of prediction"
