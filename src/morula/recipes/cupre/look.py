@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from morula.core.types import Array
-from morula.data.modality import modality
-from morula.tasks.cells.density import Plane, density, overview
-from morula.tasks.cells.front import Prepared, Size, SizePrior, estimate_size, fit_sizes
+from morula.tasks.cells.density import Plane
+from morula.tasks.cells.front import Prepared, Size, SizePrior, fit_sizes
 from morula.tasks.cells.standard import Standard, prepare, standard_of, stretched
 
 __all__ = ["Look", "fit_look", "median_diameter"]
@@ -45,17 +44,19 @@ class Look:
         """How a new image of any size is brought to this look."""
         if not self.normalise:
             return stretched(image, self.diameter)
-        seen = overview(image)
-        kind = modality(seen)
-        return self._sized(image, estimate_size(density(seen, kind), kind))
+        return standard_of(image, self.sizes, self.diameter, correction=self._correction)
 
     def sized(self, image: Array, found: Size | None) -> Prepared:
         """An image `(y, x, c)` whose size is estimated already."""
-        return (self._sized(image, found) if self.normalise else stretched(image, self.diameter)).whole(image)
+        if not self.normalise:
+            return stretched(image, self.diameter).whole(image)
+        corrected = None if found is None else (found[0] * self._correction, found[1])
+        return prepare(image, self.sizes, self.diameter, corrected)
 
-    def _sized(self, image: Plane, found: Size | None) -> Standard:
-        corrected = None if found is None else (found[0] * float(np.exp(self.bias)), found[1])
-        return standard_of(image, self.sizes, self.diameter, corrected)
+    @property
+    def _correction(self) -> float:
+        """True over estimated diameter."""
+        return float(np.exp(self.bias))
 
     def labelled(self, image: Array, labels: Array) -> Prepared:
         """An image `(y, x, c)` whose labels `(y, x)` tell the size of its objects."""

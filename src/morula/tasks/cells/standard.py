@@ -133,7 +133,12 @@ def prepare(
 
 
 def standard_of(
-    image: Plane, priors: Mapping[str, SizePrior], diameter: float, found: Size | None = None
+    image: Plane,
+    priors: Mapping[str, SizePrior],
+    diameter: float,
+    found: Size | None = None,
+    *,
+    correction: float = 1.0,
 ) -> Standard:
     """The same for an image of any size, told from its `overview`.
 
@@ -142,11 +147,13 @@ def standard_of(
         priors: sizes by modality; an unknown modality uses the image's own size.
         diameter: wanted, in pixels.
         found: the image's own size, where it is known already.
+        correction: of its size where that is not known, but estimated.
     """
     seen = overview(image)
     kind = modality(seen)
     tones, dense = measured(seen, kind)
-    found = found or estimate_size(dense, kind)
+    if found is None and (estimate := estimate_size(dense, kind)):
+        found = estimate[0] * correction, estimate[1]
     prior = priors.get(kind) or SizePrior(float(np.log(found[0] if found else diameter)), 0.1)
     own = prior.diameter(found)
     factor = float(np.clip(diameter / own, *_SCALE))
