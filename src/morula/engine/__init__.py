@@ -1,6 +1,6 @@
 """Training, runs and weights on torch and Lightning Fabric: plumbing that all recipes share."""
 
-from morula.engine.launch import Precision, launch, seeded
+from morula.engine.launch import Precision, cores, launch, seeded
 from morula.engine.log import progress, read_metrics
 from morula.engine.loop import fit
 from morula.engine.optim import cosine, ema_, update
@@ -19,6 +19,7 @@ __all__ = [
     "TrainState",
     "Weights",
     "WeightsInfo",
+    "cores",
     "cosine",
     "ema_",
     "fit",

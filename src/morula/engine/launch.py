@@ -15,7 +15,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from morula.core.errors import UsageError
 from morula.core.rng import Rng
 
-__all__ = ["Precision", "accelerator_of", "be_quiet", "launch", "seeded", "use_cores"]
+__all__ = ["Precision", "accelerator_of", "be_quiet", "cores", "launch", "seeded", "use_cores"]
 
 Precision = Literal["bf16-mixed", "32-true"]
 _ACCELERATORS = {"auto": "auto", "cpu": "cpu", "gpu": "cuda", "cuda": "cuda", "mps": "mps"}
@@ -69,10 +69,15 @@ def be_quiet() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+def cores(processes: int = 1) -> int:
+    """How many cores this process may use when so many processes share them; at least one."""
+    ours = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, ours // processes)
+
+
 def use_cores(processes: int = 1) -> None:
     """Lets torch use as many threads as this process may use cores, when so many processes share them."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(max(1, cores // processes))
+    torch.set_num_threads(cores(processes))
 
 
 @contextmanager

@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from morula.core.errors import DataError, UsageError
-from morula.core.files import write_json
-from morula.core.types import Axes, Volume, Voxel
-from morula.data.ome_zarr import StoredArray, create_image, create_labels
+from morula.core.types import Volume, Voxel
 from morula.data.open import open_volume
 from morula.recipes import RECIPES, BlockPredictor
 from morula.workflows.adaptation import VoxelSize
-from morula.workflows.blocks import check_out, steps_of, threads_of, weights_of
+from morula.workflows.blocks import check_out, levels_of, steps_of, weights_of
 from morula.workflows.predict import open_model
 
 if TYPE_CHECKING:
@@ -123,6 +121,7 @@ def predict_big(
         ResourceError: no scheduler, no workers or others than ours, the disk is full, or a worker died.
     """
     from morula.blockwise import workers as recruit
+    from morula.engine import cores
 
     run, out = Path(run), Path(out)
     size = None if voxel == "unknown" else voxel
@@ -135,7 +134,7 @@ def predict_big(
             workers=workers, executor=executor, dry_run=dry_run, device=device, console=console,
         )  # fmt: skip
     volume = _opened(str(image), size)
-    load = _Load(str(run.resolve()), device, str(image), size, threads_of(workers))
+    load = _Load(str(run.resolve()), device, str(image), size, cores(workers))
     model = load()
     grid = _predicted(volume, model, voxels)
     if dry_run:
@@ -161,7 +160,7 @@ def _done(
     from morula.blockwise import fill_pyramid, predict_maps
 
     store = work.folder / out.name
-    maps, labels = _result(store, volume, model, work.parts)
+    maps, labels = levels_of(store, volume, model.channels, model.labels, work.parts)
     began = time.monotonic()
     predict_maps(load, volume, maps[0], grid, work)
     seconds = time.monotonic() - began
@@ -171,29 +170,6 @@ def _done(
     store.rename(out)
     shutil.rmtree(work.folder)
     return _told(out, model, grid, objects, seconds)
-
-
-def _result(
-    store: Path, volume: Volume, model: BlockModel, parts: dict[str, Any]
-) -> tuple[list[StoredArray], list[StoredArray]]:
-    """The levels of the maps and of the labels; those that are there, once they are all there."""
-    ready = store.with_name("created.json")
-    if not ready.exists():
-        shutil.rmtree(store, ignore_errors=True)
-        shape, names = (len(model.channels), *volume.shape), model.channels
-        made = {"morula": {"source": volume.uri, "labels": model.labels, **parts}}
-        maps = create_image(
-            store, shape, "uint8", Axes("czyx"), volume.voxel, name="maps", channels=names, attributes=made
-        )
-        labels = create_labels(store, model.labels, volume.shape, Axes("zyx"), volume.voxel)
-        write_json(ready, {"maps": len(maps), "labels": len(labels)})
-    from morula.engine import read_json
-
-    counts = read_json(ready)
-    maps = [StoredArray(str(store), str(level), writable=True, full=True) for level in range(counts["maps"])]
-    path = f"labels/{model.labels}"
-    found = range(counts["labels"])
-    return maps, [StoredArray(str(store), f"{path}/{level}", writable=True) for level in found]
 
 
 def _is_for_images(run: Path) -> bool:

@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from morula.core.errors import DataError, UsageError
-from morula.core.files import write_json
-from morula.core.types import Axes, Volume, Voxel
+from morula.core.types import Volume, Voxel
 from morula.data import write_objects
-from morula.data.ome_zarr import StoredArray, create_image, create_labels
 from morula.data.open import open_volume
 from morula.workflows.big import BigPrediction
-from morula.workflows.blocks import check_out, steps_of, threads_of, weights_of
+from morula.workflows.blocks import check_out, levels_of, steps_of, weights_of
 from morula.workflows.predict import open_model
 
 if TYPE_CHECKING:
@@ -72,12 +70,13 @@ def predict_image(
     """
     from morula.blockwise import Work
     from morula.blockwise import workers as recruit
+    from morula.engine import cores
 
     volume = _opened(image, voxel)
     folder = out.with_name(f"{out.name}.work")
     if not folder.exists():
         check_out(table_of(out))
-    load = _Load(str(run.resolve()), device, threads_of(workers))
+    load = _Load(str(run.resolve()), device, cores(workers))
     model = load()
     if dry_run:
         return _measured(model, volume, out, workers, side)
@@ -102,11 +101,14 @@ def table_of(out: Path) -> Path:
 
 def _done(work: Work, load: _Load, volume: Volume, out: Path, side: int) -> BigPrediction:
     from morula.blockwise import fill_pyramid
-    from morula.tasks.cells.large import find_cells
+    from morula.tasks.cells.large import MAPS, find_cells
     from morula.tasks.cells.standard import Pixels
 
     store = work.folder / out.name
-    maps, labels = _result(store, volume, work.parts, side)
+    chunk = min(_CHUNK, side)
+    maps, labels = levels_of(
+        store, volume, MAPS, _LABELS, work.parts, chunk=(chunk, chunk), shard=(side, side)
+    )
     began = time.monotonic()
     sight, found = find_cells(load, Pixels(volume), maps[0], labels[0], work, side=side)
     seconds = time.monotonic() - began
@@ -118,32 +120,6 @@ def _done(work: Work, load: _Load, volume: Volume, out: Path, side: int) -> BigP
     store.rename(out)
     shutil.rmtree(work.folder)
     return _told(volume, sight, out, side, len(found.scores), seconds)
-
-
-def _result(
-    store: Path, volume: Volume, parts: dict[str, Any], side: int
-) -> tuple[list[StoredArray], list[StoredArray]]:
-    """The levels of the maps and of the labels; those that are there, once they are all there."""
-    from morula.engine import read_json
-    from morula.tasks.cells.large import MAPS
-
-    ready = store.with_name("created.json")
-    if not ready.exists():
-        shutil.rmtree(store, ignore_errors=True)
-        shape, chunk = volume.spatial_shape, min(_CHUNK, side)
-        made = {"morula": {"source": volume.uri, "labels": _LABELS, **parts}}
-        maps = create_image(
-            store, (len(MAPS), *shape), "uint8", Axes("cyx"), volume.voxel, name="maps", channels=MAPS,
-            chunks=(1, chunk, chunk), shards=(1, side, side), attributes=made,
-        )  # fmt: skip
-        labels = create_labels(
-            store, _LABELS, shape, Axes("yx"), volume.voxel, chunks=(chunk, chunk), shards=(side, side)
-        )
-        write_json(ready, {"maps": len(maps), "labels": len(labels)})
-    counts = read_json(ready)
-    maps = [StoredArray(str(store), str(level), writable=True, full=True) for level in range(counts["maps"])]
-    path, found = f"labels/{_LABELS}", range(counts["labels"])
-    return maps, [StoredArray(str(store), f"{path}/{level}", writable=True) for level in found]
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from morula.core.errors import DataError, UsageError
+from morula.core.files import write_json
 from morula.core.hashing import file_sha256
+from morula.core.types import Axes, Volume
+from morula.data.ome_zarr import StoredArray, create_image, create_labels
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["check_out", "steps_of", "threads_of", "weights_of"]
+__all__ = ["check_out", "levels_of", "steps_of", "weights_of"]
 
 
 def check_out(out: Path) -> None:
@@ -37,10 +41,51 @@ def weights_of(run: Path) -> list[str]:
     return [file_sha256(file) for file in sorted((run / "model").iterdir()) if file.is_file()]
 
 
-def threads_of(workers: int) -> int:
-    """Cores for each worker."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // workers)
+def levels_of(
+    store: Path,
+    volume: Volume,
+    channels: Sequence[str],
+    labels: str,
+    parts: Mapping[str, Any],
+    *,
+    chunk: Sequence[int] | None = None,
+    shard: Sequence[int] | None = None,
+) -> tuple[list[StoredArray], list[StoredArray]]:
+    """The levels of the maps and of the labels in the store that will be the result.
+
+    They are made anew unless all were made: the mark `created.json` beside the store is written last.
+
+    Args:
+        store: in the folder of the work.
+        volume: whose maps and labels they are.
+        channels: of the maps.
+        labels: their name.
+        parts: what the result was made with; part of its metadata.
+        chunk: along the axes in space, as `create_labels` takes it.
+        shard: likewise.
+    """
+    from morula.engine import read_json
+
+    ready = store.with_name("created.json")
+    if not ready.exists():
+        shutil.rmtree(store, ignore_errors=True)
+        shape, order = volume.spatial_shape, volume.axes.spatial
+        made = {"morula": {"source": volume.uri, "labels": labels, **parts}}
+        maps = create_image(
+            store, (len(channels), *shape), "uint8", Axes(f"c{order}"), volume.voxel,
+            name="maps", channels=channels, attributes=made,
+            chunks=chunk and (1, *chunk), shards=shard and (1, *shard),
+        )  # fmt: skip
+        found = create_labels(store, labels, shape, Axes(order), volume.voxel, chunks=chunk, shards=shard)
+        write_json(ready, {"maps": len(maps), "labels": len(found)})
+    counts = read_json(ready)
+    return (
+        [StoredArray(str(store), f"{each}", writable=True, full=True) for each in range(counts["maps"])],
+        [
+            StoredArray(str(store), f"labels/{labels}/{each}", writable=True)
+            for each in range(counts["labels"])
+        ],
+    )
 
 
 def steps_of(console: Console | None, voxels: int, stack: ExitStack) -> Any:

@@ -56,12 +56,13 @@ def _packages() -> Check:
 def _device() -> Check:
     import torch
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    from morula.engine import cores
+
     if torch.cuda.is_available():
         return Check(
-            "device", True, f"{torch.cuda.get_device_name()}, {cores} cores, PyTorch {torch.__version__}"
+            "device", True, f"{torch.cuda.get_device_name()}, {cores()} cores, PyTorch {torch.__version__}"
         )
-    return Check("device", True, f"no GPU; {cores} cores, PyTorch {torch.__version__}")
+    return Check("device", True, f"no GPU; {cores()} cores, PyTorch {torch.__version__}")
 
 
 def _memory() -> Check:
