@@ -8,6 +8,7 @@ Only numpy and tifffile are needed, which every program here has.
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-__all__ = ["Exchange", "within"]
+__all__ = ["Exchange", "asked", "within"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,16 @@ class Exchange:
             name: (tifffile.imread(folder / f"{name}.tif"), np.array(each)) for name, each in scores.items()
         }
         return objects, times
+
+
+def asked(description: str | None) -> argparse.Namespace:
+    """What peers.py asks of a program: `folder`, `minutes`, `steps` and `seed`."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--minutes", type=float, required=True)
+    parser.add_argument("--steps", type=int, default=0, help="in place of those that the minutes hold")
+    parser.add_argument("--seed", type=int, required=True)
+    return parser.parse_args()
 
 
 def within(minutes: float, train: Callable[[int], object]) -> int:

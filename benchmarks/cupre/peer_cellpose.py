@@ -7,16 +7,14 @@ a batch takes some twenty seconds, and a dozen steps would be all. A score is th
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 import scipy.ndimage as ndi
 import torch
 from cellpose import models, train
-from exchange import Exchange, within
+from exchange import Exchange, asked, within
 
 CHANNELS = [0, 0]  # the mean over colours
 BATCH = 2
@@ -24,12 +22,7 @@ BATCH = 2
 
 def main() -> None:
     """Trains for the time that is given, and answers."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--minutes", type=float, required=True)
-    parser.add_argument("--steps", type=int, default=0, help="in place of those that the minutes hold")
-    parser.add_argument("--seed", type=int, required=True)
-    options = parser.parse_args()
+    options = asked(__doc__)
     folder = Exchange(options.folder)
     pairs = folder.train()
     steps = options.steps or within(options.minutes, lambda count: fitted(pairs, count, options.seed))

@@ -7,15 +7,13 @@ are no others with labels.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 from csbdeep.utils import normalize
-from exchange import Exchange, within
+from exchange import Exchange, asked, within
 from stardist.models import Config2D, StarDist2D
 
 PATCH = 256
@@ -23,12 +21,7 @@ PATCH = 256
 
 def main() -> None:
     """Trains for the time that is given, and answers."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--minutes", type=float, required=True)
-    parser.add_argument("--steps", type=int, default=0, help="in place of those that the minutes hold")
-    parser.add_argument("--seed", type=int, required=True)
-    options = parser.parse_args()
+    options = asked(__doc__)
     folder = Exchange(options.folder)
     pairs = [(seen(image), labels) for image, labels in folder.train()]
     with tempfile.TemporaryDirectory() as scratch:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import tifffile
-from table import PRETRAINED, VOXEL, both, hardware, open_run, scored
+from table import PRETRAINED, VOXEL, hardware, open_run, scored, traced
 
 from morula.core.config import override
 from morula.core.files import write_json, write_text
@@ -87,7 +87,7 @@ def measure(
     test = next(each for each in records if each.id == options.test)
     run = open_run(options.work / path.stem, seed, fabric)
     module.train(run, labelled(records, test, point.labels, options.work), config)
-    found = both(module.load(run.path, fabric), test)["given"]
+    found = traced(module.load(run.path, fabric), test, ("given",))["given"]
     shutil.rmtree(run.path)
     write_json(
         path,

@@ -109,7 +109,7 @@ def measure(row: str, fold: Fold, seed: int, options: argparse.Namespace) -> Non
         run = open_run(options.work / name, seed, fabric)
         module.train(run, fold.train, override(config, {"steps": steps}))
         predictor = module.load(run.path, fabric)
-        found = [both(predictor, each) for each in fold.test]
+        found = [traced(predictor, each) for each in fold.test]
     else:
         control = module.controls([], config)["threshold"]
         found = [dict.fromkeys(ROOTS, control(each.image)) for each in fold.test]
@@ -130,18 +130,17 @@ def measure(row: str, fold: Fold, seed: int, options: argparse.Namespace) -> Non
         print(name, stack, scores, flush=True)
 
 
-def both(predictor: Any, record: Record) -> dict[str, Segmentation]:
-    """What is found without a root, and with the true one; the network runs once."""
+def traced(predictor: Any, record: Record, roots: Sequence[str] = ROOTS) -> dict[str, Segmentation]:
+    """What is found without a root, with the true one, or both; the network runs once."""
     from morula.recipes.vit3d.predict import found_neuron
     from morula.recipes.vit3d.recipe import tracing_of
 
     likely, tracing = predictor.likely(record.image), tracing_of(record.image)
     assert record.trace is not None
     tree = record.trace()
-    root = np.clip(tree.points[tree.roots[0]], 0, np.array(record.image.shape) - 1)
+    begin = np.clip(tree.points[tree.roots[0]], 0, np.array(record.image.shape) - 1).tolist()
     return {
-        "found": found_neuron(likely, tracing=tracing),
-        "given": found_neuron(likely, root=root.tolist(), tracing=tracing),
+        root: found_neuron(likely, root=begin if root == "given" else None, tracing=tracing) for root in roots
     }
 
 
