@@ -51,21 +51,21 @@ def memory(shapes: list[tuple[int, int, int]], work: Path) -> None:
         shutil.rmtree(folder)
 
 
-def tissue(folder: Path, shape: tuple[int, int, int]) -> None:
-    """Neurites in this process; prints what they took."""
+def tissue(folder: Path, shape: tuple[int, int, int], count: int) -> None:
+    """Neurites in this process or by its workers; prints what they took."""
     from tissue import segment_tissue
 
-    print(json.dumps(segment_tissue(folder, shape)))
+    print(json.dumps(segment_tissue(folder, shape, count)))
 
 
-def neurons(shapes: list[tuple[int, int, int]], work: Path) -> None:
+def neurons(shapes: list[tuple[int, int, int]], work: Path, count: int) -> None:
     """A process for each size that has no line yet; what one did that was stopped is not done again."""
     for shape in shapes:
         if any(tuple(row["shape"]) == shape for row in rows("tissue")):
             continue
         size = ",".join(map(str, shape))
         folder = work / f"tissue-{size}"
-        command = [sys.executable, __file__, "one-tissue", str(folder), size]
+        command = [sys.executable, __file__, "one-tissue", str(folder), size, "--workers", str(count)]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         keep("tissue", json.loads(done.stdout.splitlines()[-1]))
         shutil.rmtree(folder)
@@ -100,6 +100,7 @@ def main() -> None:
     alone = verbs.add_parser("one-tissue")
     alone.add_argument("folder", type=Path)
     alone.add_argument("shape", type=sizes)
+    alone.add_argument("--workers", type=int, default=1)
     fragments = verbs.add_parser("one-graph")
     fragments.add_argument("fragments", type=int)
     many = verbs.add_parser("graph")
@@ -107,13 +108,15 @@ def main() -> None:
     for verb in ("memory", "neurons"):
         peak = verbs.add_parser(verb)
         peak.add_argument("--shapes", type=sizes, nargs="+", default=SHAPES)
+        if verb == "neurons":
+            peak.add_argument("--workers", type=int, default=1, help="processes besides this one")
     deaths = verbs.add_parser("kill")
     deaths.add_argument("--runs", type=int, default=30)
     asked = parser.parse_args()
     if asked.verb == "one":
         one(asked.folder, asked.shape, asked.block, asked.executor)
     elif asked.verb == "one-tissue":
-        tissue(asked.folder, asked.shape)
+        tissue(asked.folder, asked.shape, asked.workers)
     elif asked.verb == "one-graph":
         from tissue import join_lattice
 
@@ -123,7 +126,7 @@ def main() -> None:
     elif asked.verb == "memory":
         memory(asked.shapes, asked.work)
     elif asked.verb == "neurons":
-        neurons(asked.shapes, asked.work)
+        neurons(asked.shapes, asked.work, asked.workers)
     else:
         from kill import kill
 

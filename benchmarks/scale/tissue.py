@@ -155,8 +155,14 @@ class Clock:
         return [json.loads(line) for line in self.path.read_text().splitlines()]
 
 
-def segment_tissue(folder: Path, shape: tuple[int, int, int]) -> dict[str, Any]:
-    """Predicts, segments and evaluates one volume in this process; what is done is not done again."""
+def segment_tissue(folder: Path, shape: tuple[int, int, int], count: int = 1) -> dict[str, Any]:
+    """Predicts, segments and evaluates one volume; what is done is not done again.
+
+    Args:
+        folder: for what is made on the way.
+        shape: of the volume.
+        count: of workers: this process alone, or so many others, whose seconds are not counted.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     load, clock = _Load(shape), Clock(folder / "clock.jsonl")
     model = load()
@@ -166,7 +172,7 @@ def segment_tissue(folder: Path, shape: tuple[int, int, int]) -> dict[str, Any]:
     grid = BlockGrid(shape, unit, (0, 0, 0))
     maps = scratch(folder / "maps.zarr", (len(model.channels), *shape), np.uint8, _CHUNK)
     labels = scratch(folder / "labels.zarr", shape, np.uint32, _CHUNK[1:])
-    with workers(1, "inline") as team:
+    with workers(count, "inline" if count == 1 else "processes") as team:
         work = Work(folder / "work", {"volume": shape}, team, clock.started)
         predict_maps(load, _volume(shape), maps, blocks, work)
         found = model.decode(maps, labels, grid, work)
@@ -189,6 +195,8 @@ def segment_tissue(folder: Path, shape: tuple[int, int, int]) -> dict[str, Any]:
             step: max(row["peak_gb"] for row in steps if row["step"] == step) for step in _names(steps)
         },
         "peak_gb": max(row["peak_gb"] for row in steps),
+        "workers": count,
+        "worker_peak_gb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6,
     }
 
 
