@@ -96,7 +96,7 @@ def trained(work: Path) -> Path:
 
 def morula(*arguments: object) -> str:
     """A command; what it says."""
-    command = [sys.executable, "-m", "morula.cli.main", *map(str, arguments)]
+    command = [sys.executable, "-m", "morula", *map(str, arguments)]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 

@@ -115,7 +115,7 @@ def test_a_run_killed_while_it_trains_goes_on_to_the_same_result(
 ) -> None:
     images, masks, whole = finished
     run = tmp_path / "killed"
-    command = [sys.executable, "-m", "morula.cli.main", "run", str(images), "--labels", str(masks)]
+    command = [sys.executable, "-m", "morula", "run", str(images), "--labels", str(masks)]
     command += ["--out", str(run), "--preset", "smoke", "--device", "cpu", "-q"]
     process = subprocess.Popen(command)
     deadline = time.monotonic() + 300

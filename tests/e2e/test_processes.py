@@ -133,7 +133,7 @@ def test_the_command_line_starts_the_second_process_itself(folder: Path) -> None
     words = ["run", str(images), "--preset", "smoke", "--device", "cpu", "--json"]
     words += [word for change in changes for word in ("--set", change)]
     done = subprocess.run(
-        [sys.executable, "-m", "morula.cli.main", *words, "--devices", "2", "--out", str(out)],
+        [sys.executable, "-m", "morula", *words, "--devices", "2", "--out", str(out)],
         env=environment(), capture_output=True, text=True, timeout=1500, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
