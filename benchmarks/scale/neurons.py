@@ -1,7 +1,7 @@
 """Neurons of real tissue by blocks and in memory: the same run, both ways, and how far apart they are.
 
     morula train RAW.tif --labels NEURONS.tif --voxel-size 10 10 10 --preset scratch \\
-        --set finetune.steps=250 --set finetune.batch=2 --set decode.mirrors=1 --out RUN
+        --set finetune.steps=400 --set finetune.batch=2 --set decode.mirrors=1 --out RUN
     python benchmarks/scale/neurons.py RUN RAW.tif NEURONS.tif
 """
 
@@ -20,6 +20,9 @@ from morula.metrics import neuron_scores
 from morula.workflows.big import predict_big
 from morula.workflows.predict import open_model
 
+SHARD = 64 * 256 * 256
+"""Voxels of the smallest block, so that this volume has more than one."""
+
 
 def main() -> None:
     """Reads the command."""
@@ -32,7 +35,8 @@ def main() -> None:
     inside = open_model(asked.run, "cpu")(open_volume(asked.raw, voxel=voxel)).labels
     truth = tifffile.imread(asked.truth)
     with tempfile.TemporaryDirectory() as folder:
-        told = predict_big(asked.run, asked.raw, out=Path(folder) / "n.ome.zarr", voxel=voxel, device="cpu")
+        out = Path(folder) / "n.ome.zarr"
+        told = predict_big(asked.run, asked.raw, out=out, voxel=voxel, device="cpu", voxels=SHARD)
         found = open_ome_zarr(told.out / told.labels).read()
     row = {
         "shape": list(truth.shape),
