@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from morula.core.errors import DataError, ResourceError
 
-__all__ = ["atomic_path", "write_json", "write_text"]
+__all__ = ["atomic_path", "is_full", "write_json", "write_text"]
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def atomic_path(path: Path) -> Generator[Path]:
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if is_full(error):
             free = shutil.disk_usage(_existing_parent(path)).free
             raise ResourceError(
                 path,
@@ -45,6 +45,11 @@ def atomic_path(path: Path) -> Generator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_full(error: OSError) -> bool:
+    """Whether the disk is full or a quota is reached."""
+    return error.errno in {errno.ENOSPC, errno.EDQUOT}
 
 
 def write_text(path: Path, text: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from morula.core.errors import DataError, ResourceError, reason_of
+from morula.core.files import is_full
 from morula.core.types import Array
 from morula.data.box import bounding_box
 
@@ -138,6 +139,9 @@ def storing(where: str) -> Generator[None]:
     except MemoryError as error:
         raise ResourceError(where, "too large for the free memory", "read a smaller box") from error
     except OSError as error:
+        if is_full(error):
+            fix = "free some space and repeat the command"
+            raise ResourceError(where, "the disk is full", fix) from error
         raise ResourceError(
             where, f"the store failed ({reason_of(error)})", "see that disk and network are well"
         ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gzip
 import lzma
 import os
@@ -21,7 +20,7 @@ import platformdirs
 import pooch
 
 from morula.core.errors import DataError, ResourceError, reason_of
-from morula.core.files import write_text
+from morula.core.files import is_full, write_text
 from morula.core.hashing import file_sha256
 from morula.data.whole import atomic_folder
 
@@ -207,7 +206,7 @@ def _refuse_web_page(path: Path, url: str, command: str) -> None:
 
 
 def _unreachable(url: str, cache: Path, command: str, error: OSError) -> ResourceError:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    if is_full(error):
         return ResourceError(cache, "the disk is full", f"free some space, then run `{command}`")
     reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
     return ResourceError(url, f"cannot be downloaded ({reason})", f"with a network, run `{command}`")
