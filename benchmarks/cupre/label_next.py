@@ -34,8 +34,7 @@ from morula.nets import UNet2d
 from morula.post import drop_small
 from morula.recipes.cupre.batches import Example, mixed_crops
 from morula.recipes.cupre.label_next import advise, describe, doubt
-from morula.recipes.cupre.objects import found_objects
-from morula.tasks.cells.decode import to_shape
+from morula.tasks.cells.decode import Verdict, level_of, segmentation, to_shape
 from morula.tasks.cells.front import Prepared, fit_sizes
 from morula.tasks.cells.pseudo import Pseudo, targets
 from morula.tasks.cells.standard import prepare
@@ -123,7 +122,8 @@ class Bench:
             assert record.labels is not None
             image = self.prepared[record.id]
             maps = maps_of(network, image, self.fabric, augment=False)
-            ours = found_objects(image, *maps, DIAMETER, record.image.read_yxc())
+            verdict = Verdict(level_of(image), failed=False)
+            ours = segmentation(image, *maps, DIAMETER, record.image.read_yxc(), verdict)
             found.append(instance_scores(ours.labels, record.labels())["ap50"])
         return float(np.mean(found))
 

@@ -68,6 +68,12 @@ class Problem:
         """Modality of each image that may be labelled."""
         return {each.id: modality(each.image.read_yxc()) for each in self.train}
 
+    @cached_property
+    def few(self) -> list[Record]:
+        """Five images, one with labels: with little that is done once, to tell the seconds of a step."""
+        drawn = sorted(self.drawn(1, 0), key=lambda each: not each.is_labelled)
+        return drawn[:5]
+
     def drawn(self, count: int, seed: int) -> list[Record]:
         """The images to learn from, `count` of them with labels; a larger draw holds the smaller."""
         chosen = set(few_shot_order(self.strata, Rng(seed, "draw"))[:count])

@@ -196,7 +196,7 @@ def preset(trial: Trial) -> Trained:
         changes = {"steps": steps - again, "round_steps": max(1, again)}
         module.train(run, records, override(config, changes))
 
-    some = trial.problem.drawn(ABLATION, 0)
+    some = trial.problem.few
     minutes = trial.options.long if trial.row == "long" else trial.options.budget[1]
     kept = trial.kept(f"{trial.row}-steps")
     steps = within_budget(lambda run, count: train(run, count, some), kept, trial.fabric, minutes)
@@ -220,7 +220,7 @@ def detector(trial: Trial) -> Trained:
         config = override(settings, {"steps": steps})
         return finetune(run, pretrained(), labelled, others if config.taught else [], config)
 
-    some = trial.problem.drawn(ABLATION, 0)
+    some = trial.problem.few
     kept, minutes = trial.kept(f"{trial.row}-steps"), trial.options.budget[1]
     steps = within_budget(lambda run, count: train(run, count, some), kept, trial.fabric, minutes)
     run, began = trial.run(settings), trial.clock()

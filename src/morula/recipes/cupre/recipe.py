@@ -33,6 +33,7 @@ from morula.core.errors import DataError
 from morula.core.files import write_json
 from morula.core.rng import Rng
 from morula.core.types import Array, Record, Segmentation, Volume
+from morula.data.modality import Modality
 from morula.engine import Run, Weights, WeightsInfo, read_json, seeded, spread
 from morula.nets import UNet2d
 from morula.recipes.cupre import config as configs
@@ -40,23 +41,27 @@ from morula.recipes.cupre.batches import Example, mixed_crops
 from morula.recipes.cupre.config import CupreConfig
 from morula.recipes.cupre.label_next import advise, describe, doubt, write_advice
 from morula.recipes.cupre.look import Look, fit_look
-from morula.recipes.cupre.objects import CUT, found_objects, scored_objects
 from morula.recipes.cupre.paper import stages as published
 from morula.recipes.cupre.paper.config import PaperConfig, paper, paper_small
+from morula.recipes.cupre.predict import CuprePredictor
 from morula.recipes.cupre.story import chapters
 from morula.tasks.cells.batches import Batch
 from morula.tasks.cells.controls import otsu_watershed, pseudo_only
-from morula.tasks.cells.decode import Verdict, to_shape
-from morula.tasks.cells.density import Plane
+from morula.tasks.cells.decode import (
+    Verdict,
+    level_of,
+    object_scores,
+    objects_of_maps,
+    to_shape,
+)
 from morula.tasks.cells.front import Prepared, fit_sizes, foreground, window
-from morula.tasks.cells.large import Sight
 from morula.tasks.cells.pseudo import Pseudo, pseudo_instances, targets
-from morula.tasks.cells.student import Course, fit_student, maps_of, maps_of_tile
+from morula.tasks.cells.student import Course, fit_student, maps_of
 
 if TYPE_CHECKING:
     from morula.report import Stage as Chapter
 
-__all__ = ["CuprePredictor", "batch_sizes", "checkpoints", "controls", "load", "presets", "story", "train"]
+__all__ = ["batch_sizes", "checkpoints", "controls", "load", "presets", "story", "train"]
 
 
 _NARROW = 16  # channels
@@ -94,7 +99,7 @@ def train(run: Run, records: Sequence[Record], config: CupreConfig | PaperConfig
     for turn in range(config.rounds + 1):  # lines 2 to 4
         network = _learn(run, network, labelled, others, look, config, turn)
     _advise(run, network, images, config)  # line 5
-    _save(run, network, look, config)
+    _save(run, network, look, sorted({each.kind for each in labelled}), config)
 
 
 def batch_sizes(config: CupreConfig | PaperConfig) -> Mapping[str, int]:
@@ -110,9 +115,8 @@ def load(path: Path, fabric: Fabric) -> Callable[[Volume], Segmentation]:
     config = CupreConfig.model_validate(described["config"])
     network = _network(config)
     Weights.load(path / "model" / "network.safetensors").load_into(network)
-    return CuprePredictor(
-        fabric.setup_module(network).eval(), Look.of_json(described["look"]), config, fabric
-    )
+    look, labelled = Look.of_json(described["look"]), frozenset[Modality](described["labelled"])
+    return CuprePredictor(fabric.setup_module(network).eval(), look, labelled, config, fabric)
 
 
 def checkpoints(path: Path, fabric: Fabric) -> Mapping[str, Callable[[Volume], Segmentation]]:
@@ -142,30 +146,6 @@ def story(path: Path) -> Sequence[Chapter]:
 
 def _follows_the_paper(path: Path) -> bool:
     return read_json(path / "model" / "model.json")["config"]["preset"].startswith("paper")
-
-
-class CuprePredictor:
-    """A trained run, ready for new images."""
-
-    def __init__(self, network: nn.Module, look: Look, config: CupreConfig, fabric: Fabric) -> None:
-        self._network, self._look, self._config, self._fabric = network, look, config, fabric
-
-    def __call__(self, volume: Volume) -> Segmentation:
-        """Objects, scores, classes and maps of one 2D image."""
-        image = volume.read_yxc()
-        prepared = self._look.of(image)
-        maps = maps_of(self._network, prepared, self._fabric, augment=self._config.augment_test)
-        return found_objects(prepared, *maps, self._look.diameter, image)
-
-    def sight(self, image: Plane, where: str) -> Sight:
-        """What is told from an image `(y, x, c)` of any size as a whole."""
-        del where
-        verdict = Verdict(None, failed=False)
-        return Sight(self._look.standard(image), verdict, CUT, self._look.diameter, 1, "common")
-
-    def maps(self, tile: Prepared) -> Array:
-        """Foreground probability and centre distance `(2, y, x)` of a tile with its halo."""
-        return maps_of_tile(self._network, tile, self._fabric, augment=self._config.augment_test)
 
 
 def _prepare(run: Run, records: Sequence[Record], config: CupreConfig) -> tuple[Look, list[_Image]]:
@@ -227,7 +207,10 @@ def _pseudo(teacher: nn.Module | None, prepared: Prepared, diameter: float, fabr
         found = pseudo_instances(prepared, inside, diameter)
     else:
         inside, distance = maps_of(teacher, prepared, fabric, augment=False)
-        found = scored_objects(inside, distance, diameter)
+        labels = objects_of_maps(
+            prepared, inside, distance, diameter, Verdict(level_of(prepared), failed=False)
+        )
+        found = Pseudo(labels, object_scores(labels, inside, distance))
     return Example(prepared.modality, prepared.network_input, targets(found, inside), found.labels)
 
 
@@ -297,9 +280,10 @@ def _network_of(run: Run, config: CupreConfig) -> nn.Module:
         return _network(config)
 
 
-def _save(run: Run, network: nn.Module, look: Look, config: CupreConfig) -> None:
+def _save(run: Run, network: nn.Module, look: Look, labelled: Sequence[str], config: CupreConfig) -> None:
     folder = run.path / "model"
     Weights.of(network, WeightsInfo("unet2d", {"channels_in": 4, "channels_out": 2})).save(
         folder / "network.safetensors"
     )
-    write_json(folder / "model.json", {"config": config.model_dump(mode="json"), "look": look.as_json()})
+    model = {"config": config.model_dump(mode="json"), "look": look.as_json(), "labelled": labelled}
+    write_json(folder / "model.json", model)

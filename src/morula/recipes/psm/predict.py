@@ -12,7 +12,7 @@ from morula.core.types import Array, Segmentation, Volume
 from morula.data.modality import Modality
 from morula.recipes.psm.config import PsmConfig
 from morula.tasks.cells.controls import pseudo_labels
-from morula.tasks.cells.decode import LEAST, Verdict, segmentation, stained_cut, verdict_of
+from morula.tasks.cells.decode import Verdict, segmentation, stained_cut, verdict_of
 from morula.tasks.cells.density import LARGEST, Plane, overview
 from morula.tasks.cells.front import Prepared, SizePrior
 from morula.tasks.cells.large import Sight
@@ -65,7 +65,7 @@ class PsmPredictor:
         verdict = self._verdict(image, standard)
         if verdict.failed:
             raise DataError(where, "cells that the network of this run does not recognise", fix)
-        return Sight(standard, verdict, stained_cut(standard.modality), self._config.diameter, LEAST, "image")
+        return Sight(standard, verdict, stained_cut(standard.modality), self._config.diameter)
 
     def maps(self, tile: Prepared) -> Array:
         """Foreground probability and centre distance `(2, y, x)` of a tile with its halo."""

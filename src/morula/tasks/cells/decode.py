@@ -31,9 +31,11 @@ __all__ = [
     "enlarged",
     "is_positive",
     "judged",
+    "level_of",
     "network_maps",
     "object_scores",
     "objects_in",
+    "objects_of_maps",
     "plain_class",
     "segmentation",
     "stained_cut",
@@ -159,11 +161,31 @@ def segmentation(
     if pseudo is not None and verdict.failed:
         labels, scores = enlarged(pseudo, prepared.shape)
     else:
-        inside = filled(judged(foreground, prepared.density, verdict, prepared.modality) > 0.5)
-        found = objects_in(inside, distance, diameter, stained_cut(prepared.modality))
+        found = objects_of_maps(prepared, foreground, distance, diameter, verdict)
         labels = drop_small(to_shape(found, prepared.shape), LEAST)
         scores = object_scores(labels, maps["foreground"], maps["centre distance"])
     return Segmentation(labels, scores, classes_of(image, labels, prepared.modality, prepared.white), maps)
+
+
+def objects_of_maps(
+    prepared: Prepared, foreground: Array, distance: Array, diameter: float, verdict: Verdict
+) -> Array:
+    """Objects at the common scale, `(y, x)` int32, by seeded watershed.
+
+    Args:
+        prepared: the image at the common scale.
+        foreground: `(y, x)` probability.
+        distance: `(y, x)` centre distance.
+        diameter: of the median object at the common scale, in pixels.
+        verdict: on the image.
+    """
+    inside = filled(judged(foreground, prepared.density, verdict, prepared.modality) > 0.5)
+    return objects_in(inside, distance, diameter, stained_cut(prepared.modality))
+
+
+def level_of(prepared: Prepared) -> tuple[float, float] | None:
+    """Threshold and width of the density of an image as a whole, where that has a vote."""
+    return front.otsu_level(prepared.density) if prepared.modality in _VOTES else None
 
 
 def verdict_of(prepared: Prepared, foreground: Array, diameter: float) -> Verdict:
@@ -240,9 +262,8 @@ def _tried(
     pseudo = pseudo_instances(prepared, front.foreground(prepared), diameter)
     if known is not None:
         return known, pseudo
-    level = front.otsu_level(prepared.density) if prepared.modality in _VOTES else None
     failed = bool(_agreement(foreground > 0.5, pseudo.labels > 0) < _AGREEMENT)
-    return Verdict(level, failed), pseudo
+    return Verdict(level_of(prepared), failed), pseudo
 
 
 def objects_in(inside: Array, distance: Array, diameter: float, cut: Cut) -> Array:

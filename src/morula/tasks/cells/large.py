@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from morula.blockwise.apply import Sink
 from morula.core.types import Array, ArraySource
 from morula.tasks.cells.decode import (
     HALO,
+    LEAST,
     TILE,
     Cut,
     Verdict,
@@ -30,7 +31,7 @@ from morula.tasks.cells.decode import (
 from morula.tasks.cells.density import Plane, Tones, optical_density
 from morula.tasks.cells.front import Prepared
 from morula.tasks.cells.standard import Box, Pixels, Standard, nearest, resized
-from morula.tasks.cells.tally import Objects, objects_of, places_of, scored, sum_of, summed, sums_of
+from morula.tasks.cells.tally import Objects, objects_of, places_of, sum_of, summed, sums_of
 
 __all__ = [
     "MAPS",
@@ -59,16 +60,12 @@ class Sight:
         verdict: on the network's maps of it.
         cut: how maps become objects.
         diameter: of the median object at the common scale.
-        least: pixels that an object must have at the image's own scale.
-        scored: the scale at which objects are scored.
     """
 
     standard: Standard
     verdict: Verdict
     cut: Cut
     diameter: float
-    least: int
-    scored: Literal["image", "common"]
 
     def as_text(self) -> str:
         """JSON; all numbers survive."""
@@ -152,13 +149,11 @@ def find_cells(
     numbered = _Enlarged(cells, work.table("cells", together), sight.standard)
     told = work.run("measure", _Measure(numbered, found, maps, image, sight, places), places)
     table, sums = summed(told, len(names))
-    if sight.scored == "common":
-        sums |= scored(parts, together, len(names))
-    kept = table.area >= sight.least
+    kept = table.area >= LEAST
     lookup = np.where(kept, np.cumsum(kept), 0)
     final = work.table("labels", np.concatenate([[0], lookup])[together].astype(np.uint32))
     write = _Write(_Enlarged(cells, final, sight.standard), labels, places)
-    work.run("write", write, places, least=sight.least)
+    work.run("write", write, places)
     return sight, objects_of(table, sums, kept, sight.standard)
 
 
@@ -219,8 +214,8 @@ class _Cut:
     def __call__(self, index: int) -> Mapping[str, Array]:
         box, wide = self.grid.write(index), self.grid.read(index)
         inside = (np.asarray(self.mask[wide]) > 0) | self.holes.read(wide)
-        maps = np.asarray(self.maps[(slice(None), *wide)])[:, 0]
-        labels = objects_in(inside[0], maps[1], self.sight.diameter, self.sight.cut)
+        distance = np.asarray(self.maps[(slice(1, 2), *wide)])[0, 0]
+        labels = objects_in(inside[0], distance, self.sight.diameter, self.sight.cut)
         names, first = np.unique(labels, return_index=True)
         y, x = np.divmod(first, labels.shape[1])
         first = (y + wide[1].start) * self.grid.shape[2] + x + wide[2].start
@@ -231,11 +226,7 @@ class _Cut:
         lookup[here] = np.arange(1, len(here) + 1)
         own = lookup[own]
         self.local[box] = own[None]
-        return {
-            "count": np.array(len(here)),
-            "first": first[np.searchsorted(names, here)],
-            **sums_of(own, len(here), maps[0][inner], maps[1][inner]),
-        }
+        return {"count": np.array(len(here)), "first": first[np.searchsorted(names, here)]}
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from morula.data.objects import ObjectTable
 from morula.tasks.cells.decode import is_positive, plain_class
 from morula.tasks.cells.standard import Box, Standard
 
-__all__ = ["Objects", "objects_of", "places_of", "scored", "sum_of", "summed", "sums_of"]
+__all__ = ["Objects", "objects_of", "places_of", "sum_of", "summed", "sums_of"]
 
 
 @dataclass(frozen=True)
@@ -75,19 +75,6 @@ def summed(told: Sequence[Mapping[str, Array]], count: int) -> tuple[ObjectTable
     return table, sums
 
 
-def scored(parts: Sequence[Mapping[str, Array]], together: Array, count: int) -> dict[str, Array]:
-    """What scores are made of at the common scale."""
-    rows = together[1:] - 1
-    area, inside, top = (np.concatenate([each[name] for each in parts]) for name in ("area", "inside", "top"))
-    highest = np.zeros(count)
-    np.maximum.at(highest, rows, top)
-    sums = {
-        name: np.bincount(rows, weights=value, minlength=count)
-        for name, value in (("common area", area), ("inside", inside))
-    }
-    return {**sums, "top": highest}
-
-
 def objects_of(table: ObjectTable, sums: Mapping[str, Array], kept: Array, standard: Standard) -> Objects:
     """The table, scores and classes of the objects that are kept, numbered anew."""
     size = np.array(standard.shape)
@@ -96,7 +83,7 @@ def objects_of(table: ObjectTable, sums: Mapping[str, Array], kept: Array, stand
     count = int(kept.sum())
     found = ObjectTable(np.arange(1, count + 1), table.area[kept], table.centroid[kept], start, stop, touches)
     own = {name: values[kept] for name, values in sums.items()}
-    mean = own["inside"] / np.maximum(own.get("common area", own["area"]), 1)
+    mean = own["inside"] / np.maximum(own["area"], 1)
     scores = np.clip(mean * np.sqrt(np.clip(own["top"].astype(np.float32), 0, 1)), 0, 1)
     kind = standard.modality
     if kind != "IHC":

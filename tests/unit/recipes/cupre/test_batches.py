@@ -4,7 +4,7 @@ import torch
 
 from morula.core.rng import Rng
 from morula.recipes.cupre.batches import Crop, Example, mixed_crops, paste
-from morula.recipes.cupre.objects import scored_objects
+from morula.tasks.cells.decode import object_scores, objects_in, stained_cut
 from morula.tasks.cells.pseudo import Pseudo, targets
 
 
@@ -78,7 +78,8 @@ def test_objects_are_pasted_within_one_modality():
 
 def test_targets_of_labels_decode_to_the_labels():
     whole = example(1.0)
-    found = scored_objects(whole.target[0].astype(np.float32), whole.target[1].astype(np.float32), 22.0)
-    assert np.array_equal(found.labels > 0, whole.labels > 0)
-    assert found.labels.max() == 2
-    assert found.confidence == pytest.approx([1, 1], abs=0.01)
+    inside, distance = whole.target[:2].astype(np.float32)
+    found = objects_in(inside > 0.5, distance, 22.0, stained_cut("fluorescence"))
+    assert found.max() == 2
+    assert np.array_equal(found > 0, whole.labels > 0)
+    assert object_scores(found, inside, distance) == pytest.approx([1, 1], abs=0.01)

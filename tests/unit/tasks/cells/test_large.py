@@ -15,9 +15,8 @@ from scipy import ndimage as ndi
 from blocks import same_partition
 from morula.blockwise import Work
 from morula.core.types import Axes, Volume
-from morula.recipes.cupre.objects import CUT, found_objects
 from morula.tasks.cells import density, large
-from morula.tasks.cells.decode import LEAST, Verdict, segmentation, stained_cut
+from morula.tasks.cells.decode import Verdict, segmentation, stained_cut
 from morula.tasks.cells.density import overview
 from morula.tasks.cells.large import Sight, find_cells
 from morula.tasks.cells.standard import Pixels, stretched
@@ -30,7 +29,6 @@ DIAMETER = 6.0
 class Run:
     """A network that nobody trained: the density, and a blur of it that is zoomed by `factor`."""
 
-    scored: str = "image"
     factor: float = 1.0
 
     def __call__(self):
@@ -38,10 +36,7 @@ class Run:
 
     def sight(self, image, where):
         standard = replace(stretched(image, DIAMETER), modality="H&E", factor=self.factor)
-        told = (Verdict(None, failed=False), stained_cut("H&E"), DIAMETER, LEAST, "image")
-        if self.scored == "common":
-            told = (Verdict(None, failed=False), CUT, DIAMETER, 1, "common")
-        return Sight(standard, *told)
+        return Sight(standard, Verdict(None, failed=False), stained_cut("H&E"), DIAMETER)
 
     def maps(self, tile):
         return np.stack([tile.density, np.clip(ndi.gaussian_filter(tile.density, 1.5), 0, 1)])
@@ -49,8 +44,6 @@ class Run:
     def whole(self, image):
         sight = self.sight(image, "")
         prepared = sight.standard.whole(image)
-        if self.scored == "common":
-            return found_objects(prepared, *self.maps(prepared), DIAMETER, image)
         return segmentation(prepared, *self.maps(prepared), DIAMETER, image, sight.verdict)
 
 
@@ -82,10 +75,9 @@ def by_blocks(run: Run, image: np.ndarray, side: int):
     share=st.sampled_from([0.15, 0.4, 0.9]),
     side=st.sampled_from([32, 64]),
     factor=st.sampled_from([1.0, 0.7, 1.3]),
-    scored=st.sampled_from(["image", "common"]),
 )
-def test_blocks_give_what_memory_gives(seed, shape, share, side, factor, scored):
-    run, image = Run(scored, factor), scene(seed, shape, share)
+def test_blocks_give_what_memory_gives(seed, shape, share, side, factor):
+    run, image = Run(factor), scene(seed, shape, share)
     found, labels, maps = by_blocks(run, image, side)
     whole = run.whole(image)
     assert same_partition(labels, whole.labels)
@@ -110,10 +102,10 @@ def test_objects_cross_faces_edges_and_corners():
 
 def test_tiles_of_the_network_lie_on_one_lattice(monkeypatch):
     image = scene(3, (140, 90), 0.4)
-    whole = Run("image", 0.7).whole(image)
+    whole = Run(0.7).whole(image)
     monkeypatch.setattr(large, "TILE", 32)
     monkeypatch.setattr(large, "HALO", 12)
-    assert same_partition(by_blocks(Run("image", 0.7), image, 32)[1], whole.labels)
+    assert same_partition(by_blocks(Run(0.7), image, 32)[1], whole.labels)
 
 
 def test_an_image_without_cells_has_none():
@@ -122,7 +114,7 @@ def test_an_image_without_cells_has_none():
 
 
 def test_what_is_told_from_the_whole_survives_a_file():
-    sight = Run("common", 0.7).sight(scene(0, (40, 50), 0.4), "")
+    sight = Run(0.7).sight(scene(0, (40, 50), 0.4), "")
     sight = replace(sight, verdict=Verdict((0.1 + 0.2, 1 / 3), failed=False))
     assert Sight.of_text(sight.as_text()) == sight
 

@@ -1,0 +1,86 @@
+"""New images by a trained run of preset best."""
+
+from __future__ import annotations
+
+from lightning_fabric import Fabric
+from torch import nn
+
+from morula.core.errors import DataError
+from morula.core.types import Array, Segmentation, Volume
+from morula.data.modality import Modality
+from morula.recipes.cupre.config import CupreConfig
+from morula.recipes.cupre.look import Look
+from morula.tasks.cells.decode import Verdict, level_of, segmentation, stained_cut, verdict_of
+from morula.tasks.cells.density import LARGEST, Plane, overview
+from morula.tasks.cells.front import Prepared
+from morula.tasks.cells.large import Sight
+from morula.tasks.cells.standard import Standard
+from morula.tasks.cells.student import maps_of, maps_of_tile
+
+__all__ = ["CuprePredictor"]
+
+
+class CuprePredictor:
+    """A trained run, ready for new images.
+
+    An image of a kind that nobody labelled, in which the network sees something else than the pseudo labels
+    do, keeps these.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        look: Look,
+        labelled: frozenset[Modality],
+        config: CupreConfig,
+        fabric: Fabric,
+    ) -> None:
+        self._network, self._look, self._labelled = network, look, labelled
+        self._config, self._fabric = config, fabric
+
+    def __call__(self, volume: Volume) -> Segmentation:
+        """Objects, scores, classes and maps of one 2D image."""
+        image = volume.read_yxc()
+        standard = self._look.standard(image)
+        prepared = standard.whole(image)
+        inside, distance = maps_of(self._network, prepared, self._fabric, augment=self._config.augment_test)
+        large = image.shape[0] * image.shape[1] > LARGEST
+        verdict = self._from_afar(image, standard) if large else self._verdict(prepared, inside)
+        return segmentation(prepared, inside, distance, self._look.diameter, image, verdict)
+
+    def sight(self, image: Plane, where: str) -> Sight:
+        """What is told from an image of any size as a whole.
+
+        Args:
+            image: `(y, x, c)`.
+            where: what to name in an error.
+
+        Raises:
+            DataError: the network cannot be trusted with it, and pseudo labels are not made by blocks.
+        """
+        standard = self._look.standard(image)
+        verdict = self._from_afar(image, standard)
+        if verdict.failed:
+            found = f"{standard.modality}, of which no image was labelled, and the run does not recognise it"
+            raise DataError(where, found, "label a window of it, and train again")
+        return Sight(standard, verdict, stained_cut(standard.modality), self._look.diameter)
+
+    def maps(self, tile: Prepared) -> Array:
+        """Foreground probability and centre distance `(2, y, x)` of a tile with its halo."""
+        return maps_of_tile(self._network, tile, self._fabric, augment=self._config.augment_test)
+
+    def _from_afar(self, image: Plane, standard: Standard) -> Verdict:
+        far = overview(image)
+        prepared = standard.of(far.shape).whole(far)
+        if self._trusted(prepared):
+            return self._verdict(prepared, prepared.density)
+        inside, _ = maps_of(self._network, prepared, self._fabric, augment=self._config.augment_test)
+        return self._verdict(prepared, inside)
+
+    def _verdict(self, prepared: Prepared, inside: Array) -> Verdict:
+        if not self._trusted(prepared):
+            return verdict_of(prepared, inside, self._look.diameter)
+        return Verdict(level_of(prepared) if self._look.normalise else None, failed=False)
+
+    def _trusted(self, prepared: Prepared) -> bool:
+        return prepared.modality in self._labelled or not self._look.normalise
