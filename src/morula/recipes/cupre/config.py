@@ -25,14 +25,17 @@ class CupreConfig(Config):
         default=22.0, gt=4, description="pixels to which the median object is brought by rescaling"
     )
     unlabelled: float = Field(
-        default=0.5, ge=0, lt=1, description="share of the crops that come from images without labels"
+        default=0.5,
+        ge=0,
+        lt=1,
+        description="share of the crops that come from images without labels",
     )
     paste: float = Field(
         default=0.5, ge=0, le=1, description="share of the labelled crops that get objects of another one"
     )
-    steps: int = Field(default=300, ge=1, description="steps of the first training")
+    steps: int = Field(default=450, ge=1, description="steps of the first training")
     round_steps: int = Field(default=150, ge=1, description="steps of each round with the teacher's labels")
-    rounds: int = Field(default=1, ge=0, description="rounds in which the teacher labels the other images")
+    rounds: int = Field(default=0, ge=0, description="rounds in which the teacher labels the other images")
     batch: int = Field(default=8, ge=1, description="crops in one step")
     crop: int = Field(default=192, ge=32, multiple_of=16, description="edge of a crop, in rescaled pixels")
     lr: float = Field(default=3e-3, gt=0, description="largest learning rate")
@@ -49,13 +52,12 @@ def presets() -> dict[str, CupreConfig]:
     """The named configs, `best` first; `scratch` is what the labels alone give, without any of the rest."""
     return {
         "best": CupreConfig(),
-        "fast": CupreConfig(preset="fast", steps=100, rounds=0, batch=4, augment_test=False),
-        "scratch": CupreConfig(
-            preset="scratch", normalise=False, unlabelled=0.0, paste=0.0, steps=450, rounds=0
-        ),
+        "fast": CupreConfig(preset="fast", steps=100, batch=4, augment_test=False),
+        "scratch": CupreConfig(preset="scratch", normalise=False, unlabelled=0.0, paste=0.0),
         "smoke": CupreConfig(
             preset="smoke",
             steps=60,
+            rounds=1,
             round_steps=10,
             batch=4,
             crop=96,

@@ -9,10 +9,10 @@ question by other means, and pre-trains on nothing. README.md says what each par
 
 Algorithm (preset best)
   1  one look and one size of objects for all images; labelled ones take the size from their labels
-  2  U <- pseudo instances of the images without labels: closed contours by edge, shape, size, foreground
+  2  U <- pseudo instances of images of the kinds that nobody labelled: closed contours by edge, shape, size
   3  train f on crops of labelled images, with objects pasted between them, and of U by its confidence;
      its moving average f' is the teacher
-  4  repeat: U <- the teacher's instances of the images without labels, by its confidence; train f on
+  4  repeat: U <- the teacher's instances of all images without labels, by its confidence; train f on
   5  rank the images without labels by doubt and novelty: label these next
 Nothing is held back to stop by: the steps are fixed, and f' is what is used. So one labelled image is enough.
 """
@@ -229,22 +229,25 @@ def _learn(
     if stage.done:
         Weights.load(path).load_into(teacher)
         return teacher
+    kinds = {each.kind for each in labelled}
+    learned = others if turn else [each for each in others if each.modality not in kinds]
+    share = config.unlabelled * len(learned) / max(1, len(others))
     unsure = spread(
-        run.fabric, lambda each: _pseudo(teacher if turn else None, each, look.diameter, run.fabric), others
+        run.fabric, lambda each: _pseudo(teacher if turn else None, each, look.diameter, run.fabric), learned
     )
     rng, steps = stage.rng("crops"), config.round_steps if turn else config.steps
 
     def batches(index: int) -> Batch:
         return mixed_crops(
             labelled, unsure, rng, index,
-            batch=config.batch, size=config.crop, share=config.unlabelled, pasted=config.paste,
+            batch=config.batch, size=config.crop, share=share, pasted=config.paste,
         )  # fmt: skip
 
     fit_student(run, stage, teacher, batches, Course(steps, config.lr, config.momentum))
     Weights.of(teacher, WeightsInfo("unet2d")).save(path)
-    if others:
-        inside, _ = maps_of(teacher, others[0], run.fabric, augment=False)
-        stage.save_array("density", others[0].density.astype(np.float16))
+    if learned:
+        inside, _ = maps_of(teacher, learned[0], run.fabric, augment=False)
+        stage.save_array("density", learned[0].density.astype(np.float16))
         stage.save_array("learned", unsure[0].labels)
         stage.save_array("foreground", inside.astype(np.float16))
     stage.finish(objects=sum(int(each.labels.max(initial=0)) for each in unsure))
