@@ -100,11 +100,11 @@ def test_the_published_preset_trains_and_predicts_without_natural_images(tmp_pat
     assert [chapter.name for chapter in recipe.story(tmp_path / "run")][:2] == ["Pre-training", "Fine-tuning"]
 
 
-@pytest.mark.parametrize("preset", ["best", "scratch"])
+@pytest.mark.parametrize(("preset", "rounds", "stop"), [("best", 1, 10), ("scratch", 0, 5)])
 def test_a_stopped_training_goes_on_to_the_same_weights(
-    preset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    preset: str, rounds: int, stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = config(preset)
+    settings = config(preset, rounds=rounds)
     train(tmp_path / "whole", settings)
     ticks: Iterator[int] = count(0, 60)
     monkeypatch.setattr("morula.engine.loop.time", SimpleNamespace(monotonic=lambda: next(ticks)))
@@ -113,7 +113,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
     made, steps = module.loss_of, count()
 
     def interrupted(*arguments: torch.Tensor) -> torch.Tensor:
-        if next(steps) == (10 if preset == "best" else 5):
+        if next(steps) == stop:
             raise KeyboardInterrupt
         return made(*arguments)
 
@@ -128,7 +128,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
 
 
 def test_all_images_may_have_labels(tmp_path: Path) -> None:
-    train(tmp_path / "run", config("best", rounds=0), records(labelled=2, count=2))
+    train(tmp_path / "run", config("best"), records(labelled=2, count=2))
     assert (tmp_path / "run" / "report" / "label_next.csv").read_text().splitlines() == [
         "rank,image,doubt,novelty"
     ]
@@ -165,6 +165,28 @@ def test_scratch_sees_no_image_without_labels(tmp_path: Path) -> None:
     best = train(tmp_path / "best", config("best"), [first, *rest])
     changed = train(tmp_path / "changed", config("best"), [first, Record("c1", stranger)])
     assert not same(best, changed)
+
+
+def test_pseudo_labels_are_for_kinds_that_nobody_labelled_and_the_teacher_is_for_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from morula.recipes.cupre import recipe as module
+
+    made, seen = module._pseudo, list[tuple[bool, str]]()
+
+    def noted(teacher: Any, prepared: Any, *rest: Any) -> Any:
+        seen.append((teacher is None, prepared.modality))
+        return made(teacher, prepared, *rest)
+
+    monkeypatch.setattr(module, "_pseudo", noted)
+    other, _ = field(9, look="H&E", size=96, count=8)
+    stranger = Volume(np.moveaxis(other, -1, 0), Axes("cyx"), "x", channels=("red", "green", "blue"))
+    run = train(tmp_path / "run", config("best", rounds=1), [*records(), Record("x", stranger)])
+    assert seen[0] == (True, "H&E")
+    assert sorted(seen[1:]) == [(False, "H&E"), (False, "fluorescence"), (False, "fluorescence")]
+    assert [chapter.name for chapter in recipe.story(run.path)] == [
+        "Labels", "First training", "The teacher's labels", "Label these next"
+    ]  # fmt: skip
 
 
 def test_controls_need_no_labels() -> None:
