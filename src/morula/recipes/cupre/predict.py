@@ -10,7 +10,7 @@ from morula.core.types import Array, Segmentation, Volume
 from morula.data.modality import Modality
 from morula.recipes.cupre.config import CupreConfig
 from morula.recipes.cupre.look import Look
-from morula.tasks.cells.decode import Verdict, level_of, segmentation, stained_cut, verdict_of
+from morula.tasks.cells.decode import Cut, Verdict, level_of, segmentation, stained_cut, verdict_of
 from morula.tasks.cells.density import LARGEST, Plane, overview
 from morula.tasks.cells.front import Prepared
 from morula.tasks.cells.large import Sight
@@ -18,6 +18,8 @@ from morula.tasks.cells.standard import Standard
 from morula.tasks.cells.student import maps_of, maps_of_tile
 
 __all__ = ["CuprePredictor"]
+
+_PLAIN = Cut(smoothing=0.12, valley=0.06, rounding=0.0)  # of images at their own size
 
 
 class CuprePredictor:
@@ -46,7 +48,8 @@ class CuprePredictor:
         inside, distance = maps_of(self._network, prepared, self._fabric, augment=self._config.augment_test)
         large = image.shape[0] * image.shape[1] > LARGEST
         verdict = self._from_afar(image, standard) if large else self._verdict(prepared, inside)
-        return segmentation(prepared, inside, distance, self._look.diameter, image, verdict)
+        cut = self._cut(prepared.modality)
+        return segmentation(prepared, inside, distance, self._look.diameter, image, verdict, cut)
 
     def sight(self, image: Plane, where: str) -> Sight:
         """What is told from an image of any size as a whole.
@@ -63,7 +66,7 @@ class CuprePredictor:
         if verdict.failed:
             found = f"{standard.modality}, of which no image was labelled, and the run does not recognise it"
             raise DataError(where, found, "label a window of it, and train again")
-        return Sight(standard, verdict, stained_cut(standard.modality), self._look.diameter)
+        return Sight(standard, verdict, self._cut(standard.modality), self._look.diameter)
 
     def maps(self, tile: Prepared) -> Array:
         """Foreground probability and centre distance `(2, y, x)` of a tile with its halo."""
@@ -81,6 +84,9 @@ class CuprePredictor:
         if not self._trusted(prepared):
             return verdict_of(prepared, inside, self._look.diameter)
         return Verdict(level_of(prepared) if self._look.normalise else None, failed=False)
+
+    def _cut(self, kind: Modality) -> Cut:
+        return stained_cut(kind) if self._look.normalise else _PLAIN
 
     def _trusted(self, prepared: Prepared) -> bool:
         return prepared.modality in self._labelled or not self._look.normalise

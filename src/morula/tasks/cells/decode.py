@@ -134,6 +134,7 @@ def segmentation(
     diameter: float,
     image: Array,
     verdict: Verdict | None = None,
+    cut: Cut | None = None,
 ) -> Segmentation:
     """Objects by seeded watershed, brought to the image's own scale, with scores and classes.
 
@@ -150,6 +151,7 @@ def segmentation(
         diameter: of the median object at the common scale, in pixels.
         image: `(y, x, c)` as it came.
         verdict: on the image; of a large one it comes from its overview.
+        cut: how maps become objects; by default that of the modality.
     """
     pseudo = None
     if verdict is None or verdict.failed:
@@ -161,14 +163,19 @@ def segmentation(
     if pseudo is not None and verdict.failed:
         labels, scores = enlarged(pseudo, prepared.shape)
     else:
-        found = objects_of_maps(prepared, foreground, distance, diameter, verdict)
+        found = objects_of_maps(prepared, foreground, distance, diameter, verdict, cut)
         labels = drop_small(to_shape(found, prepared.shape), LEAST)
         scores = object_scores(labels, maps["foreground"], maps["centre distance"])
     return Segmentation(labels, scores, classes_of(image, labels, prepared.modality, prepared.white), maps)
 
 
 def objects_of_maps(
-    prepared: Prepared, foreground: Array, distance: Array, diameter: float, verdict: Verdict
+    prepared: Prepared,
+    foreground: Array,
+    distance: Array,
+    diameter: float,
+    verdict: Verdict,
+    cut: Cut | None = None,
 ) -> Array:
     """Objects at the common scale, `(y, x)` int32, by seeded watershed.
 
@@ -178,9 +185,10 @@ def objects_of_maps(
         distance: `(y, x)` centre distance.
         diameter: of the median object at the common scale, in pixels.
         verdict: on the image.
+        cut: how; by default that of the modality.
     """
     inside = filled(judged(foreground, prepared.density, verdict, prepared.modality) > 0.5)
-    return objects_in(inside, distance, diameter, stained_cut(prepared.modality))
+    return objects_in(inside, distance, diameter, cut or stained_cut(prepared.modality))
 
 
 def level_of(prepared: Prepared) -> tuple[float, float] | None:
