@@ -17,9 +17,19 @@ from morula.tasks.cells.large import Sight
 from morula.tasks.cells.standard import Standard
 from morula.tasks.cells.student import maps_of, maps_of_tile
 
-__all__ = ["CuprePredictor"]
+__all__ = ["CuprePredictor", "cut_of"]
 
-_PLAIN = Cut(smoothing=0.12, valley=0.06, rounding=0.0)  # of images at their own size
+_PLAIN = Cut(smoothing=0.12, valley=0.06, rounding=0.0)
+
+
+def cut_of(kind: Modality, *, normalise: bool = True) -> Cut:
+    """How maps become objects; a finer cut takes images at their own size, and spread cells, to pieces.
+
+    Args:
+        kind: modality.
+        normalise: whether objects are at the common size.
+    """
+    return stained_cut(kind) if normalise and kind != "phase contrast" else _PLAIN
 
 
 class CuprePredictor:
@@ -48,7 +58,7 @@ class CuprePredictor:
         inside, distance = maps_of(self._network, prepared, self._fabric, augment=self._config.augment_test)
         large = image.shape[0] * image.shape[1] > LARGEST
         verdict = self._from_afar(image, standard) if large else self._verdict(prepared, inside)
-        cut = self._cut(prepared.modality)
+        cut = cut_of(prepared.modality, normalise=self._look.normalise)
         return segmentation(prepared, inside, distance, self._look.diameter, image, verdict, cut)
 
     def sight(self, image: Plane, where: str) -> Sight:
@@ -66,7 +76,8 @@ class CuprePredictor:
         if verdict.failed:
             found = f"{standard.modality}, of which no image was labelled, and the run does not recognise it"
             raise DataError(where, found, "label a window of it, and train again")
-        return Sight(standard, verdict, self._cut(standard.modality), self._look.diameter)
+        cut = cut_of(standard.modality, normalise=self._look.normalise)
+        return Sight(standard, verdict, cut, self._look.diameter)
 
     def maps(self, tile: Prepared) -> Array:
         """Foreground probability and centre distance `(2, y, x)` of a tile with its halo."""
@@ -84,9 +95,6 @@ class CuprePredictor:
         if not self._trusted(prepared):
             return verdict_of(prepared, inside, self._look.diameter)
         return Verdict(level_of(prepared) if self._look.normalise else None, failed=False)
-
-    def _cut(self, kind: Modality) -> Cut:
-        return stained_cut(kind) if self._look.normalise else _PLAIN
 
     def _trusted(self, prepared: Prepared) -> bool:
         return prepared.modality in self._labelled or not self._look.normalise

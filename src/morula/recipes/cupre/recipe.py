@@ -43,7 +43,7 @@ from morula.recipes.cupre.label_next import advise, describe, doubt, write_advic
 from morula.recipes.cupre.look import Look, fit_look
 from morula.recipes.cupre.paper import stages as published
 from morula.recipes.cupre.paper.config import PaperConfig, paper, paper_small
-from morula.recipes.cupre.predict import CuprePredictor
+from morula.recipes.cupre.predict import CuprePredictor, cut_of
 from morula.recipes.cupre.story import chapters
 from morula.tasks.cells.batches import Batch
 from morula.tasks.cells.controls import otsu_watershed, pseudo_only
@@ -207,9 +207,8 @@ def _pseudo(teacher: nn.Module | None, prepared: Prepared, diameter: float, fabr
         found = pseudo_instances(prepared, inside, diameter)
     else:
         inside, distance = maps_of(teacher, prepared, fabric, augment=False)
-        labels = objects_of_maps(
-            prepared, inside, distance, diameter, Verdict(level_of(prepared), failed=False)
-        )
+        verdict, cut = Verdict(level_of(prepared), failed=False), cut_of(prepared.modality)
+        labels = objects_of_maps(prepared, inside, distance, diameter, verdict, cut)
         found = Pseudo(labels, object_scores(labels, inside, distance))
     return Example(prepared.modality, prepared.network_input, targets(found, inside), found.labels)
 
