@@ -25,10 +25,7 @@ class CupreConfig(Config):
         default=22.0, gt=4, description="pixels to which the median object is brought by rescaling"
     )
     unlabelled: float = Field(
-        default=0.5,
-        ge=0,
-        lt=1,
-        description="share of the crops that come from images without labels",
+        default=0.5, ge=0, lt=1, description="share of the crops that come from images without labels"
     )
     paste: float = Field(
         default=0.5, ge=0, le=1, description="share of the labelled crops that get objects of another one"

@@ -11,10 +11,9 @@ from morula.data.modality import Modality
 from morula.recipes.cupre.config import CupreConfig
 from morula.recipes.cupre.look import Look
 from morula.tasks.cells.decode import Cut, Verdict, level_of, segmentation, stained_cut, verdict_of
-from morula.tasks.cells.density import LARGEST, Plane, overview
+from morula.tasks.cells.density import LARGEST, Plane
 from morula.tasks.cells.front import Prepared
 from morula.tasks.cells.large import Sight
-from morula.tasks.cells.standard import Standard
 from morula.tasks.cells.student import maps_of, maps_of_tile
 
 __all__ = ["CuprePredictor", "cut_of"]
@@ -57,7 +56,7 @@ class CuprePredictor:
         prepared = standard.whole(image)
         inside, distance = maps_of(self._network, prepared, self._fabric, augment=self._config.augment_test)
         large = image.shape[0] * image.shape[1] > LARGEST
-        verdict = self._from_afar(image, standard) if large else self._verdict(prepared, inside)
+        verdict = self._verdict(standard.from_afar(image)) if large else self._verdict(prepared, inside)
         cut = cut_of(prepared.modality, normalise=self._look.normalise)
         return segmentation(prepared, inside, distance, self._look.diameter, image, verdict, cut)
 
@@ -72,7 +71,7 @@ class CuprePredictor:
             DataError: the network cannot be trusted with it, and pseudo labels are not made by blocks.
         """
         standard = self._look.standard(image)
-        verdict = self._from_afar(image, standard)
+        verdict = self._verdict(standard.from_afar(image))
         if verdict.failed:
             found = f"{standard.modality}, of which no image was labelled, and the run does not recognise it"
             raise DataError(where, found, "label a window of it, and train again")
@@ -83,18 +82,12 @@ class CuprePredictor:
         """Foreground probability and centre distance `(2, y, x)` of a tile with its halo."""
         return maps_of_tile(self._network, tile, self._fabric, augment=self._config.augment_test)
 
-    def _from_afar(self, image: Plane, standard: Standard) -> Verdict:
-        far = overview(image)
-        prepared = standard.of(far.shape).whole(far)
+    def _verdict(self, prepared: Prepared, inside: Array | None = None) -> Verdict:
         if self._trusted(prepared):
-            return self._verdict(prepared, prepared.density)
-        inside, _ = maps_of(self._network, prepared, self._fabric, augment=self._config.augment_test)
-        return self._verdict(prepared, inside)
-
-    def _verdict(self, prepared: Prepared, inside: Array) -> Verdict:
-        if not self._trusted(prepared):
-            return verdict_of(prepared, inside, self._look.diameter)
-        return Verdict(level_of(prepared) if self._look.normalise else None, failed=False)
+            return Verdict(level_of(prepared) if self._look.normalise else None, failed=False)
+        if inside is None:
+            inside, _ = maps_of(self._network, prepared, self._fabric, augment=self._config.augment_test)
+        return verdict_of(prepared, inside, self._look.diameter)
 
     def _trusted(self, prepared: Prepared) -> bool:
         return prepared.modality in self._labelled or not self._look.normalise

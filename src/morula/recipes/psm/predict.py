@@ -13,7 +13,7 @@ from morula.data.modality import Modality
 from morula.recipes.psm.config import PsmConfig
 from morula.tasks.cells.controls import pseudo_labels
 from morula.tasks.cells.decode import Verdict, segmentation, stained_cut, verdict_of
-from morula.tasks.cells.density import LARGEST, Plane, overview
+from morula.tasks.cells.density import LARGEST, Plane
 from morula.tasks.cells.front import Prepared, SizePrior
 from morula.tasks.cells.large import Sight
 from morula.tasks.cells.standard import Standard, standard_of
@@ -72,7 +72,6 @@ class PsmPredictor:
         return maps_of_tile(self._network, tile, self._fabric, augment=self._config.augment_test)
 
     def _verdict(self, image: Plane, standard: Standard) -> Verdict:
-        seen = overview(image)
-        prepared = standard.of(seen.shape).whole(seen)
+        prepared = standard.from_afar(image)
         inside, _ = maps_of(self._network, prepared, self._fabric, augment=self._config.augment_test)
         return verdict_of(prepared, inside, self._config.diameter)

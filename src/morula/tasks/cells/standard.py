@@ -91,6 +91,11 @@ class Standard:
         height, width = self.common
         return self.part(image, (slice(0, height), slice(0, width)))
 
+    def from_afar(self, image: Plane) -> Prepared:
+        """What is told of an image of any size as a whole: its `overview` at the common scale."""
+        far = overview(image)
+        return self.of(far.shape).whole(far)
+
     def part(self, image: Plane, box: Box) -> Prepared:
         """What lies in a box at the common scale, equal to that part of `whole`; little more is read.
 
