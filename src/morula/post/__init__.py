@@ -16,6 +16,7 @@ from morula.post.watershed import (
     drop_small,
     filled,
     regrow,
+    rims,
     smooth_outlines,
     split,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "regrow",
     "relabel",
     "remove_small",
+    "rims",
     "smooth_outlines",
     "split",
     "trace",

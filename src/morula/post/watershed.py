@@ -7,7 +7,7 @@ import numpy as np
 from morula.core.types import Array
 from morula.post.untyped import morphology, ndi, segmentation
 
-__all__ = ["basins", "centre_distance", "drop_small", "filled", "regrow", "smooth_outlines", "split"]
+__all__ = ["basins", "centre_distance", "drop_small", "filled", "regrow", "rims", "smooth_outlines", "split"]
 
 
 def split(
@@ -133,3 +133,13 @@ def centre_distance(labels: Array) -> Array:
     tops: Array = np.asarray(ndi.maximum(depth, labels, np.arange(1, count + 1)))
     deepest = np.concatenate([[1.0], tops])
     return (depth / np.maximum(deepest[labels], 1.0)).astype(np.float32)
+
+
+def rims(labels: Array, width: float) -> Array:
+    """What lies around each object and in none, `(y, x)`; a pixel between two belongs to the nearer one.
+
+    Args:
+        labels: `(y, x)`.
+        width: in pixels.
+    """
+    return np.where(labels > 0, 0, segmentation.expand_labels(labels, width))

@@ -50,12 +50,12 @@ from morula.tasks.cells.controls import otsu_watershed, pseudo_only
 from morula.tasks.cells.decode import (
     Verdict,
     level_of,
-    object_scores,
     objects_of_maps,
     to_shape,
 )
 from morula.tasks.cells.front import Prepared, fit_sizes, foreground, window
 from morula.tasks.cells.pseudo import Pseudo, pseudo_instances, targets
+from morula.tasks.cells.scores import object_scores
 from morula.tasks.cells.student import Course, fit_student, maps_of
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ def _pseudo(teacher: nn.Module | None, prepared: Prepared, diameter: float, fabr
         inside, distance = maps_of(teacher, prepared, fabric, augment=False)
         verdict, cut = Verdict(level_of(prepared), failed=False), cut_of(prepared.modality)
         labels = objects_of_maps(prepared, inside, distance, diameter, verdict, cut)
-        found = Pseudo(labels, object_scores(labels, inside, distance))
+        found = Pseudo(labels, object_scores(labels, inside, distance, diameter))
     return Example(prepared.modality, prepared.network_input, targets(found, inside), found.labels)
 
 

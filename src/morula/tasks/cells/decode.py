@@ -19,6 +19,7 @@ from morula.tasks.cells import front
 from morula.tasks.cells.density import BROWN, optical_density
 from morula.tasks.cells.front import Prepared
 from morula.tasks.cells.pseudo import Pseudo, pseudo_instances
+from morula.tasks.cells.scores import object_scores
 from morula.tasks.cells.standard import nearest, resized
 
 __all__ = [
@@ -33,7 +34,6 @@ __all__ = [
     "judged",
     "level_of",
     "network_maps",
-    "object_scores",
     "objects_in",
     "objects_of_maps",
     "plain_class",
@@ -140,9 +140,8 @@ def segmentation(
 
     On an image that it has not learned, and a mixed data set has some, the network's foreground is far from
     that of the image's own pseudo labels; these are then the answer. In fluorescence, where one threshold of
-    the density is a fair judge, it has a vote beside the network, which keeps outlines from shrinking. A
-    score is the object's mean foreground probability, times the height of its centre distance; or the
-    confidence of the pseudo label.
+    the density is a fair judge, it has a vote beside the network, which keeps outlines from shrinking.
+    Scores are those of `object_scores`, or the confidence of the pseudo labels.
 
     Args:
         prepared: the image at the common scale.
@@ -164,8 +163,11 @@ def segmentation(
         labels, scores = enlarged(pseudo, prepared.shape)
     else:
         found = objects_of_maps(prepared, foreground, distance, diameter, verdict, cut)
-        labels = drop_small(to_shape(found, prepared.shape), LEAST)
-        scores = object_scores(labels, maps["foreground"], maps["centre distance"])
+        grown = to_shape(found, prepared.shape)
+        size = diameter * prepared.shape[0] / prepared.density.shape[0]
+        scores = object_scores(grown, maps["foreground"], maps["centre distance"], size)
+        labels = drop_small(grown, LEAST)
+        scores = scores[np.bincount(grown.ravel(), minlength=1)[1:] >= LEAST]
     return Segmentation(labels, scores, classes_of(image, labels, prepared.modality, prepared.white), maps)
 
 
@@ -303,21 +305,6 @@ def judged(foreground: Array, density: Array, verdict: Verdict, kind: Modality) 
     if not vote or verdict.level is None:
         return foreground
     return (1 - vote) * foreground + vote * front.above(density, verdict.level)
-
-
-def object_scores(labels: Array, inside: Array, height: Array) -> Array:
-    """Mean foreground probability of each object 1..N, times the height of its centre distance: `(N,)`.
-
-    Args:
-        labels: `(y, x)`.
-        inside: `(y, x)` foreground probability.
-        height: `(y, x)` centre distance.
-    """
-    ids = np.arange(1, int(labels.max(initial=0)) + 1)
-    if len(ids) == 0:
-        return np.zeros(0)
-    top = np.clip(np.asarray(ndi.maximum(height, labels, ids)), 0, 1)
-    return np.clip(np.asarray(ndi.mean(inside, labels, ids)) * np.sqrt(top), 0, 1)
 
 
 def to_shape(image: Array, shape: tuple[int, int]) -> Array:

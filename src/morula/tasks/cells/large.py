@@ -19,6 +19,7 @@ import numpy as np
 from morula.blockwise import BlockGrid, Holes, Mask, Numbered, Work, as_bytes, enclosed
 from morula.blockwise.apply import Sink
 from morula.core.types import Array, ArraySource
+from morula.post import rims
 from morula.tasks.cells.decode import (
     HALO,
     LEAST,
@@ -30,8 +31,9 @@ from morula.tasks.cells.decode import (
 )
 from morula.tasks.cells.density import Plane, Tones, optical_density
 from morula.tasks.cells.front import Prepared
+from morula.tasks.cells.scores import rim_width, sum_of, sums_of
 from morula.tasks.cells.standard import Box, Pixels, Standard, nearest, resized
-from morula.tasks.cells.tally import Objects, objects_of, places_of, sum_of, summed, sums_of
+from morula.tasks.cells.tally import Objects, objects_of, places_of, summed
 
 __all__ = [
     "MAPS",
@@ -260,18 +262,33 @@ class _Measure:
         box = _plane(self.grid.write(index))
         maps = self._maps(box)
         self.shown[(slice(None), *box)] = np.stack([as_bytes(each) for each in maps])
-        ids, labels = np.unique(self.cells.read(box), return_inverse=True)
-        if not len(ids) or ids[0] > 0:
-            ids, labels = np.concatenate([[0], ids]), labels + 1
-        labels = labels.reshape(maps[0].shape)
+        found, around = self._with_rims(box)
+        ids = np.union1d([0], np.union1d(found, around))
+        labels, around = np.searchsorted(ids, found), np.searchsorted(ids, around)
         told = {
             "ids": ids[1:],
-            **sums_of(labels, len(ids) - 1, *maps),
+            **sums_of(labels, around, len(ids) - 1, *maps),
             **places_of(labels, len(ids) - 1, box),
         }
         if self.sight.standard.modality == "IHC":
             told |= self._stains(labels, len(ids) - 1, box)
         return told
+
+    def _with_rims(self, box: Box) -> tuple[Array, Array]:
+        """The objects in a box and their rims, to which objects outside of it have a part."""
+        standard = self.sight.standard
+        width = rim_width(self.sight.diameter * standard.shape[0] / standard.common[0])
+        reach = int(np.ceil(width))
+        starts = [max(side.start - reach, 0) for side in box]
+        y, x = (
+            slice(start, min(side.stop + reach, size))
+            for start, side, size in zip(starts, box, standard.shape, strict=True)
+        )
+        found = self.cells.read((y, x))
+        inner = tuple(
+            slice(side.start - start, side.stop - start) for start, side in zip(starts, box, strict=True)
+        )
+        return found[inner], rims(found, width)[inner]
 
     def _maps(self, box: Box) -> list[Array]:
         old, new = self.sight.standard.common, self.sight.standard.shape

@@ -10,9 +10,12 @@ import numpy as np
 from morula.core.types import Array
 from morula.data.objects import ObjectTable
 from morula.tasks.cells.decode import is_positive, plain_class
+from morula.tasks.cells.scores import scores_of
 from morula.tasks.cells.standard import Box, Standard
 
-__all__ = ["Objects", "objects_of", "places_of", "sum_of", "summed", "sums_of"]
+__all__ = ["Objects", "objects_of", "places_of", "summed"]
+
+_SUMS = ("inside", "rim", "spilled", "brown", "total")
 
 
 @dataclass(frozen=True)
@@ -28,19 +31,6 @@ class Objects:
     table: ObjectTable
     scores: Array
     classes: tuple[str, ...]
-
-
-def sum_of(labels: Array, count: int, values: Array) -> Array:
-    """What values `(y, x)` add up to in the objects 1..count."""
-    return np.bincount(labels.ravel(), weights=values.ravel(), minlength=count + 1)[1:]
-
-
-def sums_of(labels: Array, count: int, inside: Array, distance: Array) -> dict[str, Array]:
-    """What the objects 1..count of a part add to their areas and scores."""
-    top = np.zeros(count + 1)
-    np.maximum.at(top, labels, distance)
-    area = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    return {"area": area, "inside": sum_of(labels, count, inside), "top": top[1:]}
 
 
 def places_of(labels: Array, count: int, box: Box) -> dict[str, Array]:
@@ -59,7 +49,7 @@ def summed(told: Sequence[Mapping[str, Array]], count: int) -> tuple[ObjectTable
     """The objects 1..count of all blocks, and what scores and classes are made of."""
     area, places = np.zeros(count, np.int64), np.zeros((count, 2))
     start, stop = np.full((count, 2), np.iinfo(np.int64).max), np.zeros((count, 2), np.int64)
-    sums = {name: np.zeros(count) for name in ("inside", "top", "brown", "total")}
+    sums = {name: np.zeros(count) for name in (*_SUMS, "top")}
     for each in told:
         rows = each["ids"] - 1
         area[rows] += each["area"]
@@ -67,7 +57,7 @@ def summed(told: Sequence[Mapping[str, Array]], count: int) -> tuple[ObjectTable
         start[rows] = np.minimum(start[rows], each["start"])
         stop[rows] = np.maximum(stop[rows], each["stop"])
         sums["top"][rows] = np.maximum(sums["top"][rows], each["top"])
-        for name in {"inside", "brown", "total"} & each.keys():
+        for name in each.keys() & set(_SUMS):
             sums[name][rows] += each[name]
     centroid = places / np.maximum(area, 1)[:, None]
     sums["area"] = area.astype(np.float64)
@@ -83,8 +73,7 @@ def objects_of(table: ObjectTable, sums: Mapping[str, Array], kept: Array, stand
     count = int(kept.sum())
     found = ObjectTable(np.arange(1, count + 1), table.area[kept], table.centroid[kept], start, stop, touches)
     own = {name: values[kept] for name, values in sums.items()}
-    mean = own["inside"] / np.maximum(own["area"], 1)
-    scores = np.clip(mean * np.sqrt(np.clip(own["top"].astype(np.float32), 0, 1)), 0, 1)
+    scores = scores_of(own)
     kind = standard.modality
     if kind != "IHC":
         return Objects(found, scores, (plain_class(kind),) * count)

@@ -4,8 +4,9 @@ import torch
 
 from morula.core.rng import Rng
 from morula.recipes.cupre.batches import Crop, Example, mixed_crops, paste
-from morula.tasks.cells.decode import object_scores, objects_in, stained_cut
+from morula.tasks.cells.decode import objects_in, stained_cut
 from morula.tasks.cells.pseudo import Pseudo, targets
+from morula.tasks.cells.scores import object_scores
 
 
 def example(value, kind="fluorescence", size=80):
@@ -82,4 +83,4 @@ def test_targets_of_labels_decode_to_the_labels():
     found = objects_in(inside > 0.5, distance, 22.0, stained_cut("fluorescence"))
     assert found.max() == 2
     assert np.array_equal(found > 0, whole.labels > 0)
-    assert object_scores(found, inside, distance) == pytest.approx([1, 1], abs=0.01)
+    assert object_scores(found, inside, distance, 22.0) == pytest.approx([1, 1], abs=0.01)
