@@ -20,7 +20,7 @@ from morula.metrics.matching import (
     panoptic_quality,
 )
 from morula.metrics.morphology import CrossSections, area_ratio, cross_sections, solidity, tissue_growth
-from morula.metrics.overlap import Overlap, overlap, pooled
+from morula.metrics.overlap import Overlap, joined, overlap, pooled
 from morula.metrics.points import (
     CountingErrors,
     class_mean,
@@ -122,6 +122,7 @@ __all__ = [
     "iou",
     "iou_of_slices",
     "iou_per_slice",
+    "joined",
     "length_scores",
     "look",
     "macro",

@@ -8,7 +8,7 @@ matrix.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,7 +17,7 @@ from morula.core.types import Array
 from morula.metrics.assignment import assign_sparse
 from morula.metrics.counts import Counts
 
-__all__ = ["Overlap", "assign", "best_of_each", "overlap", "pooled"]
+__all__ = ["Overlap", "assign", "best_of_each", "joined", "overlap", "pooled"]
 
 _LARGEST_KEY = int(np.iinfo(np.int64).max)
 _PIECE = 2**20  # pixels
@@ -140,6 +140,35 @@ def pooled(tables: Iterable[Overlap]) -> Overlap:
         keys % (len(pred_ids) + 1),
         shared,
         sum(each.size for each in every),
+    )
+
+
+def joined(table: Overlap, labels: Array) -> Overlap:
+    """The table after predicted objects were joined; exactly what counting the joined image gives.
+
+    Args:
+        table: of the image before.
+        labels: `(m,)` new label of each predicted object, above 0; objects with the same one become one.
+
+    Raises:
+        ValueError: there are more or fewer labels than objects, or one is not above 0.
+
+    >>> fine = overlap(pred=np.array([1, 1, 2, 5]), truth=np.array([4, 4, 4, 9]))
+    >>> joined(fine, np.array([3, 3, 8])).intersections
+    array([3, 1])
+    """
+    if labels.shape != table.pred_ids.shape or (labels < 1).any():
+        raise ValueError(f"{len(table.pred_ids)} objects need as many labels above 0")
+    ids, areas = _summed([labels], [table.pred_areas])
+    keys = table.truth * (len(ids) + 1) + np.searchsorted(ids, labels[table.pred])
+    keys, shared = _summed([keys], [table.intersections])
+    return replace(
+        table,
+        pred_ids=ids,
+        pred_areas=areas,
+        truth=keys // (len(ids) + 1),
+        pred=keys % (len(ids) + 1),
+        intersections=shared,
     )
 
 

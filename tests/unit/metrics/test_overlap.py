@@ -1,3 +1,5 @@
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from morula.metrics import Counts
-from morula.metrics.overlap import assign, best_of_each, overlap
+from morula.metrics.overlap import Overlap, assign, best_of_each, joined, overlap
 
 labels = arrays(np.int64, (6, 7), elements=st.integers(0, 5))
 
@@ -54,6 +56,25 @@ def test_equals_the_dense_table(pred: np.ndarray, truth: np.ndarray) -> None:
         assert table.truth_areas[row] == (truth == truth_id).sum()
         for column, pred_id in enumerate(table.pred_ids):
             assert dense[row, column] == ((truth == truth_id) & (pred == pred_id)).sum()
+
+
+@given(pred=labels, truth=labels, lookup=arrays(np.int64, 6, elements=st.integers(1, 4)))
+def test_joining_in_the_table_equals_counting_the_joined_image(
+    pred: np.ndarray, truth: np.ndarray, lookup: np.ndarray
+) -> None:
+    fine = overlap(pred, truth)
+    found, expected = (
+        joined(fine, lookup[fine.pred_ids]),
+        overlap(np.where(pred > 0, lookup[pred], 0), truth),
+    )
+    for each in fields(Overlap):
+        assert np.array_equal(getattr(found, each.name), getattr(expected, each.name)), each.name
+
+
+@pytest.mark.parametrize("labels", [[1], [1, 2, 3], [0, 1]])
+def test_joining_needs_a_label_above_0_for_each_object(labels: list[int]) -> None:
+    with pytest.raises(ValueError, match="2 objects need as many labels above 0"):
+        joined(overlap(np.array([3, 5]), np.array([1, 1])), np.array(labels))
 
 
 @given(array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=3))

@@ -4,7 +4,7 @@ from morula.tasks.neurons.augment import recolour, symmetry
 from morula.tasks.neurons.block import Block, Part, grey, parted, prepare
 from morula.tasks.neurons.control import grey_affinities, grey_control
 from morula.tasks.neurons.crops import Crops, Labelled, fitting, window
-from morula.tasks.neurons.decode import Decoder, decoder_of, tune
+from morula.tasks.neurons.decode import Decoder, curve, decoder_of, tune
 from morula.tasks.neurons.finetune import finetune
 from morula.tasks.neurons.geometry import Backbone, build, is_isotropic, offsets_of, patch_of
 from morula.tasks.neurons.learn import Problem, learn, problem_of
@@ -32,6 +32,7 @@ __all__ = [
     "averaged",
     "build",
     "chapters",
+    "curve",
     "decoder_of",
     "finetune",
     "fitting",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,11 +11,11 @@ import numpy as np
 from morula.blockwise import BlockGrid, fragments_of
 from morula.core.affinities import Affinities
 from morula.core.types import Array, Segmentation
-from morula.metrics import neuron_scores
-from morula.post import Linkage, agglomerate, boundary, fragments, region_graph, relabel
+from morula.metrics import joined, neuron_scores_of, overlap
+from morula.post import Linkage, MergeTree, agglomerate, boundary, fragments, region_graph, relabel
 from morula.tasks.neurons.settings import Decode
 
-__all__ = ["Decoder", "decoder_of", "tune"]
+__all__ = ["Decoder", "curve", "decoder_of", "tune"]
 
 _CUBE, _SECTIONS = (128, 256, 256), (64, 512, 512)  # voxels that are flooded at once
 _AROUND = 16  # voxels
@@ -51,16 +51,14 @@ class Decoder:
         """Fragments `(z, y, x)`, 1..N, of a part of a volume."""
         return fragments(affinities, per_section=self.fragments == "sections", smoothing=self.smoothing)
 
-    def candidates(self, affinities: Affinities, thresholds: Array) -> list[Array]:
-        """The neurons `(z, y, x)` at each threshold, from one agglomeration."""
-        pieces = fragments_of(affinities, self.split, self.lattice(affinities.shape))
-        graph = region_graph(pieces, affinities, histograms=self.linkage == "median")
-        tree = agglomerate(graph, self.linkage)
-        return [relabel(pieces, tree.cut(float(each))) for each in thresholds]
+    def pieces(self, affinities: Affinities) -> Array:
+        """Fragments `(z, y, x)`, 1..N, of a whole volume."""
+        return fragments_of(affinities, self.split, self.lattice(affinities.shape))
 
     def __call__(self, affinities: Affinities) -> Segmentation:
         """Neurons of a volume; the score of each is the mean of its nearest affinities."""
-        (labels,) = self.candidates(affinities, np.array([self.threshold]))
+        pieces = self.pieces(affinities)
+        labels = relabel(pieces, _tree(pieces, affinities, self.linkage).cut(self.threshold))
         inside = 1 - boundary(affinities, per_section=self.fragments == "sections")
         voxels = np.bincount(labels.ravel())
         sure = np.bincount(labels.ravel(), weights=inside.ravel()) / np.maximum(voxels, 1)
@@ -98,11 +96,33 @@ def tune(
     Returns:
         The tuned decoder, and the scores of each threshold.
     """
-    thresholds = np.linspace(0.02, 0.98, count)
-    found = decoder.candidates(affinities, thresholds)
-    rows = [
-        {"threshold": float(threshold), **neuron_scores(labels, truth)}
-        for threshold, labels in zip(thresholds, found, strict=True)
-    ]
+    rows = curve(decoder.pieces(affinities), affinities, decoder.linkage, truth, count)
     best = min(rows, key=lambda row: row["voi"])
-    return Decoder(decoder.fragments, decoder.smoothing, decoder.linkage, best["threshold"]), rows
+    return replace(decoder, threshold=best["threshold"]), rows
+
+
+def curve(
+    pieces: Array, affinities: Affinities, linkage: Linkage, truth: Array, count: int
+) -> list[dict[str, float]]:
+    """Scores of fragments joined by their affinities at each threshold, without making any volume of them.
+
+    Args:
+        pieces: fragments `(z, y, x)`, of these affinities or from elsewhere.
+        affinities: of the same volume.
+        linkage: what of a contact counts.
+        truth: labels `(z, y, x)`, 0 where nothing is scored.
+        count: how many thresholds are tried, evenly between 0.02 and 0.98.
+
+    Returns:
+        `threshold`, and what `neuron_scores` gives there.
+    """
+    tree, table = _tree(pieces, affinities, linkage), overlap(pieces, truth)
+    rows: list[dict[str, float]] = []
+    for threshold in np.linspace(0.02, 0.98, count).tolist():
+        labels = tree.cut(threshold)[table.pred_ids]
+        rows.append({"threshold": threshold, **neuron_scores_of(joined(table, labels))})
+    return rows
+
+
+def _tree(pieces: Array, affinities: Affinities, linkage: Linkage) -> MergeTree:
+    return agglomerate(region_graph(pieces, affinities, histograms=linkage == "median"), linkage)
