@@ -1,0 +1,143 @@
+"""What all rows of the table share: the volume and its parts, the labelled blocks, the scores, the clock."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from morula.core.affinities import Affinities
+from morula.core.types import Array, Voxel
+from morula.data import load_volumes, read_labels
+from morula.data.affinities import read_affinities
+from morula.engine import read_json
+from morula.metrics import neuron_scores
+from morula.tasks import neurons
+
+__all__ = ["EDGE", "Fib25", "box", "hardware", "judged", "opened", "problem_of", "references", "stopwatch"]
+
+STEM = "em_fib25_neurons/open/fib25_training2"
+VOXEL = Voxel(z=10.0, y=10.0, x=10.0)
+TRAIN, VALIDATION, TEST = slice(0, 60), slice(60, 90), slice(90, 120)
+EDGE: Mapping[int, int] = {10: 79, 25: 125, 100: 250}
+"""Width and height, in voxels, of the labelled box by percent of the training part."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fib25:
+    """Grey values, true labels, and the two segmentations that come with them, each `(z, y, x)`."""
+
+    image: Array
+    labels: Array
+    fragments: Array
+    ffn: Array
+
+
+def opened(data: Path) -> Fib25:
+    """All of the data.
+
+    Args:
+        data: the folder of all sets.
+    """
+    (record,), _ = load_volumes(Path(f"{data / STEM}_raw.tif"), voxel=VOXEL)
+    names = ("neurons", "neuroproof_oversegmentation", "ffn_prediction")
+    return Fib25(
+        neurons.grey(record.image), *(read_labels(Path(f"{data / STEM}_{each}.tif")) for each in names)
+    )
+
+
+def box(sections: slice, edge: int = EDGE[100]) -> tuple[slice, ...]:
+    """The middle of these sections."""
+    first = (EDGE[100] - edge) // 2
+    return sections, slice(first, first + edge), slice(first, first + edge)
+
+
+def problem_of(network: neurons.Network, volume: Fib25, share: int) -> neurons.Problem:
+    """The volume with this percent of the training part labelled; the same validation part for all."""
+    isotropic = neurons.is_isotropic(network, VOXEL)
+    small = box(TRAIN, EDGE[share])
+    train = neurons.Part(small, volume.labels[small])
+    kept = neurons.Part(box(VALIDATION), neurons.parted(volume.labels[VALIDATION]))
+    block = neurons.Block(volume.image, train, kept)
+    return neurons.Problem(
+        "fib25", block, isotropic, neurons.offsets_of(network, isotropic=isotropic), network
+    )
+
+
+def judged(run: Path, decode: neurons.Decode, volume: Fib25, fabric: Any) -> dict[str, Any]:
+    """Scores of the test part at the threshold of the validation part, at the best one, and what they took.
+
+    Args:
+        run: a finished one; its affinities of the validation part are read, not predicted again.
+        decode: the decoder, of which all but the threshold is settled.
+        volume: with the truth.
+        fabric: where the network runs.
+    """
+    segmenter, clock = neurons.load_segmenter(run / "model", fabric), stopwatch(fabric.device)
+    folder = next(run.glob("*-tune"))
+    tuned, known = read_json(folder / "done.json"), read_affinities(folder / "affinities.h5")
+    times = [clock()]
+    maps = segmenter.within(volume.image, box(TEST))
+    times.append(clock())
+    truth = neurons.parted(volume.labels[TEST])
+    _, curve = neurons.tune(segmenter.decoder, maps, truth, decode.thresholds)
+    times.append(clock())
+    joined = given(known, maps, volume, decode)
+    times.append(clock())
+    parts = zip(("predict", "decode", "given_fragments"), times, times[1:], strict=False)
+    return {
+        "threshold": tuned["threshold"],
+        "validation": lowest(tuned["curve"]),
+        "test": next(row for row in curve if row["threshold"] == tuned["threshold"]),
+        "oracle": lowest(curve),
+        "given_fragments": joined,
+        "seconds": {name: round(end - start, 2) for name, start, end in parts},
+    }
+
+
+def given(known: Affinities, maps: Affinities, volume: Fib25, decode: neurons.Decode) -> dict[str, float]:
+    """NeuroProof's fragments joined by the same affinities, with a threshold from the validation part."""
+    validation, test = (
+        neurons.curve(
+            neurons.parted(volume.fragments[part]),
+            affinities,
+            decode.linkage,
+            neurons.parted(volume.labels[part]),
+            decode.thresholds,
+        )
+        for part, affinities in ((VALIDATION, known), (TEST, maps))
+    )
+    best = lowest(validation)["threshold"]
+    return next(row for row in test if row["threshold"] == best)
+
+
+def lowest(curve: Sequence[dict[str, float]]) -> dict[str, float]:
+    """The scores at the threshold with the lowest variation of information."""
+    return min(curve, key=lambda row: row["voi"])
+
+
+def references(volume: Fib25) -> dict[str, dict[str, float]]:
+    """Scores of the segmentations that come with the data, on the test part.
+
+    What leaves the part and comes back is two in them, as in the truth.
+    """
+    truth = neurons.parted(volume.labels[TEST])
+    given = {"over-segmentation as given": volume.fragments, "FFN prediction as given": volume.ffn}
+    return {name: neuron_scores(neurons.parted(array[TEST]), truth) for name, array in given.items()}
+
+
+def stopwatch(device: torch.device) -> Callable[[], float]:
+    """Time of the process on a CPU, which others on the machine do not change; else of the clock."""
+    return time.process_time if device.type == "cpu" else time.perf_counter
+
+
+def hardware(device: torch.device) -> str:
+    """The processor and the number of its cores that this process may use."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name()
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads, no GPU"

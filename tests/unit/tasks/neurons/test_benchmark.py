@@ -1,0 +1,93 @@
+"""The parts and rows of the benchmark of neurons keep what its table claims."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from morula.core.rng import Rng
+from morula.recipes import load_recipe
+
+FOLDER = Path(__file__).parents[4] / "benchmarks" / "neurons_em"
+
+
+def loaded(monkeypatch: pytest.MonkeyPatch, name: str) -> ModuleType:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, name, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def volume(fib25: ModuleType) -> Any:
+    """One neuron that leaves every part and comes back, in another one."""
+    labels = np.ones((120, 250, 250), np.uint16)
+    labels[:, :, 120:130] = 2
+    return fib25.Fib25(Rng(0, "grey").at(0).random(labels.shape, dtype=np.float32), labels, labels, labels)
+
+
+def test_parts_lie_apart_and_labels_are_nested(monkeypatch: pytest.MonkeyPatch) -> None:
+    fib25 = loaded(monkeypatch, "fib25")
+    whole, network = volume(fib25), load_recipe("mscon").presets()["best"].network  # type: ignore[attr-defined]
+    taken = np.zeros((len(fib25.EDGE), *whole.labels.shape), bool)
+    for place, share in zip(taken, fib25.EDGE, strict=True):
+        block = fib25.problem_of(network, whole, share).block
+        place[block.train.box] = True
+        assert block.train.labels.size / (60 * 250 * 250) == pytest.approx(share / 100, rel=0.01)
+        assert np.array_equal(block.train.labels, whole.labels[block.train.box])
+        assert block.validation.box[0] == slice(60, 90)
+        assert block.validation.labels.max() == 3
+    assert all((small <= large).all() for small, large in pairwise(taken))
+    assert not taken[:, 60:].any()
+    assert fib25.TEST.stop - fib25.TEST.start == fib25.VALIDATION.stop - fib25.VALIDATION.start
+    assert fib25.TEST.start == fib25.VALIDATION.stop
+
+
+def test_what_comes_with_the_data_is_scored_by_its_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    fib25 = loaded(monkeypatch, "fib25")
+    assert {row["voi"] for row in fib25.references(volume(fib25)).values()} == {0.0}
+
+
+def test_rows_differ_in_nothing_but_the_pre_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("fib25", "summary"):
+        loaded(monkeypatch, name)
+    rows = loaded(monkeypatch, "table").ROWS
+    assert [row.recipe for row in rows.values()].count(None) == 1
+    told = [
+        load_recipe(row.recipe).presets()[row.preset].pretrain.model_dump_json()  # type: ignore[attr-defined]
+        for row in rows.values()
+        if row.recipe
+    ]
+    assert len(set(told)) == len(told) == 6
+
+
+def cell(row: str, share: int, seed: int, voi: float) -> dict[str, Any]:
+    scores = {"voi": voi, "voi_split": voi, "voi_merge": 0.0, "are": 0.25}
+    keys = dict.fromkeys(("test", "oracle"), scores)
+    return {"row": row, "share": share, "seed": seed, "given_fragments": {"voi": 1.0}, **keys}
+
+
+def test_what_is_asked_is_judged_by_means_over_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    summary = loaded(monkeypatch, "summary")
+    found = [cell("best", 10, seed, voi) for seed, voi in enumerate((1.4, 1.6))]
+    assert [line.split(" | ")[1:] for line in summary.asked(found)[2:]] == [["1.500", "1.600", "yes |"]]
+    found += [cell("scratch", 10, 0, 1.6), cell("scratch", 25, 0, 1.5), cell("best", 100, 0, 1.1)]
+    lines = [line.split(" | ")[1:] for line in summary.asked(found)[2:]]
+    assert lines == [
+        ["1.100", "1.050", "**no** |"],
+        ["1.500", "1.600", "yes |"],
+        ["1.500", "1.500", "yes |"],
+        ["1.500", "1.440", "**no** |"],
+        ["1.100", "1.000", "**no** |"],
+    ]
+    assert len(summary.asked([cell("mae", 10, 0, 1.0)])) == 1
