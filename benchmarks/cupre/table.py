@@ -193,7 +193,7 @@ def preset(trial: Trial) -> Trained:
 
     def train(run: Run, steps: int, records: Sequence[Record]) -> None:
         again = max(1, steps // 3) * config.rounds
-        changes = {"steps": steps - again, "round_steps": max(1, again)}
+        changes = {"steps": steps - again, "round_steps": max(1, again), "budgets": ()}
         module.train(run, records, override(config, changes))
 
     some = trial.problem.few

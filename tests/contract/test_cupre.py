@@ -19,13 +19,15 @@ from rich.console import Console
 
 from morula.core.config import override
 from morula.core.errors import DataError
+from morula.core.rng import Rng
 from morula.core.types import Axes, Record, Volume
-from morula.engine import Run, Weights, launch
+from morula.engine import Run, Weights, launch, read_json
 from morula.recipes import load_recipe
 from morula.recipes.cupre.config import CupreConfig
+from morula.recipes.cupre.curve import drawn
 from synthetic import field
 
-SMALL = {"steps": 8, "round_steps": 4, "batch": 2, "crop": 64, "widths": [8, 12]}
+SMALL = {"steps": 8, "round_steps": 4, "budget_steps": 4, "batch": 2, "crop": 64, "widths": [8, 12]}
 recipe = load_recipe("cupre")
 
 
@@ -133,6 +135,30 @@ def test_all_images_may_have_labels(tmp_path: Path) -> None:
         "rank,image,doubt,novelty"
     ]
     assert recipe.story(tmp_path / "run")
+
+
+def test_the_report_tells_whether_more_labels_would_help(tmp_path: Path) -> None:
+    """Networks of fewer labels are scored on an image none of them saw; the model is as without them."""
+    run = train(tmp_path / "run", config("best", budgets=[0, 1, 10]), records(labelled=4, count=4))
+    points = [read_json(path) for path in run.path.glob("*-labels-*/done.json")]
+    assert sorted(point["labels"] for point in points) == [0, 1, 3]
+    assert len({tuple(point["held"]) for point in points}) == 1 == len(points[0]["held"])
+    (chapter,) = [each for each in recipe.story(run.path) if each.name == "Would more labels help?"]
+    assert "with 3" in chapter.what
+    assert points[0]["held"][0] in chapter.pictures[0].caption
+    plain = train(tmp_path / "plain", config("best", budgets=[]), records(labelled=4, count=4))
+    assert same(run, plain)
+    assert len(recipe.story(plain.path)) == len(recipe.story(run.path)) - 1
+
+
+def test_the_curve_s_draws_are_balanced_and_hold_out_a_third() -> None:
+    kinds = {f"{kind}{number}": kind for kind in "ab" for number in range(6)}
+    learned, held = drawn(kinds, Rng(0))
+    assert sorted([*learned, *held]) == sorted(kinds)
+    assert len(held) == 4
+    assert {kinds[name] for name in held} == {kinds[name] for name in learned[:2]} == {"a", "b"}
+    assert drawn(kinds, Rng(0)) != drawn(kinds, Rng(1))
+    assert [len(part) for part in drawn({"x": "a", "y": "b"}, Rng(0))] == [1, 1]
 
 
 def test_labels_without_an_object_teach_nothing_and_alone_are_refused(tmp_path: Path) -> None:

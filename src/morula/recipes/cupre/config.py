@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -40,6 +40,13 @@ class CupreConfig(Config):
     images: int = Field(
         default=160, ge=1, description="images without labels to learn from at most, drawn at random"
     )
+    budgets: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        default=(0, 1, 2, 5, 10),
+        description="numbers of labels to learn from as well, for a curve in the report that tells whether "
+        "more labels pay; () for none",
+    )
+    budget_steps: int = Field(default=90, ge=1, description="steps for each point of that curve")
+    budget_draws: int = Field(default=1, ge=1, description="times that the curve is drawn and averaged")
     widths: tuple[int, ...] = Field(default=(32, 64, 96, 128), description="channels of the U-Net per level")
     augment_test: bool = Field(default=True, description="average four turned and mirrored predictions")
     precision: Literal["bf16-mixed", "32-true"] = Field(default="bf16-mixed", description="of the networks")
@@ -49,13 +56,14 @@ def presets() -> dict[str, CupreConfig]:
     """The named configs, `best` first; `scratch` is what the labels alone give, without any of the rest."""
     return {
         "best": CupreConfig(),
-        "fast": CupreConfig(preset="fast", steps=100, batch=4, augment_test=False),
-        "scratch": CupreConfig(preset="scratch", normalise=False, unlabelled=0.0, paste=0.0),
+        "fast": CupreConfig(preset="fast", steps=100, batch=4, budgets=(), augment_test=False),
+        "scratch": CupreConfig(preset="scratch", normalise=False, unlabelled=0.0, paste=0.0, budgets=()),
         "smoke": CupreConfig(
             preset="smoke",
             steps=60,
             rounds=1,
             round_steps=10,
+            budget_steps=10,
             batch=4,
             crop=96,
             widths=(16, 32, 48),

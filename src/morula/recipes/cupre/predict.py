@@ -42,7 +42,7 @@ class CuprePredictor:
         self,
         network: nn.Module,
         look: Look,
-        labelled: frozenset[Modality],
+        labelled: frozenset[str],
         config: CupreConfig,
         fabric: Fabric,
     ) -> None:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,12 +34,12 @@ from morula.core.errors import DataError
 from morula.core.files import write_json
 from morula.core.rng import Rng
 from morula.core.types import Array, Record, Segmentation, Volume
-from morula.data.modality import Modality
 from morula.engine import Run, Weights, WeightsInfo, read_json, seeded, spread
 from morula.nets import UNet2d
 from morula.recipes.cupre import config as configs
 from morula.recipes.cupre.batches import Example, mixed_crops
 from morula.recipes.cupre.config import CupreConfig
+from morula.recipes.cupre.curve import label_curve
 from morula.recipes.cupre.label_next import advise, describe, doubt, write_advice
 from morula.recipes.cupre.look import Look, fit_look
 from morula.recipes.cupre.paper import stages as published
@@ -93,12 +94,16 @@ def train(run: Run, records: Sequence[Record], config: CupreConfig | PaperConfig
     if config.natural:
         run.console.print(f"Preset {config.preset} learns nothing from natural images; preset paper does.")
     look, images = _prepare(run, records, config)  # line 1
-    labelled = [_example(each.prepared, _certain(each.labels)) for each in images if each.labels is not None]
+    examples = {
+        each.id: _example(each.prepared, _certain(each.labels)) for each in images if each.labels is not None
+    }
+    labelled = list(examples.values())
     others = [each.prepared for each in images if each.labels is None] if config.unlabelled else []
     network = _network_of(run, config)
     for turn in range(config.rounds + 1):  # lines 2 to 4
         network = _learn(run, network, labelled, others, look, config, turn)
     _advise(run, network, images, config)  # line 5
+    label_curve(run, records, examples, look, partial(_network_of, run, config), config)
     _save(run, network, look, sorted({each.kind for each in labelled}), config)
 
 
@@ -115,7 +120,7 @@ def load(path: Path, fabric: Fabric) -> Callable[[Volume], Segmentation]:
     config = CupreConfig.model_validate(described["config"])
     network = _network(config)
     Weights.load(path / "model" / "network.safetensors").load_into(network)
-    look, labelled = Look.of_json(described["look"]), frozenset[Modality](described["labelled"])
+    look, labelled = Look.of_json(described["look"]), frozenset[str](described["labelled"])
     return CuprePredictor(fabric.setup_module(network).eval(), look, labelled, config, fabric)
 
 

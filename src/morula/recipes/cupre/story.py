@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from morula.recipes.cupre.curve import STAGE
 
 if TYPE_CHECKING:
     from morula.report import Stage as Chapter
@@ -51,4 +54,26 @@ def chapters(path: Path) -> list[Chapter]:
     if names:
         text = f"Most doubt, and most unlike what is labelled: {', '.join(names[:_SHOWN])}."
         told.append(Stage("Label these next", text + " The whole ranking is report/label_next.csv."))
-    return told
+    points = [read_json(stage / "done.json") for stage in path.glob(f"*-{STAGE}-*")]
+    return [*told, _curve(points)] if points else told
+
+
+def _curve(points: Sequence[Mapping[str, Any]]) -> Chapter:
+    """What fewer labels would have given."""
+    from morula.report import Picture, Stage, line_chart
+
+    counts = sorted({point["labels"] for point in points})
+    scores = [
+        float(np.mean([score for point in points if point["labels"] == count for score in point["scores"]]))
+        for count in counts
+    ]
+    chart = line_chart({"held out": (counts, scores)}, across="labelled images", up="TP / (TP + FP + FN)")
+    held = sorted({name for point in points for name in point["held"]})
+    numbers = ", ".join(f"{score:.2f} with {count}" for count, score in zip(counts, scores, strict=True))
+    text = (
+        f"Networks trained for a short time on some of the labelled images, and scored on others: {numbers}; "
+        "0 are pseudo labels. Where the line still rises at its end, more labels are likely to help. The "
+        "segmentation itself learned from all labels and for longer, so expect more of it."
+    )
+    told = f"Mean at an IoU of .5 over {len(held)} held-out image(s): {', '.join(held[:_SHOWN])}."
+    return Stage("Would more labels help?", text, (Picture(chart, told),))
