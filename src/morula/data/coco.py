@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from os import PathLike
@@ -29,7 +31,8 @@ class CocoImage:
         file_name: the image file it names.
         height: in pixels.
         width: in pixels.
-        segmentations: polygons or run lengths of each object, as in the file.
+        segmentations: polygons or run lengths of each object, as in the file; the corners of polygons as
+            arrays, for as lists they take four times the memory.
         categories: number of the category of each object, as in the file.
     """
 
@@ -82,32 +85,40 @@ class CocoImage:
             return np.asarray(mask.decode(code)).astype(bool)
 
 
-def read_coco(path: str | PathLike[str]) -> dict[str, CocoImage]:
+def _stem(file_name: str) -> str:
+    return Path(file_name).stem.removesuffix(".ome")
+
+
+def read_coco(path: str | PathLike[str], *, name: Callable[[str], str] = _stem) -> dict[str, CocoImage]:
     """Reads COCO instance annotations, by the stem of each image's file name.
 
     Crowd regions are left out, for they are not objects. `annotations` may be a list or a dictionary by id.
     An image that is listed twice keeps the first entry that has annotations.
+
+    Args:
+        path: the JSON file.
+        name: what to call an image by its file name, where stems repeat in different folders.
 
     Raises:
         DataError: not JSON, no `images` and `annotations`, or an entry without the keys it needs.
     """
     path = Path(path)
     with reading(path, "COCO JSON file"):
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"), object_hook=_compact)
     if not isinstance(document, Mapping) or not {"images", "annotations"} <= set(document):
         found = "no `images` and `annotations`"
         raise DataError(path, found, "give COCO instance annotations, in one JSON object")
     try:
         segmentations = _by_image(_values(document["annotations"]))
         images = [_image(path, entry, segmentations) for entry in _values(document["images"])]
+        named = [(name(image.file_name), image) for image in images]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         found = f"an entry that is not COCO ({type(error).__name__}: {error})"
         raise DataError(path, found, "export the annotations again as COCO JSON") from error
     entries: dict[str, CocoImage] = {}
-    for image in images:
-        name = Path(image.file_name).stem.removesuffix(".ome")
-        if name not in entries or not entries[name].segmentations:
-            entries[name] = image
+    for key, image in named:
+        if key not in entries or not entries[key].segmentations:
+            entries[key] = image
     return entries
 
 
@@ -173,6 +184,15 @@ def coco_document(file_name: str, segmentation: Segmentation, table: ObjectTable
         "categories": [{"id": number, "name": name} for name, number in categories.items()],
         "annotations": annotations,
     }
+
+
+def _compact(entry: dict[str, Any]) -> dict[str, Any]:
+    """Packs the polygons of an annotation while the file is read; what is not numbers stays as it is."""
+    parts = entry.get("segmentation")
+    if isinstance(parts, list):
+        with suppress(TypeError, ValueError, OverflowError):
+            entry["segmentation"] = [array("d", part) for part in parts]
+    return entry
 
 
 def _values(entries: Any) -> Iterable[Mapping[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from morula.data.labels import read_labels
 from morula.data.open import IMAGE_SUFFIXES
 from morula.data.reading import check_file
 
-__all__ = ["find_labels", "image_id", "read_object_masks"]
+__all__ = ["coco_labels", "find_labels", "image_id", "read_object_masks"]
 
 Opener = Callable[[Volume], Array]
 """Reads the labels `(y, x)` or `(z, y, x)` of the image that is given, and refuses another size."""
@@ -47,19 +48,6 @@ class _MaskFolder:
         return read_object_masks(self.masks, _plane(folder, image))
 
 
-@dataclass(frozen=True)
-class _CocoEntry:
-    """The annotations of one image of a COCO file."""
-
-    path: Path
-    entry: CocoImage
-
-    def __call__(self, image: Volume) -> Array:
-        where = f"{self.path} ({self.entry.file_name})"
-        _check_shape(where, (self.entry.height, self.entry.width), image)
-        return self.entry.labels()
-
-
 def image_id(path: Path) -> str:
     """A file's name without its extension, `.ome.tif` counting as one.
 
@@ -67,6 +55,16 @@ def image_id(path: Path) -> str:
     'a1'
     """
     return path.stem.removesuffix(".ome")
+
+
+def coco_labels(entry: CocoImage, image: Volume) -> Array:
+    """Draws the objects that a COCO file holds for `image`, `(y, x)` int32.
+
+    Raises:
+        DataError: the file says another size than that of the image, or an object cannot be drawn.
+    """
+    _check_shape(f"{entry.path} ({entry.file_name})", (entry.height, entry.width), image)
+    return entry.labels()
 
 
 def find_labels(labels: Path, images: Sequence[Path]) -> dict[str, Opener]:
@@ -85,7 +83,7 @@ def find_labels(labels: Path, images: Sequence[Path]) -> dict[str, Opener]:
     elif labels.suffix.lower() == ".json":
         check_file(labels, "COCO JSON")
         entries = read_coco(labels)
-        openers: dict[str, Opener] = {name: _CocoEntry(labels, entry) for name, entry in entries.items()}
+        openers: dict[str, Opener] = {name: partial(coco_labels, each) for name, each in entries.items()}
     elif len(images) == 1:
         check_file(labels, "label")
         return {names[0]: _LabelFile(labels)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import stat
 import tarfile
 import threading
@@ -24,7 +25,7 @@ from PIL import Image
 from morula.core.errors import DataError, ResourceError, UsageError
 from morula.core.hashing import file_sha256
 from morula.data import sets
-from morula.data.sets import bbbc038, bcdata, monuseg
+from morula.data.sets import bbbc038, bcdata, livecell, monuseg
 from morula.data.sets.archive import Limits, extract
 
 
@@ -183,6 +184,55 @@ def test_bbbc038(served: tuple[Path, str], tmp_path: Path) -> None:
     assert labels[:5, 0].tolist() == [2, 1, 1, 1, 0]
     assert labels[1, 2] == 1
     assert [record.id for record in bbbc038.records(root, "stage2_test")] == ["c1"]
+
+
+def coco_json(name: str) -> bytes:
+    """One image with one object."""
+    image = {"id": 1, "file_name": name, "height": 20, "width": 24}
+    square = {"image_id": 1, "segmentation": [[number for corner in SQUARE for number in corner]]}
+    return json.dumps({"images": [image], "annotations": [square]}).encode()
+
+
+def test_livecell(served: tuple[Path, str], tmp_path: Path) -> None:
+    folder, address = served
+    wanted = {each: f"A172_Phase_B7_1_00d00h00m_{n}.tif" for n, each in enumerate(livecell.SET.splits)}
+    parts = {
+        each: "livecell_test_images" if "test" in each else "livecell_train_val_images" for each in wanted
+    }
+    images = {f"images/{parts[each]}/A172/{name}": tif(PINK[..., 0]) for each, name in wanted.items()}
+    zipped(folder / "images.zip", images)
+    _, *files = livecell.SET.files
+    for (each, name), file in zip(wanted.items(), files, strict=True):
+        (folder / file.filename).write_bytes(coco_json(name))
+        kind, _, last = each.rpartition("-")
+        assert file.url.endswith(f"/{kind}/{last}.json" if kind not in ("", "train") else f"{last}.json")
+    sets.get("livecell", cache=tmp_path / "cache", base_url=address)
+    for each, name in wanted.items():
+        (record,) = sets.records("livecell", each, cache=tmp_path / "cache")
+        assert f"{record.id}.tif" == name
+        assert record.labels is not None
+        assert record.labels().max() == 1
+
+
+def test_coco(served: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, address = served
+    stream = io.BytesIO()
+    Image.fromarray(PINK).save(stream, "JPEG")
+    for part in ("train2017", "val2017"):
+        zipped(folder / f"{part}.zip", {f"{part}/000000000139.jpg": stream.getvalue()})
+    annotations = {
+        f"annotations/{kind}_{part}.json": coco_json("000000000139.jpg") if kind == "instances" else b"{}"
+        for kind in ("captions", "instances", "person_keypoints")
+        for part in ("train2017", "val2017")
+    }
+    zipped(folder / "annotations_trainval2017.zip", annotations)
+    without_checksums(monkeypatch)
+    sets.get("coco", cache=tmp_path / "cache", base_url=address)
+    for part in ("train2017", "val2017"):
+        (record,) = sets.records("coco", part, cache=tmp_path / "cache")
+        assert (record.id, Path(record.image.uri).parent.name) == ("000000000139", part)
+        assert record.labels is not None
+        assert record.labels().max() == 1
 
 
 def test_a_second_get_needs_no_network(served: tuple[Path, str], tmp_path: Path) -> None:

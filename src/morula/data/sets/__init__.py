@@ -11,7 +11,18 @@ from typing import Any
 from morula.core.errors import ResourceError, UsageError
 from morula.core.hashing import file_sha256
 from morula.core.types import Record
-from morula.data.sets import bbbc038, bcdata, bigneuron, kasthuri_pp, lucchi_pp, mitoem, monuseg, vnc
+from morula.data.sets import (
+    bbbc038,
+    bcdata,
+    bigneuron,
+    coco,
+    kasthuri_pp,
+    livecell,
+    lucchi_pp,
+    mitoem,
+    monuseg,
+    vnc,
+)
 from morula.data.sets.archive import Limits, cache_folder, extract, fetch, first_seen
 from morula.data.sets.public_set import Morphology, PublicSet, SetFile
 
@@ -30,7 +41,18 @@ __all__ = [
 _MODULES = MappingProxyType(
     {
         module.SET.name: module
-        for module in (monuseg, bcdata, bbbc038, lucchi_pp, kasthuri_pp, vnc, mitoem, bigneuron)
+        for module in (
+            monuseg,
+            bcdata,
+            bbbc038,
+            livecell,
+            coco,
+            lucchi_pp,
+            kasthuri_pp,
+            vnc,
+            mitoem,
+            bigneuron,
+        )
     }
 )
 
