@@ -77,7 +77,8 @@ class BigPrediction:
         """In words."""
         size, halo = (" x ".join(map(str, each)) for each in (self.block, self.halo))
         unit = "voxels" if len(self.block) == 3 else "pixels"
-        told = f"{self.blocks} blocks of {size} {unit} with a halo of {halo}"
+        blocks = "1 block" if self.blocks == 1 else f"{self.blocks} blocks"
+        told = f"{blocks} of {size} {unit} with a halo of {halo}"
         if self.dry:
             return (
                 f"{told}; at most {self.disk / 1e9:.2f} GB of disk, about {self.seconds:.0f} s of prediction"
