@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
 import stat
 import tarfile
-import threading
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from types import MappingProxyType
 
@@ -26,12 +26,8 @@ from morula.core.errors import DataError, ResourceError, UsageError
 from morula.core.hashing import file_sha256
 from morula.data import sets
 from morula.data.sets import bbbc038, bcdata, livecell, monuseg
-from morula.data.sets.archive import Limits, extract
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+from morula.data.sets.archive import Limits, extract, fetch
+from server import Quiet, serving
 
 
 @pytest.fixture
@@ -39,12 +35,8 @@ def served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     """A folder and the address that it is served under."""
     folder = tmp_path / "served"
     folder.mkdir()
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield folder, f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    with serving(partial(Quiet, directory=str(folder))) as address:
+        yield folder, address
 
 
 def png(array: np.ndarray, mode: str | None = None) -> bytes:
@@ -266,7 +258,49 @@ def test_a_wrong_checksum_is_refused(served: tuple[Path, str], tmp_path: Path) -
     with pytest.raises(ResourceError, match="SHA-256") as caught:
         sets.get("monuseg", cache=tmp_path / "cache", base_url=address)
     assert caught.value.exit_code == 4
-    assert not list((tmp_path / "cache").rglob("*.zip"))
+    seen = file_sha256(folder / "MoNuSeg 2018 Training Data.zip")
+    published = sets.info("monuseg")["files"][0]["sha256"]
+    assert seen in str(caught.value) and published in str(caught.value)
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
+
+
+def test_the_first_digits_of_a_checksum_are_enough(served: tuple[Path, str], tmp_path: Path) -> None:
+    folder, address = served
+    (folder / "a.pth").write_bytes(b"weights")
+    start = file_sha256(folder / "a.pth")[:8]
+    path = fetch(f"{address}/a.pth", start, tmp_path / "cache", "a.pth", command="again")
+    assert path.read_bytes() == b"weights"
+    with pytest.raises(ResourceError, match="00000000 was published"):
+        fetch(f"{address}/a.pth", "00000000", tmp_path / "other", "a.pth", command="again")
+    assert list((tmp_path / "other").iterdir()) == []
+    path.write_bytes(b"weig")  # what is not whole is replaced
+    fetch(f"{address}/a.pth", start, tmp_path / "cache", "a.pth", command="again")
+    assert path.read_bytes() == b"weights" and list(path.parent.iterdir()) == [path]
+
+
+def test_a_download_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
+    class Halting(Quiet):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"the first part")
+
+    with serving(Halting) as address, pytest.raises(ResourceError, match="cannot be downloaded"):
+        fetch(f"{address}/a.pth", None, tmp_path, "a.pth", command="again")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_written_to_is_named(served: tuple[Path, str], tmp_path: Path) -> None:
+    folder, address = served
+    (folder / "a.pth").write_bytes(b"weights")
+
+    def refused(*arguments: object, **options: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ResourceError, match="MORULA_CACHE"):
+        patch.setattr(Path, "mkdir", refused)
+        fetch(f"{address}/a.pth", None, tmp_path / "cache", "a.pth", command="again")
 
 
 def test_a_web_page_is_not_an_archive(served: tuple[Path, str], tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import platformdirs
 import pooch
 
 from morula.core.errors import DataError, ResourceError, reason_of
-from morula.core.files import is_full, write_text
+from morula.core.files import atomic_path, write_text
 from morula.core.hashing import file_sha256
 from morula.data.whole import atomic_folder
 
@@ -81,30 +81,44 @@ def fetch(url: str, sha256: str | None, cache: Path, name: str, *, command: str)
     """Downloads `url` to `cache / name`, unless it is there with the right checksum.
 
     Without a published checksum the first download is trusted and its SHA-256 kept beside it in
-    `name.sha256`, so that a later change is noticed.
+    `name.sha256`, so that a later change is noticed. What is not whole, or not what was published, never
+    gets the file's name.
 
     Args:
         url: where the file is.
-        sha256: its published checksum, None where there is none.
+        sha256: its published checksum or the first digits of it, None where there is none.
         cache: folder to keep it in.
         name: file name to keep it under.
         command: what the user can run to repeat the download.
 
     Raises:
-        ResourceError: no network, a wrong checksum, or a web page in place of the file.
+        ResourceError: no network, a wrong checksum, a web page in place of the file, or no room for it.
     """
-    known = sha256 or first_seen(cache / name)
+    path = cache / name
+    known = sha256 or first_seen(path)
+    if path.is_file() and (known is None or file_sha256(path).startswith(known.lower())):
+        return path
     try:
-        fetched = Path(pooch.retrieve(_direct(url), known_hash=known, fname=name, path=cache))
+        with atomic_path(path) as temporary:
+            pooch.HTTPDownloader()(_direct(url), str(temporary), None)
+            seen = file_sha256(temporary)
+            if known is None:
+                _refuse_web_page(temporary, url, command)
+            elif not seen.startswith(known.lower()):
+                found = f"the download has the SHA-256 {seen}, where {known} was published"
+                raise ResourceError(
+                    url, found, f"try again later with `{command}`, and report it if it stays"
+                )
+    except DataError as error:
+        raise ResourceError(
+            cache, error.found, "set MORULA_CACHE to a folder that you may write to"
+        ) from error
     except OSError as error:
-        raise _unreachable(url, cache, command, error) from error
-    except ValueError as error:
-        fix = f"try again later with `{command}`, and report it if it stays"
-        raise ResourceError(url, f"the download does not have the SHA-256 {known}", fix) from error
+        fix = f"with a network, run `{command}`"
+        raise ResourceError(url, f"cannot be downloaded ({reason_of(error)})", fix) from error
     if known is None:
-        _refuse_web_page(fetched, url, command)
-        write_text(_note(fetched), file_sha256(fetched) + "\n")
-    return fetched
+        write_text(_note(path), seen + "\n")
+    return path
 
 
 def first_seen(path: Path) -> str | None:
@@ -200,13 +214,5 @@ def _refuse_web_page(path: Path, url: str, command: str) -> None:
     with path.open("rb") as stream:
         start = stream.read(256).lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html")):
-        path.unlink()
         fix = f"open the address in a browser, or try later with `{command}`"
         raise ResourceError(url, "the server sent a web page in place of the file", fix)
-
-
-def _unreachable(url: str, cache: Path, command: str, error: OSError) -> ResourceError:
-    if is_full(error):
-        return ResourceError(cache, "the disk is full", f"free some space, then run `{command}`")
-    reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
-    return ResourceError(url, f"cannot be downloaded ({reason})", f"with a network, run `{command}`")
