@@ -7,7 +7,7 @@ from morula.engine.optim import cosine, ema_, update
 from morula.engine.ranks import launch_ranks, once, spread, surviving
 from morula.engine.run import Existing, Run, Stage, read_json
 from morula.engine.state import Stateful, TrainState
-from morula.engine.weights import LoadReport, Weights, WeightsInfo
+from morula.engine.weights import LoadReport, Weights, WeightsInfo, read_tensors, weights_file
 
 __all__ = [
     "Existing",
@@ -29,8 +29,10 @@ __all__ = [
     "progress",
     "read_json",
     "read_metrics",
+    "read_tensors",
     "seeded",
     "spread",
     "surviving",
     "update",
+    "weights_file",
 ]

@@ -6,17 +6,25 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from pickle import UnpicklingError
+from typing import Any, Literal, cast
+from zipfile import BadZipFile
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
+from safetensors.torch import (
+    load_file,  # pyright: ignore[reportUnknownVariableType]
+    save_file,  # pyright: ignore[reportUnknownVariableType]
+)
 from torch import Tensor, nn
 
 from morula.core.errors import DataError
 from morula.core.files import atomic_path
 
-__all__ = ["Inflate", "LoadReport", "Weights", "WeightsInfo"]
+__all__ = ["Inflate", "LoadReport", "Weights", "WeightsInfo", "read_tensors", "weights_file"]
+
+_UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, BadZipFile, UnpicklingError, SafetensorError)
 
 Inflate = Callable[[Tensor, torch.Size], Tensor | None]
 
@@ -131,6 +139,58 @@ class Weights:
         module.load_state_dict(filled, strict=False)
         missing = tuple(name for name in target if name not in filled)
         return LoadReport(tuple(filled), tuple(inflated), tuple(skipped), missing)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Named tensors of a `.safetensors`, `.npz` or torch file; of a checkpoint of DINO's the teacher's.
+
+    Raises:
+        DataError: no file of these kinds, or it holds something else.
+    """
+    fix = "name a .safetensors, .npz or .pth file with weights"
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as stored:
+                return {name: torch.tensor(stored[name]) for name in stored.files}
+        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise DataError(path, "there is no such file", fix) from error
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        EOFError,
+        BadZipFile,
+        UnpicklingError,
+        SafetensorError,
+    ) as error:
+        raise DataError(path, "these weights cannot be read", fix) from error
+    if isinstance(found, Mapping):
+        inner = cast("Mapping[str, Any]", found)
+        for name in ("teacher", "state_dict", "model"):
+            if isinstance(inner.get(name), Mapping):
+                inner = cast("Mapping[str, Any]", inner[name])
+        tensors = {name: value for name, value in inner.items() if isinstance(value, Tensor)}
+        if tensors:
+            return tensors
+    raise DataError(path, "there are no named tensors in it", fix)
+
+
+def weights_file(path: Path) -> Path:
+    """A file, or of a run's folder the file with what it pre-trained, else with what it trained.
+
+    Raises:
+        DataError: the folder has neither.
+    """
+    if not path.is_dir():
+        return path
+    places = ("*-pretrain/*.safetensors", "model/network.safetensors")
+    file = next((each for place in places for each in sorted(path.glob(place))), None)
+    if file is None:
+        raise DataError(path, "there are no weights in this folder", "name a finished run, or a file")
+    return file
 
 
 def _fit(tensor: Tensor, shape: torch.Size, inflate: Inflate | None) -> Tensor | None:

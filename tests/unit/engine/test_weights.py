@@ -2,13 +2,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
 from morula.core.errors import DataError
-from morula.engine import Weights, WeightsInfo
+from morula.engine import Weights, WeightsInfo, read_tensors, weights_file
 
 
 def test_round_trip_keeps_tensors_and_description(tmp_path: Path) -> None:
@@ -47,3 +48,40 @@ def test_damaged_missing_and_undescribed_files_are_refused(tmp_path: Path) -> No
     for name, found in (("bad", "cannot be read"), ("none", "cannot be read"), ("plain", "which network")):
         with pytest.raises(DataError, match=found):
             Weights.load(tmp_path / f"{name}.safetensors")
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.npz", "a.pth"])
+def test_tensors_of_others_are_read_and_damage_is_named(name: str, tmp_path: Path) -> None:
+    tensors = {"a.weight": torch.arange(6.0).reshape(2, 3)}
+    path = tmp_path / name
+    if name.endswith("npz"):
+        np.savez(path, **{key: each.numpy() for key, each in tensors.items()})
+    elif name.endswith("pth"):
+        torch.save({"state_dict": tensors, "epoch": 3}, path)
+    else:
+        save_file(tensors, path)
+    found = read_tensors(path)
+    assert found.keys() == tensors.keys() and torch.equal(found["a.weight"], tensors["a.weight"])
+    path.write_bytes(b"not these" * 9)
+    with pytest.raises(DataError, match="cannot be read"):
+        read_tensors(path)
+    with pytest.raises(DataError, match="no such file"):
+        read_tensors(tmp_path / f"b{name}")
+
+
+def test_a_file_without_tensors_is_refused(tmp_path: Path) -> None:
+    torch.save({"epoch": 3}, tmp_path / "a.pth")
+    with pytest.raises(DataError, match="no named tensors"):
+        read_tensors(tmp_path / "a.pth")
+
+
+def test_of_a_run_what_it_pre_trained_comes_first(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no weights in this folder"):
+        weights_file(tmp_path)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "network.safetensors").touch()
+    assert weights_file(tmp_path) == tmp_path / "model" / "network.safetensors"
+    (tmp_path / "1-pretrain").mkdir()
+    (tmp_path / "1-pretrain" / "encoder.safetensors").touch()
+    assert weights_file(tmp_path) == tmp_path / "1-pretrain" / "encoder.safetensors"
+    assert weights_file(tmp_path / "a.pth") == tmp_path / "a.pth"

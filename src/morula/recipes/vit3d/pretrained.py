@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any, Literal, cast
-from zipfile import BadZipFile
+from typing import Literal, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from morula.core.errors import DataError
-from morula.engine import LoadReport, Weights, WeightsInfo
+from morula.engine import LoadReport, Weights, WeightsInfo, read_tensors
 from morula.nets import Inflation, dino_name, fitting
 
-__all__ = ["Scaling", "load_convnet", "load_vit", "read_tensors"]
+__all__ = ["Scaling", "load_convnet", "load_vit"]
 
 Scaling = Literal["imagenet", "caffe"]
 """How the images were scaled that the weights learned from: torchvision's way, or Caffe's (blue first)."""
@@ -27,37 +24,6 @@ _SCALINGS: Mapping[Scaling, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "caffe": ((103.939 / 255, 116.779 / 255, 123.68 / 255), (1.0, 1.0, 1.0)),
 }
 _IMAGENET_GREY = (0.449, 0.226)  # mean and deviation of grey values in [0, 1], as DINO takes images
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Named tensors of a `.safetensors`, `.npz` or torch file; of DINO's checkpoints the teacher's.
-
-    Raises:
-        DataError: no file of these kinds, or it holds something else.
-    """
-    fix = "name a .safetensors, .npz or .pth file with weights"
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
-
-            return load_file(path)
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as stored:
-                return {name: torch.from_numpy(stored[name]) for name in stored.files}
-        found: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise DataError(path, "there is no such file", fix) from error
-    except (OSError, ValueError, RuntimeError, EOFError, BadZipFile, UnpicklingError) as error:
-        raise DataError(path, "these weights cannot be read", fix) from error
-    if isinstance(found, Mapping):
-        inner = cast("Mapping[str, Any]", found)
-        for name in ("teacher", "state_dict", "model"):
-            if isinstance(inner.get(name), Mapping):
-                inner = cast("Mapping[str, Any]", inner[name])
-        tensors = {name: value for name, value in inner.items() if isinstance(value, Tensor)}
-        if tensors:
-            return tensors
-    raise DataError(path, "there are no named tensors in it", fix)
 
 
 def load_convnet(

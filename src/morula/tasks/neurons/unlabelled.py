@@ -13,7 +13,7 @@ from morula.core.config import Config
 from morula.core.errors import DataError, UsageError
 from morula.core.hashing import fingerprint
 from morula.core.types import Array, Record
-from morula.engine import Run, Stage, Weights, WeightsInfo
+from morula.engine import Run, Stage, Weights, WeightsInfo, weights_file
 from morula.tasks.neurons.augment import symmetry
 from morula.tasks.neurons.block import grey
 from morula.tasks.neurons.crops import fitting, window
@@ -98,7 +98,7 @@ def given_weights(run: Run, path: Path, network: Network, *, isotropic: bool) ->
         DataError: there are no weights, or they cannot be read.
         UsageError: a tensor fits nowhere in the network.
     """
-    file = _file(path)
+    file = weights_file(path)
     found = _headless(Weights.load(file))
     whole = build(network, 1, isotropic=isotropic)
     lost = found.load_into(whole).skipped
@@ -112,16 +112,6 @@ def given_weights(run: Run, path: Path, network: Network, *, isotropic: bool) ->
         found.save(stage.path / "encoder.safetensors")
         stage.finish(source=str(file))
     return found
-
-
-def _file(path: Path) -> Path:
-    if not path.is_dir():
-        return path
-    places = ("*-pretrain/encoder.safetensors", "model/network.safetensors")
-    file = next((each for place in places for each in sorted(path.glob(place))), None)
-    if file is None:
-        raise DataError(path, "there are no weights in this folder", "name a finished run, or a file")
-    return file
 
 
 def _headless(whole: Weights) -> Weights:
