@@ -133,7 +133,7 @@ class _OneBatch(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         if func is F.batch_norm:
-            return _batch_norm(self._size, *args, **(kwargs or {}))
+            return _batch_norm(*args, **(kwargs or {}))
         if func in {F.dropout, F.dropout2d, F.dropout3d}:
             return self._dropout(func, *args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
@@ -156,7 +156,6 @@ class _OneBatch(TorchFunctionMode):
 
 
 def _batch_norm(
-    size: int,
     x: Tensor,
     running_mean: Tensor | None,
     running_var: Tensor | None,
@@ -170,15 +169,19 @@ def _batch_norm(
     if not training:
         return F.batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
     axes, shape = [0, *range(2, x.ndim)], [1, -1, *[1] * (x.ndim - 2)]
-    count = size * x.numel() // x.shape[1]
     values = x.to(torch.promote_types(x.dtype, torch.float32))
-    mean = _Sum.apply(values.sum(axes)) / count
+    own = values.new_full((1,), x.numel() // x.shape[1])  # regions of a detector: some have more, some none
+    sums = _Sum.apply(torch.cat([values.sum(axes), own]))
+    count = sums[-1].detach().clamp(min=1)
+    mean = sums[:-1] / count
     centred = values - mean.view(shape)
     variance = _Sum.apply(centred.square().sum(axes)) / count
     with torch.no_grad():
         if running_mean is not None and running_var is not None:
-            running_mean.lerp_(mean.to(running_mean), momentum)
-            running_var.lerp_((variance * (count / max(count - 1, 1))).to(running_var), momentum)
+            pace = momentum * (sums[-1] > 0).to(running_mean)
+            running_mean.lerp_(mean.to(running_mean), pace)
+            unbiased = variance * (count / (count - 1).clamp(min=1))
+            running_var.lerp_(unbiased.to(running_var), pace)
     found = centred * (variance + eps).rsqrt().view(shape)
     found = found if weight is None else found * weight.view(shape)
     return (found if bias is None else found + bias.view(shape)).to(x.dtype)

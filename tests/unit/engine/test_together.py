@@ -98,6 +98,34 @@ def test_batch_statistics_are_those_of_torch(shape: tuple[int, ...], monkeypatch
     assert torch.allclose(_forward(ours, twice, 0), theirs(x), atol=1e-5)
 
 
+@pytest.mark.parametrize("own", [2, 6])
+def test_batch_statistics_are_those_of_all_samples_where_processes_have_unlike_numbers(
+    own: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of the regions of a detector, of which another process may have none."""
+    with seeded(Rng(0)):
+        x = 3 + torch.randn(6, 3, 4, 4)
+    ours, theirs = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+    expected = theirs(x)
+    others = x[own:]
+    squares = (others - x.mean((0, 2, 3))[:, None, None]).square().sum((0, 2, 3))
+    told = iter([torch.cat([others.sum((0, 2, 3)), torch.tensor([16.0 * len(others)])]), squares])
+    monkeypatch.setattr(together, "_total", lambda part: part + next(told))
+    with together._OneBatch(0, SIZE):
+        found = ours(x[:own])
+    assert torch.allclose(found, expected[:own], atol=1e-5)
+    assert torch.allclose(ours.running_mean, theirs.running_mean, atol=1e-6)
+    assert torch.allclose(ours.running_var, theirs.running_var, atol=1e-6)
+
+
+def test_nothing_moves_no_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(together, "_total", lambda part: part)
+    norm = nn.BatchNorm2d(3)
+    with together._OneBatch(0, SIZE):
+        assert norm(torch.zeros(0, 3, 4, 4)).shape == (0, 3, 4, 4)
+    assert norm.running_mean.tolist() == [0] * 3 and norm.running_var.tolist() == [1] * 3
+
+
 def test_a_batch_that_cannot_be_split_evenly_is_an_error() -> None:
     with pytest.raises(ValueError, match="5 samples cannot be split between 2 processes"):
         Split(Head(), 0, SIZE)(torch.zeros(5, 3))

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torchvision.models.detection import MaskRCNN
+from torchvision.models.detection import MaskRCNN, maskrcnn_resnet50_fpn, maskrcnn_resnet50_fpn_v2
 
 from morula.core.rng import Rng
 from morula.engine import seeded
-from morula.nets import DomainNorm2d, mask_rcnn, replace_predictors, use_domain
+from morula.nets import DomainNorm2d, Layout, mask_rcnn, replace_predictors, use_domain
 from morula.post import paste_masks
 
 
@@ -112,3 +112,27 @@ def test_a_narrow_detector_is_narrow_everywhere_and_finds_masks() -> None:
         predictor.cls_score.weight.zero_()
         predictor.cls_score.bias[1] = 5.0
     assert detect(network, 64)["masks"].shape[1:] == (1, 28, 28)
+
+
+@pytest.mark.parametrize("layout", ["v1", "v2"])
+def test_names_and_shapes_are_those_of_torchvisions_networks(layout: Layout) -> None:
+    builders = {"v1": maskrcnn_resnet50_fpn, "v2": maskrcnn_resnet50_fpn_v2}
+    with torch.device("meta"):
+        ours = mask_rcnn("resnet50", 91, layout=layout).state_dict()
+        theirs = builders[layout](weights=None, weights_backbone=None).state_dict()
+    statistics = ("running_mean", "running_var")
+    shapes = {name: each.shape for name, each in theirs.items() if not name.endswith("num_batches_tracked")}
+    assert ours.keys() == shapes.keys()
+    wrong = [name for name in ours if ours[name].shape != shapes[name] and not name.endswith(statistics)]
+    assert wrong == []
+
+
+def test_the_second_layout_learns_from_images_without_objects() -> None:
+    with seeded(Rng(0)):
+        network = mask_rcnn("resnet18", regions=8, width=16, layout="v2")
+        nothing = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.long),
+                   "masks": torch.zeros(0, 64, 64, dtype=torch.uint8)}  # fmt: skip
+        losses = network([torch.randn(3, 64, 64)], [nothing])
+        torch.stack([*losses.values()]).sum().backward()
+    assert all(bool(torch.isfinite(each)) for each in losses.values())
+    assert all(bool(torch.isfinite(each).all()) for each in network.state_dict().values())
