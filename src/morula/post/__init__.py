@@ -5,6 +5,7 @@ from morula.post.bridges import bridged
 from morula.post.components import clean, components, fill_holes, remove_small, z_median
 from morula.post.contours import Candidates, blob_seeds, candidates, choose, closed_contours
 from morula.post.fragments import boundary, fragments
+from morula.post.looks import merge_looks
 from morula.post.partition import multicut, mutex_watershed
 from morula.post.paste import paste_masks
 from morula.post.region_graph import ContactSums, RegionGraph, contact_sums, pooled_graph, region_graph
@@ -44,6 +45,7 @@ __all__ = [
     "fill_holes",
     "filled",
     "fragments",
+    "merge_looks",
     "multicut",
     "mutex_watershed",
     "neuron_piece",

@@ -7,7 +7,7 @@ import numpy as np
 from morula.core.types import Array
 from morula.post.untyped import ndi
 
-__all__ = ["paste_masks"]
+__all__ = ["paste_masks", "places"]
 
 
 def paste_masks(
@@ -43,8 +43,8 @@ def paste_masks(
         view = labels[top : max(0, int(np.ceil(y1))), left : max(0, int(np.ceil(x1)))]
         if not view.size or x1 <= x0 or y1 <= y0:
             continue
-        y = _places(top, view.shape[0], y0, y1, len(mask))
-        x = _places(left, view.shape[1], x0, x1, len(mask))
+        y = places(top, view.shape[0], y0, y1, len(mask))
+        x = places(left, view.shape[1], x0, x1, len(mask))
         grid = np.meshgrid(y, x, indexing="ij")
         inside: Array = ndi.map_coordinates(mask, grid, order=1, mode="nearest") > threshold
         free = inside & (view == 0)
@@ -55,6 +55,6 @@ def paste_masks(
     return labels, np.array(drawn, dtype=np.intp)
 
 
-def _places(first: int, count: int, low: float, high: float, cells: int) -> Array:
+def places(first: int, count: int, low: float, high: float, cells: int) -> Array:
     """Where the centres of pixels `first`, `first + 1` ... lie in a mask of `cells` from `low` to `high`."""
     return (np.arange(first, first + count) + 0.5 - low) / (high - low) * cells - 0.5
