@@ -25,7 +25,7 @@ from morula.engine import Run, Weights, launch, read_json
 from morula.recipes import load_recipe
 from morula.recipes.cupre.config import CupreConfig
 from morula.recipes.cupre.curve import drawn
-from synthetic import field
+from synthetic import field, save_natural
 
 SMALL = {"steps": 8, "round_steps": 4, "budget_steps": 4, "batch": 2, "crop": 64, "widths": [8, 12]}
 recipe = load_recipe("cupre")
@@ -78,11 +78,24 @@ def test_a_preset_trains_and_predicts_from_the_model_alone(preset: str, tmp_path
     assert recipe.story(tmp_path / "run")
 
 
-def test_the_published_preset_trains_and_predicts_without_natural_images(tmp_path: Path) -> None:
+ELSE = {
+    "width": 16,
+    "layout": "v2",
+    "cascade": True,
+    "augment_test": True,
+    "natural_batch": 1,
+    "natural_crop": 64,
+}
+
+
+@pytest.mark.parametrize("otherwise", [False, True], ids=["as it is", "cascade, v2, natural images, turns"])
+def test_the_published_preset_trains_and_predicts(otherwise: bool, tmp_path: Path) -> None:
     tiny = {
         "iterations": 1, "views": 2, "view": 32, "parts": 1, "queue": 4, "regions": 8, "detections": 10,
         "steps": 2, "batch": 1, "crop": 64,
     }  # fmt: skip
+    if otherwise:
+        tiny |= {**ELSE, "natural": str(save_natural(tmp_path / "natural"))}
     settings = override(recipe.presets()["paper-small"], tiny)
     fabric = launch("cpu", "32-true")
     told = StringIO()
@@ -91,7 +104,7 @@ def test_the_published_preset_trains_and_predicts_without_natural_images(tmp_pat
         fabric=fabric, console=Console(file=told, width=200),
     )  # fmt: skip
     recipe.train(run, records(), settings)
-    assert "momentum contrast alone" in told.getvalue()
+    assert ("momentum contrast alone" in told.getvalue()) != otherwise
     shutil.copytree(tmp_path / "run" / "model", tmp_path / "moved" / "model")
     image = records()[2].image
     found = recipe.load(tmp_path / "moved", fabric)(image)
@@ -159,6 +172,25 @@ def test_the_curve_s_draws_are_balanced_and_hold_out_a_third() -> None:
     assert {kinds[name] for name in held} == {kinds[name] for name in learned[:2]} == {"a", "b"}
     assert drawn(kinds, Rng(0)) != drawn(kinds, Rng(1))
     assert [len(part) for part in drawn({"x": "a", "y": "b"}, Rng(0))] == [1, 1]
+
+
+def test_weights_that_a_preset_does_not_start_from_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from morula.recipes.cupre import recipe as module
+
+    def stop(*arguments: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_prepare", stop)
+    told, settings = StringIO(), config("best", weights="coco")
+    run = Run.open(
+        tmp_path / "run", recipe="cupre", config=settings.model_dump(mode="json"), data={}, seed=0,
+        fabric=launch("cpu"), console=Console(file=told, width=200),
+    )  # fmt: skip
+    with pytest.raises(KeyboardInterrupt):
+        recipe.train(run, records(), settings)
+    assert "Preset best starts from no weights; preset paper does." in told.getvalue()
 
 
 def test_labels_without_an_object_teach_nothing_and_alone_are_refused(tmp_path: Path) -> None:

@@ -93,7 +93,11 @@ Axes = Annotated[
 ]
 StartWeights = Annotated[
     Path | None,
-    typer.Option("--weights", help="Run or file of pre-trained weights to start from, without pre-training."),
+    typer.Option(
+        "--weights",
+        help="Run or file of weights to start from, in the place of pre-training. Recipe cupre, presets "
+        "paper, goes on to pre-train from them, and takes the word coco for torchvision's Mask R-CNN.",
+    ),
 ]
 LabelSuffix = Annotated[
     str | None, typer.Option(help="What an SWC file has behind the name of its stack, such as _gold.")

@@ -18,6 +18,7 @@ class CupreConfig(Config):
     natural: str = Field(
         default="", description="COCO JSON of natural images; only preset paper learns from them"
     )
+    weights: str = Field(default="", description="weights of a detector; only preset paper starts from them")
     normalise: bool = Field(
         default=True, description="bring all images to one look (density) and their objects to one size"
     )

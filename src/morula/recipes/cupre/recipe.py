@@ -93,6 +93,8 @@ def train(run: Run, records: Sequence[Record], config: CupreConfig | PaperConfig
         return
     if config.natural:
         run.console.print(f"Preset {config.preset} learns nothing from natural images; preset paper does.")
+    if config.weights:
+        run.console.print(f"Preset {config.preset} starts from no weights; preset paper does.")
     look, images = _prepare(run, records, config)  # line 1
     examples = {
         each.id: _example(each.prepared, _certain(each.labels)) for each in images if each.labels is not None

@@ -17,7 +17,7 @@ from morula.core.rng import Rng
 from morula.engine import Run, launch, seeded
 from morula.nets import DomainNorm2d
 from morula.recipes.cupre.paper import pretrain as module
-from morula.recipes.cupre.paper.amt2 import CELLS, NATURAL, Amt2
+from morula.recipes.cupre.paper.amt2 import CELLS, NATURAL, Amt2, detector_of
 from morula.recipes.cupre.paper.config import PaperConfig, paper_small
 from morula.recipes.cupre.paper.images import NaturalImages, Scenes, normalised, targets_of
 from morula.recipes.cupre.paper.views import Views, two_views
@@ -46,7 +46,7 @@ def scenes() -> Scenes:
 @pytest.fixture
 def amt2() -> Amt2:
     with seeded(Rng(3)):
-        return Amt2(launch("cpu", "32-true"), CONFIG, 3, Rng(0, "queue"))
+        return Amt2(launch("cpu", "32-true"), CONFIG, detector_of(CONFIG, 3), Rng(0, "queue"))
 
 
 def copied(module: torch.nn.Module) -> dict[str, Tensor]:

@@ -61,7 +61,7 @@ class Amt2:
     Args:
         fabric: where to train.
         config: of the recipe.
-        classes: of the natural images, with background; 2 without natural images.
+        network: the detector to start from.
         rng: where the queue starts; weights come from the state of torch.
 
     Attributes:
@@ -74,9 +74,8 @@ class Amt2:
     Source: Liao et al., "CUPre", arXiv 2310.03981, abstract; He et al., CVPR 2020, for step A.
     """
 
-    def __init__(self, fabric: Fabric, config: PaperConfig, classes: int, rng: Rng) -> None:
-        self._fabric, self._config = fabric, config
-        self.network = detector_of(config, classes)
+    def __init__(self, fabric: Fabric, config: PaperConfig, network: MaskRCNN, rng: Rng) -> None:
+        self._fabric, self._config, self.network = fabric, config, network
         self.encoder = Encoder(self.network, config.dim)
         use_domain(self.encoder, CELLS)
         self.keys = MomentumEncoder(self.encoder, config.parts).to(fabric.device)
@@ -150,12 +149,13 @@ def detector_of(config: PaperConfig, classes: int = 2) -> MaskRCNN:
         classes: with background.
     """
     return mask_rcnn(
-        config.backbone, classes, detections=config.detections, regions=config.regions, width=config.width
-    )
+        config.backbone, classes, detections=config.detections, regions=config.regions, width=config.width,
+        layout=config.layout, cascade=config.cascade,
+    )  # fmt: skip
 
 
 def detection_loss(network: nn.Module, scenes: Scenes, device: torch.device) -> Tensor:
-    """The five losses of Mask R-CNN together, each with weight 1."""
+    """The losses of Mask R-CNN, five of them or nine of a cascade, together, each with weight 1."""
     images = [image.to(device) for image in scenes.images]
     targets = [{name: value.to(device) for name, value in target.items()} for target in scenes.targets]
     losses: dict[str, Tensor] = network(images, targets)

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from morula.core.config import Config
-from morula.nets import Backbone
+from morula.nets import Backbone, Layout
 
 __all__ = ["Objective", "PaperConfig", "paper", "paper_small"]
 
@@ -25,8 +25,20 @@ class PaperConfig(Config):
     natural: str = Field(
         default="", description="COCO JSON of natural images; without it, momentum contrast alone"
     )
+    weights: str = Field(
+        default="",
+        description="run or file with weights of a Mask R-CNN to start from, or coco for torchvision's, "
+        "which are downloaded once",
+    )
     backbone: Backbone = Field(default="resnet50", description="residual network of the detector")
     width: int = Field(default=256, ge=8, description="channels of the pyramid and of the heads")
+    layout: Layout = Field(
+        default="v1",
+        description="of neck and heads: torchvision's first Mask R-CNN, or its second",
+    )
+    cascade: bool = Field(
+        default=False, description="refine boxes in three stages, which learn from ever better ones"
+    )
     detections: int = Field(default=1000, ge=1, description="objects found in one tile at most")
     regions: int = Field(
         default=512, ge=4, description="proposals of an image that boxes and masks learn from"
@@ -63,6 +75,9 @@ class PaperConfig(Config):
     )
     average: float = Field(default=0.99, ge=0, lt=1, description="momentum of the mean teacher")
     images: int = Field(default=5000, ge=1, description="images without labels to learn from at most")
+    augment_test: bool = Field(
+        default=True, description="merge what is found in eight turned and mirrored copies of an image"
+    )
     precision: Literal["32-true"] = Field(default="32-true", description="of the networks")
 
 
@@ -76,5 +91,5 @@ def paper_small() -> PaperConfig:
     return PaperConfig(
         preset="paper-small", backbone="resnet18", width=64, regions=128, iterations=200, views=16, view=96,
         parts=4, queue=256, momentum=0.99, natural_batch=2, natural_crop=192, steps=200, batch=2, crop=192,
-        images=160,
+        images=160, augment_test=False,
     )  # fmt: skip

@@ -12,10 +12,11 @@ from torchvision.models.detection import MaskRCNN
 from morula.core.errors import UsageError
 from morula.core.hashing import file_sha256
 from morula.core.types import Array
-from morula.engine import Run, Stage, Weights, WeightsInfo, cosine, fit, seeded
+from morula.engine import Run, Stage, Weights, WeightsInfo, cosine, fit, once, seeded
 from morula.recipes.cupre.paper.amt2 import Amt2, detector_of
 from morula.recipes.cupre.paper.config import Objective, PaperConfig
 from morula.recipes.cupre.paper.images import NaturalImages, Scenes
+from morula.recipes.cupre.paper.start import named, start_from
 from morula.recipes.cupre.paper.views import Views, two_views
 
 __all__ = ["ALONE", "Turn", "pretrain", "turn_of"]
@@ -67,7 +68,7 @@ def turn_of(config: PaperConfig, iteration: int) -> Turn:
 
 
 def pretrain(run: Run, cells: Sequence[Array], config: PaperConfig) -> MaskRCNN:
-    """A detector that has learned what the objective says; with objective `none` one with random weights.
+    """A detector that has learned what the objective says, from random weights or from those that are named.
 
     Args:
         run: that keeps the stage.
@@ -75,33 +76,44 @@ def pretrain(run: Run, cells: Sequence[Array], config: PaperConfig) -> MaskRCNN:
         config: of the recipe.
 
     Raises:
-        UsageError: the objective is about natural images, and there are none.
-        DataError: the natural images cannot be used.
+        UsageError: the objective is about natural images, and there are none, or the weights that are named
+            are of another detector.
+        DataError: the natural images or the weights cannot be used.
+        ResourceError: the weights cannot be downloaded.
     """
     if not config.natural and config.objective in _ON_NATURAL:
         found = f"pre-training by {config.objective} learns from natural images, and none are named"
         raise UsageError("objective", found, "add --natural with a COCO JSON file")
     natural = NaturalImages(Path(config.natural)) if config.natural else None
     classes = 2 if natural is None else len(natural.categories) + 1
-    stage = run.stage("pretrain", natural=None if natural is None else file_sha256(config.natural))
+    start = once(run.fabric, lambda: named(config))
+    stage = run.stage(
+        "pretrain",
+        natural=None if natural is None else file_sha256(config.natural),
+        weights=None if start is None else start.checksum,
+    )
     path = stage.path / "network.safetensors"
     if stage.done:
         network = detector_of(config, classes)
         Weights.load(path).load_into(network)
         return network
     with seeded(stage.rng("weights")):
-        amt2 = Amt2(run.fabric, config, classes, stage.rng("queue"))
+        network = detector_of(config, classes)
+        fate = None if start is None else start_from(run, start, network, config)
+        amt2 = Amt2(run.fabric, config, network, stage.rng("queue"))
     if config.objective != "none":
         if natural is None:
             run.console.print(ALONE)
         _fit(stage, amt2, cells, natural, config)
-    Weights.of(amt2.network, WeightsInfo("mask-rcnn")).save(path)
+    parents = () if start is None else (start.name,)
+    Weights.of(network, WeightsInfo("mask-rcnn", parents=parents)).save(path)
     stage.finish(
         cells=len(cells),
         natural=0 if natural is None else len(natural),
         categories=0 if natural is None else len(natural.categories),
+        weights=fate,
     )
-    return amt2.network
+    return network
 
 
 def _fit(

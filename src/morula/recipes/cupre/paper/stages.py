@@ -1,6 +1,7 @@
 """Presets `paper`: pre-train on cells and natural images in turn, fine-tune on the few labels.
 
 Algorithm
+  0  start from a detector of natural images where one is named, else from random weights
   1  repeat:  A  momentum contrast on two views of cells: backbone and projection learn
               B  instance segmentation of natural images: backbone, neck and heads learn
      without natural images A alone, and neck and heads start from nothing; `objective` has the controls
@@ -56,7 +57,7 @@ _TOLD: Mapping[Objective, str] = {
     "detect": f"Nothing but natural images: {_THINGS}.",
     "sequence": f"First {_THINGS}; then {_CELLS}.",
     "sum": f"In one and the same step {_CELLS}, and {_THINGS}.",
-    "none": "None: the detector starts from random weights.",
+    "none": "Nothing is pre-trained.",
 }
 
 
@@ -72,6 +73,7 @@ def train(run: Run, records: Sequence[Record], config: PaperConfig) -> None:
     Raises:
         DataError: no image has labels with an object, or the natural images cannot be used.
         UsageError: the objective of pre-training needs natural images, and there are none.
+        ResourceError: the weights to start from cannot be downloaded.
     """
     images = _images(run, records, config)
     network = pretrain(run, [normalised(each.pixels) for each in images], config)  # line 1
@@ -79,7 +81,9 @@ def train(run: Run, records: Sequence[Record], config: PaperConfig) -> None:
     others = [_example(each) for each in images if each.labels is None] if config.taught else []
     network = finetune(run, network, labelled, others, config)  # lines 2 and 3
     _advise(run, network, images)  # line 4
-    Weights.of(network, WeightsInfo(_NETWORK)).save(run.path / "model" / "network.safetensors")
+    parents = (config.weights,) if config.weights else ()
+    weights = Weights.of(network, WeightsInfo(_NETWORK, parents=parents))
+    weights.save(run.path / "model" / "network.safetensors")
     write_json(run.path / "model" / "model.json", {"config": config.model_dump(mode="json")})
 
 
@@ -96,7 +100,7 @@ def load(path: Path, fabric: Fabric) -> Callable[[Volume], Segmentation]:
     network = detector_of(config)
     Weights.load(path / "model" / "network.safetensors").load_into(network)
     use_domain(network, CELLS)
-    return PaperPredictor(network.to(fabric.device).eval(), fabric.device)
+    return PaperPredictor(network.to(fabric.device).eval(), fabric.device, augment=config.augment_test)
 
 
 def story(path: Path) -> list[Chapter]:
@@ -114,6 +118,7 @@ def story(path: Path) -> list[Chapter]:
     config = PaperConfig.model_validate(read_json(path / "model" / "model.json")["config"])
     alone = config.objective == "amt2" and not learned["natural"]
     what = ALONE if alone else _TOLD[config.objective].format(**learned)
+    what = f"{_begun(learned.get('weights'))} {what}"
     tuned = read_json(folder("finetune") / "done.json")
     given = (
         f"The detector is fine-tuned on {tuned['objects']} objects in {tuned['images']} labelled image(s)."
@@ -125,6 +130,15 @@ def story(path: Path) -> list[Chapter]:
         Stage("Fine-tuning", given, (Picture(overlay(view, labels), "The first of them"),)),
         Stage("Label these next", "The whole ranking is report/label_next.csv."),
     ]
+
+
+def _begun(weights: Mapping[str, Any] | None) -> str:
+    if weights is None:
+        return "The detector starts from random weights."
+    return (
+        f"The detector starts from the weights of {weights['source']}: {len(weights['loaded'])} tensors "
+        f"loaded, {len(weights['skipped'])} left out, {len(weights['new'])} new."
+    )
 
 
 def _images(run: Run, records: Sequence[Record], config: PaperConfig) -> list[_Image]:
