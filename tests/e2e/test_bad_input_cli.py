@@ -46,6 +46,23 @@ def test_one_bad_image_is_skipped_only_when_asked(tmp_path: Path, capsys: pytest
     assert "broken.png" in (tmp_path / "run" / "report" / "index.html").read_text()
 
 
+@pytest.mark.parametrize(
+    ("preset", "weights", "code", "found"),
+    [
+        ("paper", "nowhere.pth", 3, "there is no such file"),
+        ("paper-small", "coco", 2, "have backbone resnet50 and width 256"),
+    ],
+)
+def test_weights_that_cannot_be_used_are_named(
+    preset: str, weights: str, code: int, found: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, masks = save_folder(tmp_path, 1, size=96, count=6)
+    words = ("--labels", masks, "--recipe", "cupre", "--preset", preset, "--weights", weights)
+    seen, message = run(capsys, images, "--out", tmp_path / "run", *words)
+    assert seen == code
+    assert found in message and "Fix:" in message and "Traceback" not in message
+
+
 def test_every_common_pixel_format_works(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     images = tmp_path / "images"
     images.mkdir()

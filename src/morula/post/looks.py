@@ -29,7 +29,7 @@ def merge_looks(
     From the most certain on, an object takes from every other look the one whose mask overlaps its own most,
     if the intersection over union is `overlap` or more. Box and mask are the means of theirs; the score is
     the sum over the looks divided by their number, so that what one look alone found is worth little. The
-    order of the looks does not matter.
+    order of the looks does not matter. Boxes without area are left out.
 
     Args:
         boxes: `(n, 4)` x0, y0, x1, y1 in pixels.
@@ -44,6 +44,8 @@ def merge_looks(
 
     Source: Solovyev et al., "Weighted boxes fusion", arXiv 1910.13302, with masks, and with plain means.
     """
+    solid = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    boxes, masks, scores, looks = (each[solid] for each in (boxes, masks, scores, looks))
     if not len(boxes):
         return boxes, masks, scores
     corners = boxes.astype(np.float64)

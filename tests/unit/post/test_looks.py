@@ -54,6 +54,13 @@ def test_the_order_of_the_looks_does_not_matter() -> None:
     assert 12 <= len(found[0]) < 36
 
 
+def test_a_box_without_area_is_left_out() -> None:
+    boxes, _, scores = merged(
+        ([5.0, 5, 5, 9], 0.9, 0), ([0.0, 0, 20, 20], 0.8, 0), ([0.0, 0, 20, 20], 0.8, 1)
+    )
+    assert boxes.tolist() == [[0, 0, 20, 20]] and scores.tolist() == [0.8]
+
+
 def test_nothing_gives_nothing() -> None:
     found = merge_looks(np.zeros((0, 4)), np.zeros((0, 28, 28)), np.zeros(0), np.zeros(0, int), 8)
     assert [len(each) for each in found] == [0, 0, 0]

@@ -108,6 +108,17 @@ def test_a_filled_network_does_what_torchvisions_does_whose_old_names_are_unders
             )
 
 
+def test_small_deviations_of_frozen_norms_count_in_full() -> None:
+    """torchvision adds nothing to the variances of this checkpoint, and ours are to do the same."""
+    theirs = published()
+    theirs.backbone.body.bn1.running_var.fill_(1e-4)
+    network = ours().eval()
+    fill(network, older(theirs.state_dict()), "the file")
+    overwrite_eps(theirs, 0.0)
+    maps = torch.randn(1, 64, 8, 8, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(network.backbone.body.bn1(maps), theirs.backbone.body.bn1(maps))
+
+
 def test_norms_that_learned_keep_their_statistics_and_their_counts_are_no_weights() -> None:
     theirs = published(norm=nn.BatchNorm2d)
     network = ours()
