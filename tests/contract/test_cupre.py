@@ -239,7 +239,7 @@ def test_pseudo_labels_are_for_kinds_that_nobody_labelled_and_the_teacher_is_for
     monkeypatch.setattr(module, "_pseudo", noted)
     other, _ = field(9, look="H&E", size=96, count=8)
     stranger = Volume(np.moveaxis(other, -1, 0), Axes("cyx"), "x", channels=("red", "green", "blue"))
-    run = train(tmp_path / "run", config("best", rounds=1), [*records(), Record("x", stranger)])
+    run = train(tmp_path / "run", config("best", rounds=1, few=0), [*records(), Record("x", stranger)])
     assert seen[0] == (True, "H&E")
     assert sorted(seen[1:]) == [(False, "H&E"), (False, "fluorescence"), (False, "fluorescence")]
     assert [chapter.name for chapter in recipe.story(run.path)] == [

@@ -28,6 +28,11 @@ class CupreConfig(Config):
     unlabelled: float = Field(
         default=0.5, ge=0, lt=1, description="share of the crops that come from images without labels"
     )
+    few: int = Field(
+        default=2,
+        ge=0,
+        description="labelled images up to which all others teach, beyond which only kinds nobody labelled",
+    )
     paste: float = Field(
         default=0.5, ge=0, le=1, description="share of the labelled crops that get objects of another one"
     )

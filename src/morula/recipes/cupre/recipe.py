@@ -9,7 +9,8 @@ question by other means, and pre-trains on nothing. README.md says what each par
 
 Algorithm (preset best)
   1  one look and one size of objects for all images; labelled ones take the size from their labels
-  2  U <- pseudo instances of images of the kinds that nobody labelled: closed contours by edge, shape, size
+  2  U <- pseudo instances, closed contours by edge, shape and size, of images of kinds that nobody labelled,
+     or of all where hardly any has labels
   3  train f on crops of labelled images, with objects pasted between them, and of U by its confidence;
      its moving average f' is the teacher
   4  repeat: U <- the teacher's instances of all images without labels, by its confidence; train f on
@@ -236,7 +237,8 @@ def _learn(
         Weights.load(path).load_into(teacher)
         return teacher
     kinds = {each.kind for each in labelled}
-    learned = others if turn else [each for each in others if each.modality not in kinds]
+    every = turn > 0 or len(labelled) <= config.few
+    learned = others if every else [each for each in others if each.modality not in kinds]
     share = config.unlabelled * len(learned) / max(1, len(others))
     unsure = spread(
         run.fabric, lambda each: _pseudo(teacher if turn else None, each, look.diameter, run.fabric), learned
