@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["chapters"]
 
 _SHOWN = 5  # images of the ranking
+_ENOUGH = 4  # images whose mean score is told without a warning
 
 
 def chapters(path: Path) -> list[Chapter]:
@@ -75,5 +76,6 @@ def _curve(points: Sequence[Mapping[str, Any]]) -> Chapter:
         "0 are pseudo labels. Where the line still rises at its end, more labels are likely to help. The "
         "segmentation itself learned from all labels and for longer, so expect more of it."
     )
-    told = f"Mean at an IoU of .5 over {len(held)} held-out image(s): {', '.join(held[:_SHOWN])}."
+    few = " So few say little: the line wavers." if len(held) < _ENOUGH else ""
+    told = f"Mean at an IoU of .5 over {len(held)} held-out image(s): {', '.join(held[:_SHOWN])}.{few}"
     return Stage("Would more labels help?", text, (Picture(chart, told),))
