@@ -160,7 +160,7 @@ def test_the_command_says_what_it_does(run, image, tmp_path, capsys):
     out = tmp_path / "seg.ome.zarr"
     code, told, error = cli(capsys, "predict", run, image, "--out", out, "--device", "cpu")
     assert code == 0, error
-    assert "objects in 1 blocks" in told and "predict: 1/1" in error and "Mvoxel/s" in error
+    assert "objects in 1 block of" in told and "predict: 1/1" in error and "Mvoxel/s" in error
     code, _, error = cli(capsys, "predict", run, image, "--out", out, "--device", "cpu")
     assert code == 2 and "there is something already" in error
     code, _, error = cli(capsys, "predict", run, image, "--out", tmp_path / "x", "--workers", 2)

@@ -180,7 +180,7 @@ def test_the_command_measures_does_and_refuses(runs, image, tmp_path, capsys):
     assert found["objects"] is None and found["block"] == [2048, 2048] and list(tmp_path.iterdir()) == []
     code, told, error = cli(capsys, "predict", runs["psm"], image, *options)
     assert code == 0, error
-    assert "objects in 1 blocks" in told and "measure: 1/1" in error
+    assert "objects in 1 block of" in told and "measure: 1/1" in error
     code, _, error = cli(capsys, "predict", runs["psm"], image, *options)
     assert code == 2 and "there is something already" in error
     other = ["--out", tmp_path / "seg.zarr", "--device", "cpu"]
