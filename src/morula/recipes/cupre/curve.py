@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-import numpy as np
 from torch import nn
 
 from morula.core.rng import Rng
 from morula.core.types import Record, Segmentation, Volume
 from morula.data.budget import few_shot_order
-from morula.engine import Run
+from morula.engine import Run, Stage
 from morula.metrics import instance_scores
 from morula.recipes.cupre.batches import Example, mixed_crops
 from morula.recipes.cupre.config import CupreConfig
 from morula.recipes.cupre.look import Look
 from morula.recipes.cupre.predict import CuprePredictor
+from morula.tasks.cells.batches import Batch
 from morula.tasks.cells.controls import pseudo_only
 from morula.tasks.cells.student import Course, fit_student
 
@@ -47,29 +47,19 @@ def label_curve(
         config: `budgets` labels, `budget_draws` times, `budget_steps` each.
     """
     labelled = {record.id: record for record in records if record.id in examples}
+    kinds = {name: examples[name].kind for name in labelled}
     for turn in range(config.budget_draws if len(labelled) > 1 else 0):
-        kinds = {name: examples[name].kind for name in labelled}
         learned, held = drawn(kinds, run.rng(f"{STAGE}-{turn}"))
         for count in _counts(config.budgets, len(learned), pseudo=look.normalise):
             stage = run.stage(f"{STAGE}-{count}-{turn}")
             if stage.done:
                 continue
-            segment: Callable[[Volume], Segmentation] = partial(
-                pseudo_only, priors=look.sizes, diameter=look.diameter
+            few = [examples[name] for name in learned[:count]]
+            segment = (
+                _taught(run, stage, few, look, network(), config)
+                if few
+                else partial(pseudo_only, priors=look.sizes, diameter=look.diameter)
             )
-            if count:
-                few = [examples[name] for name in learned[:count]]
-                trained, crops = network().to(run.fabric.device), stage.rng("crops")
-                fit_student(
-                    run, stage, trained,
-                    lambda index, few=few, crops=crops: mixed_crops(
-                        few, [], crops, index,
-                        batch=config.batch, size=config.crop, share=0.0, pasted=config.paste,
-                    ),
-                    Course(config.budget_steps, config.lr, config.momentum),
-                )  # fmt: skip
-                seen = frozenset(each.kind for each in few)
-                segment = CuprePredictor(trained, look, seen, config, run.fabric)
             stage.finish(labels=count, held=held, scores=[_score(segment, labelled[name]) for name in held])
 
 
@@ -85,6 +75,22 @@ def drawn(kinds: Mapping[str, str], rng: Rng) -> tuple[list[str], list[str]]:
     return few_shot_order(rest, rng), held
 
 
+def _taught(
+    run: Run, stage: Stage, few: Sequence[Example], look: Look, network: nn.Module, config: CupreConfig
+) -> CuprePredictor:
+    """What a network segments that learned from these labels alone, for a short time."""
+    crops = stage.rng("crops")
+
+    def batches(index: int) -> Batch:
+        return mixed_crops(
+            few, [], crops, index, batch=config.batch, size=config.crop, share=0.0, pasted=config.paste
+        )
+
+    trained = network.to(run.fabric.device)
+    fit_student(run, stage, trained, batches, Course(config.budget_steps, config.lr, config.momentum))
+    return CuprePredictor(trained, look, frozenset(each.kind for each in few), config, run.fabric)
+
+
 def _counts(budgets: Sequence[int], most: int, *, pseudo: bool) -> list[int]:
     """The numbers of labels to try, and all that there are; 0 only where pseudo labels can be made."""
     least = 0 if pseudo else 1
@@ -93,4 +99,4 @@ def _counts(budgets: Sequence[int], most: int, *, pseudo: bool) -> list[int]:
 
 def _score(segment: Callable[[Volume], Segmentation], record: Record) -> float:
     assert record.labels is not None
-    return float(np.float64(instance_scores(segment(record.image).labels, record.labels())["ap50"]))
+    return instance_scores(segment(record.image).labels, record.labels())["ap50"]
