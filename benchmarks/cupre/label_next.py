@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from protocol import Problem, hardware, opened
+from protocol import Problem, opened
 from torch import nn
 
 from morula.core.files import write_json, write_text
 from morula.core.rng import Rng
 from morula.core.types import Record
 from morula.data.budget import few_shot_order
-from morula.engine import Run, launch, read_json, seeded
+from morula.engine import Run, hardware, launch, read_json, seeded
 from morula.metrics import bootstrap_mean, instance_scores
 from morula.nets import UNet2d
 from morula.post import drop_small

@@ -21,11 +21,11 @@ from typing import NamedTuple
 
 import torch
 from exchange import Exchange
-from protocol import SETS, Objects, Problem, hardware, opened, scores
+from protocol import SETS, Objects, Problem, opened, scores
 from table import HERE, table
 
 from morula.core.files import write_json, write_text
-from morula.engine import read_json
+from morula.engine import hardware, read_json
 from morula.engine.launch import use_cores
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import platform
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 from morula.core.rng import Rng
 from morula.core.types import Array, Record
@@ -23,7 +20,7 @@ from morula.data.modality import modality
 from morula.metrics import LIVECELL, coco_scores, instance_scores
 from morula.post import drop_small
 
-__all__ = ["SETS", "Objects", "Problem", "hardware", "opened", "scores", "stopwatch"]
+__all__ = ["SETS", "Objects", "Problem", "opened", "scores"]
 
 
 class DataSet(NamedTuple):
@@ -128,15 +125,3 @@ def scores(found: Mapping[str, Objects], test: Sequence[Record]) -> dict[str, fl
     pooled = coco_scores(document, results, "segm", LIVECELL) if results else {"AP": 0.0, "AP50": 0.0}
     means = {name: float(np.mean([each[name] for each in each_image])) for name in ("ap50", "dsb")}
     return {"AP": pooled["AP"], "AP50": pooled["AP50"], **means}
-
-
-def stopwatch(device: torch.device) -> Callable[[], float]:
-    """Seconds of this process on a CPU, which others on the machine do not change; else of the clock."""
-    return time.process_time if device.type == "cpu" else time.perf_counter
-
-
-def hardware(device: torch.device) -> str:
-    """What the times were measured on."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name()
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads, no GPU"

@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from protocol import SETS, Objects, Problem, hardware, opened, scores, stopwatch
+from protocol import SETS, Objects, Problem, opened, scores
 from torchvision.models.detection import MaskRCNN
 
 from morula.core.config import override
 from morula.core.files import write_json, write_text
 from morula.core.types import Record, Segmentation, Volume
 from morula.data.modality import modality
-from morula.engine import Run, launch, read_json
+from morula.engine import Run, hardware, launch, read_json, stopwatch
 from morula.recipes import load_recipe
 from morula.recipes.cupre.batches import Example
 from morula.recipes.cupre.config import CupreConfig

@@ -11,23 +11,20 @@ is written from these files alone.
 from __future__ import annotations
 
 import argparse
-import platform
 import shutil
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from selection import CRITERIA, lines, picks, read
 
 from morula.core.config import override
 from morula.core.files import write_json, write_text
 from morula.core.types import Array, Record, Volume, Voxel
 from morula.data import load_volumes
-from morula.engine import Run, launch, read_json
+from morula.engine import Run, hardware, launch, read_json, stopwatch
 from morula.recipes import load_recipe
 from morula.recipes.emda.config import EmdaConfig
 from morula.recipes.emda.domains import domains_of
@@ -217,18 +214,6 @@ def open_run(path: Path, settings: Any, seed: int, fabric: Any) -> Run:
     return Run.open(
         path, recipe="emda", config=settings.model_dump(mode="json"), data={}, seed=seed, fabric=fabric
     )
-
-
-def stopwatch(device: torch.device) -> Callable[[], float]:
-    """Time of the process on a CPU, which others on the machine do not change; else of the clock."""
-    return time.process_time if device.type == "cpu" else time.perf_counter
-
-
-def hardware(device: torch.device) -> str:
-    """The processor and the number of its cores that this process may use."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name()
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads, no GPU"
 
 
 def table(results: Path) -> str:

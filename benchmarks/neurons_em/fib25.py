@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import platform
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from morula.core.affinities import Affinities
 from morula.core.types import Array, Voxel
 from morula.data import load_volumes, read_labels
 from morula.data.affinities import read_affinities
-from morula.engine import read_json
+from morula.engine import read_json, stopwatch
 from morula.metrics import neuron_scores
 from morula.tasks import neurons
 
-__all__ = ["EDGE", "Fib25", "box", "hardware", "judged", "opened", "problem_of", "references", "stopwatch"]
+__all__ = ["EDGE", "Fib25", "box", "judged", "opened", "problem_of", "references"]
 
 STEM = "em_fib25_neurons/open/fib25_training2"
 VOXEL = Voxel(z=10.0, y=10.0, x=10.0)
@@ -129,15 +125,3 @@ def references(volume: Fib25) -> dict[str, dict[str, float]]:
     truth = neurons.parted(volume.labels[TEST])
     given = {"over-segmentation as given": volume.fragments, "FFN prediction as given": volume.ffn}
     return {name: neuron_scores(neurons.parted(array[TEST]), truth) for name, array in given.items()}
-
-
-def stopwatch(device: torch.device) -> Callable[[], float]:
-    """Time of the process on a CPU, which others on the machine do not change; else of the clock."""
-    return time.process_time if device.type == "cpu" else time.perf_counter
-
-
-def hardware(device: torch.device) -> str:
-    """The processor and the number of its cores that this process may use."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name()
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads, no GPU"

@@ -19,12 +19,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fib25 import EDGE, Fib25, hardware, judged, opened, problem_of, references, stopwatch
+from fib25 import EDGE, Fib25, judged, opened, problem_of, references
 from summary import markdown
 
 from morula.core.config import override
 from morula.core.files import write_json, write_text
-from morula.engine import Run, Weights, launch, read_json
+from morula.engine import Run, Weights, hardware, launch, read_json, stopwatch
 from morula.recipes import load_recipe
 from morula.tasks import neurons
 

@@ -14,8 +14,7 @@ from __future__ import annotations
 import argparse
 import platform
 import shutil
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from morula.core.config import override
 from morula.core.files import write_json, write_text
 from morula.core.types import Array, Record, Segmentation, Voxel
 from morula.data import align, draw_tree, load_traced
-from morula.engine import Run, launch, read_json
+from morula.engine import Run, launch, read_json, stopwatch
 from morula.metrics import centreline_dice, dice, tolerance_scores
 from morula.recipes import load_recipe
 from morula.workflows.tracing import tree_scores
@@ -176,11 +175,6 @@ def within_budget(
     steps = max(10, round(minutes * 60 * 8 / max(spent[1] - spent[0], 1e-3)))
     write_json(path, {"steps": steps})
     return steps
-
-
-def stopwatch(device: Any) -> Callable[[], float]:
-    """Seconds of this process on a CPU, of the clock elsewhere."""
-    return time.process_time if device.type == "cpu" else time.perf_counter
 
 
 def open_run(path: Path, seed: int, fabric: Any) -> Run:

@@ -1,5 +1,6 @@
 """Training, runs and weights on torch and Lightning Fabric: plumbing that all recipes share."""
 
+from morula.engine.clock import hardware, stopwatch
 from morula.engine.launch import Precision, cores, launch, seeded
 from morula.engine.log import progress, read_metrics
 from morula.engine.loop import fit
@@ -23,6 +24,7 @@ __all__ = [
     "cosine",
     "ema_",
     "fit",
+    "hardware",
     "launch",
     "launch_ranks",
     "once",
@@ -32,6 +34,7 @@ __all__ = [
     "read_tensors",
     "seeded",
     "spread",
+    "stopwatch",
     "surviving",
     "update",
     "weights_file",
