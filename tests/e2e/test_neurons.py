@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 
 from commands import cli
 from morula.core.types import Axes, Voxel
+from morula.data import export, predicted_labels, read_labels
 from morula.data.ome_zarr import write_image
 from morula.metrics import neuron_scores
 from morula.tasks.neurons import parted
@@ -51,17 +52,20 @@ def test_a_store_is_a_volume_like_a_file(
 
 
 @pytest.mark.parametrize(
-    ("recipe", "turned", "asked"),
-    [("mscon", "", []), ("dbmim", " xyz", ["--recipe", "dbmim", "--axes", "xyz"])],
+    ("recipe", "turned", "asked", "limit"),
+    [("mscon", "", [], 2**30), ("dbmim", " xyz", ["--recipe", "dbmim", "--axes", "xyz"], 1000)],
 )
 def test_a_block_becomes_a_segmented_volume_a_score_and_a_report(
     scene: dict[str, Path],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
     recipe: str,
     turned: str,
     asked: list[str],
+    limit: int,
 ) -> None:
+    monkeypatch.setattr(export, "_STORED", limit)
     out = tmp_path / "run"
     placed = ["--labels", scene[f"block{turned}"], "--label-offset", 4, 0, 8, "--voxel-size", 10, 10, 10]
     code, text, err = cli(
@@ -72,7 +76,9 @@ def test_a_block_becomes_a_segmented_volume_a_score_and_a_report(
     result = json.loads(text)
     assert result["recipe"] == recipe
     assert set(result["scores"]) >= {"voi", "voi_split", "voi_merge", "are"}
-    found = tifffile.imread(out / "predictions" / "raw" / "labels.tif")
+    place = predicted_labels(out / "predictions" / "raw")
+    assert place.name == ("labels.tif" if limit > 1000 else "labels.ome.zarr")
+    found = read_labels(place)
     assert found.shape == tifffile.imread(scene["raw"]).shape
     assert found.min() == 1
     page = (out / "report" / "index.html").read_text()
@@ -105,7 +111,7 @@ def test_a_block_becomes_a_segmented_volume_a_score_and_a_report(
         "-q", "--device", "cpu",
     )  # fmt: skip
     assert code == 0, err
-    assert np.array_equal(tifffile.imread(tmp_path / "again" / "raw" / "labels.tif"), found)
+    assert np.array_equal(read_labels(predicted_labels(tmp_path / "again" / "raw")), found)
 
 
 @pytest.mark.parametrize("recipe", ["dbmim", "mscon"])

@@ -5,7 +5,7 @@ from morula.data.capsules import draw_tree
 from morula.data.export import write_objects, write_prediction
 from morula.data.folder import list_images, load_records
 from morula.data.label_block import load_block
-from morula.data.labels import read_labels, write_labels
+from morula.data.labels import predicted_labels, read_labels, write_labels
 from morula.data.masks import read_ignored, read_mask, to_mask
 from morula.data.objects import ObjectTable, measure
 from morula.data.ome_zarr import open_ome_zarr
@@ -31,6 +31,7 @@ __all__ = [
     "measure",
     "open_ome_zarr",
     "open_volume",
+    "predicted_labels",
     "read_ignored",
     "read_labels",
     "read_mask",

@@ -12,10 +12,11 @@ import numpy as np
 
 from morula.core.errors import DataError
 from morula.core.files import atomic_path
-from morula.core.types import Array, Segmentation, Volume
+from morula.core.types import Array, Axes, Segmentation, Volume, Voxel
 from morula.data.coco import coco_document
-from morula.data.labels import write_labels
+from morula.data.labels import LABELS, STORE, label_type, write_labels
 from morula.data.objects import ObjectTable, measure
+from morula.data.ome_zarr import write_image
 from morula.data.outlines import outlines
 from morula.data.traces import TRACE_FILES, write_traces
 from morula.data.whole import atomic_folder
@@ -28,17 +29,19 @@ COLUMNS = (
 )  # fmt: skip
 VOLUME_COLUMNS = (*COLUMNS, "centroid_z", "bbox_z0", "bbox_z1")
 
-_REQUIRED = {"labels.tif", "objects.csv"}
-_WRITTEN = _REQUIRED | {"coco.json", "objects.geojson", *TRACE_FILES}
+_TABLE = "objects.csv"
+_WRITTEN = {LABELS, STORE, _TABLE, "coco.json", "objects.geojson", *TRACE_FILES}
+_STORED = 2**30  # bytes of a volume's labels beyond which a TIFF file is slow to open
 _COLOURS = ((0, 158, 115), (213, 94, 0), (0, 114, 178), (204, 121, 167), (230, 159, 0), (86, 180, 233))
 
 
 def write_prediction(folder: Path, segmentation: Segmentation, image: Volume) -> None:
     """Writes the objects of one image into `folder`, all files or none.
 
-    `labels.tif` holds the labels (uint16, uint32 beyond 65,535 objects). `objects.csv` has one row an object,
-    with the columns `COLUMNS`, for volumes `VOLUME_COLUMNS`: centroids and boxes in pixels, boxes half-open,
-    `touches_border` 0 or 1, and `area` in um^2 (um^3) where the image has a pixel size, else in pixels
+    `labels.tif` holds the labels (uint16, uint32 beyond 65,535 objects); a volume of more than 1 GB of them
+    has the OME-Zarr store `labels.ome.zarr`, with a pyramid, in its place. `objects.csv` has one row an
+    object, with the columns `COLUMNS`, for volumes `VOLUME_COLUMNS`: centroids and boxes in pixels, boxes
+    half-open, `touches_border` 0 or 1, and `area` in um^2 (um^3) where the image has a pixel size, else in pixels
     (voxels). For 2D images `coco.json` holds run lengths and scores, areas in pixels, and `objects.geojson`
     the outlines for QuPath, the unit of the area in its name. A traced neuron is written by
     `write_traces`, where the size of a voxel is known.
@@ -58,13 +61,21 @@ def write_prediction(folder: Path, segmentation: Segmentation, image: Volume) ->
     _check_replaceable(folder)
     areas, unit = _physical(table, image)
     with atomic_folder(folder) as temporary:
-        write_labels(temporary / "labels.tif", segmentation.labels, voxel=image.voxel)
-        write_objects(temporary / "objects.csv", table, segmentation.classes, segmentation.scores, image)
+        _write_labels(temporary, segmentation.labels, image.voxel)
+        write_objects(temporary / _TABLE, table, segmentation.classes, segmentation.scores, image)
         if segmentation.tree is not None and image.voxel is not None:
             write_traces(temporary, segmentation.tree, image.voxel)
         if segmentation.labels.ndim == 2:
             _write_json(temporary / "coco.json", coco_document(Path(image.uri).name, segmentation, table))
             _write_json(temporary / "objects.geojson", _geojson(segmentation, areas, unit))
+
+
+def _write_labels(folder: Path, labels: Array, voxel: Voxel | None) -> None:
+    dtype = label_type(labels)
+    if labels.ndim == 3 and labels.size * dtype.itemsize > _STORED:
+        write_image(folder / STORE, labels.astype(dtype), Axes("zyx"), voxel, how="mode", name="labels")
+    else:
+        write_labels(folder / LABELS, labels, voxel=voxel)
 
 
 def _check(segmentation: Segmentation, image: Volume, table: ObjectTable) -> None:
@@ -81,7 +92,8 @@ def _check_replaceable(folder: Path) -> None:
     if not folder.is_dir():
         raise DataError(folder, "a file where the prediction's folder should be", fix)
     names = {item.name for item in folder.iterdir()}
-    if names and not (_REQUIRED <= names <= _WRITTEN):
+    whole = _TABLE in names and not names.isdisjoint({LABELS, STORE})
+    if names and not (whole and names <= _WRITTEN):
         others = sorted(names - _WRITTEN) or sorted(names)
         raise DataError(folder, f"it holds files that are not a prediction ({', '.join(others[:3])})", fix)
 

@@ -17,7 +17,10 @@ from morula.data.open import decode_image, read_header
 from morula.data.reading import Header
 from morula.data.slices import section_files
 
-__all__ = ["read_labels", "write_labels"]
+__all__ = ["LABELS", "STORE", "label_type", "predicted_labels", "read_labels", "write_labels"]
+
+LABELS, STORE = "labels.tif", "labels.ome.zarr"
+"""What the labels of a prediction are named, and those of a volume that is large for a file."""
 
 _UINT16 = 65_535
 _LARGEST = np.iinfo(np.int32).max
@@ -57,6 +60,17 @@ def read_labels(path: str | PathLike[str]) -> Array:
     return labels.astype(np.int32)
 
 
+def predicted_labels(folder: Path) -> Path:
+    """The labels of a prediction: its store if there is one, else its file, be it there or not."""
+    store = folder / STORE
+    return store if store.exists() else folder / LABELS
+
+
+def label_type(labels: Array) -> np.dtype[Any]:
+    """The smaller of uint16 and uint32 that holds the labels."""
+    return np.dtype(np.uint16 if labels.max(initial=0) <= _UINT16 else np.uint32)
+
+
 def write_labels(path: Path, labels: Array, *, voxel: Voxel | None = None) -> None:
     """Writes labels as a compressed TIFF, uint16, or uint32 beyond 65,535; whole or not at all.
 
@@ -69,7 +83,6 @@ def write_labels(path: Path, labels: Array, *, voxel: Voxel | None = None) -> No
         DataError: the folder may not be written to.
         ResourceError: the disk is full.
     """
-    dtype = np.uint16 if labels.max(initial=0) <= _UINT16 else np.uint32
     metadata: dict[str, Any] = {"axes": "ZYX" if labels.ndim == 3 else "YX"}
     resolution: dict[str, Any] = {}
     if voxel is not None:
@@ -78,7 +91,7 @@ def write_labels(path: Path, labels: Array, *, voxel: Voxel | None = None) -> No
             metadata |= {"spacing": voxel.z / 1e3, "unit": "um"}
     options: dict[str, Any] = {"photometric": "minisblack", "compression": "zlib", "metadata": metadata}
     with atomic_path(path) as temporary:
-        tifffile.imwrite(temporary, labels.astype(dtype), **options, **resolution)
+        tifffile.imwrite(temporary, labels.astype(label_type(labels)), **options, **resolution)
 
 
 def _single_channel(path: Path, array: Array, header: Header) -> Array:

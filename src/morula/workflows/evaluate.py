@@ -14,6 +14,7 @@ import numpy as np
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Array, Voxel
 from morula.data import read_labels, read_swc
+from morula.data.labels import LABELS, STORE
 from morula.data.ome_zarr import is_ome_zarr
 from morula.data.swc import SUFFIXES
 from morula.data.volumes import volume_id
@@ -50,12 +51,12 @@ class _Layout(NamedTuple):
     """Where files of a kind lie: `<stem><suffix>` in a folder, or `<stem>/<inner>` as a run writes them."""
 
     suffixes: frozenset[str]
-    inner: str
+    inner: tuple[str, ...]
 
 
-_LABELS = _Layout(_TIFF | {".png"}, "labels.tif")
-_TRACES = _Layout(frozenset(SUFFIXES), "trace.voxel.swc")
-_POINTS = _Layout(frozenset({".csv"}), "objects.csv")
+_LABELS = _Layout(_TIFF | {".png"}, (LABELS, STORE))
+_TRACES = _Layout(frozenset(SUFFIXES), ("trace.voxel.swc",))
+_POINTS = _Layout(frozenset({".csv"}), ("objects.csv",))
 
 
 class _Columns(NamedTuple):
@@ -212,11 +213,14 @@ def _files_by_stem(folder: Path, layout: _Layout) -> dict[str, Path]:
     root = folder / "predictions" if (folder / "predictions").is_dir() else folder
     entries = sorted(entry for entry in root.iterdir() if not entry.name.startswith("."))
     files = [(_stem(entry), entry) for entry in entries if entry.suffix.lower() in layout.suffixes]
-    inner = [(entry.name, entry / layout.inner) for entry in entries if (entry / layout.inner).is_file()]
+    places = [(entry.name, entry / name) for entry in entries for name in layout.inner]
+    inner = [(stem, path) for stem, path in places if path.exists()]
     found = [*files, *inner]
     if not found:
         wanted = ", ".join(sorted(layout.suffixes))
-        raise DataError(root, f"no {wanted} file and no <stem>/{layout.inner} here", "choose another folder")
+        raise DataError(
+            root, f"no {wanted} file and no <stem>/{layout.inner[0]} here", "choose another folder"
+        )
     stem, times = Counter(stem for stem, _ in found).most_common(1)[0]
     if times > 1:
         names = " and ".join(str(path.relative_to(root)) for other, path in found if other == stem)

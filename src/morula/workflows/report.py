@@ -14,7 +14,7 @@ import numpy as np
 from morula.core.errors import DataError
 from morula.core.rng import Rng
 from morula.core.types import Array, Volume
-from morula.data import read_labels
+from morula.data import predicted_labels, read_labels
 from morula.metrics import bootstrap_mean
 from morula.recipes import RECIPES, Entry, load_recipe
 from morula.report import (
@@ -199,7 +199,7 @@ def _overlays(finding: _Finding, role: Any, classes: tuple[str, ...]) -> Iterato
             finding.id, finding.image, finding.folder, truth, role, finding.rank, measure
         )
         return
-    labels = read_labels(finding.folder / "labels.tif")
+    labels = read_labels(predicted_labels(finding.folder))
     count = len(labels) if labels.ndim == 3 else 0
     places = [count * (2 * n + 1) // (2 * _SECTIONS) for n in range(_SECTIONS)] if count else [None]
     for section in dict.fromkeys(places):
@@ -270,7 +270,7 @@ def _controls(run: Path, findings: Sequence[_Finding], shown: Sequence[tuple[Any
     tables = {folder.name: read_json(folder / "scores.json") for folder in folders}
     compared = set.intersection(*(set(table) for table in tables.values()))
     ours = {each.id: each.truth for each in findings if each.truth is not None and each.id in compared}
-    methods = [_method("Morula", ours, example, example.folder / "labels.tif", is_result=True)]
+    methods = [_method("Morula", ours, example, predicted_labels(example.folder), is_result=True)]
     for folder in folders:
         methods.append(_method(folder.name, tables[folder.name], example, folder / f"{example.id}.tif"))
     note = f"Simpler methods on the same images; the pictures show {example.id}."

@@ -11,7 +11,7 @@ import numpy as np
 
 from morula.core.errors import DataError
 from morula.core.types import Array, Voxel
-from morula.data import list_volumes, open_volume, read_mask
+from morula.data import list_volumes, open_volume, predicted_labels, read_mask
 from morula.data.listing import of_kinds, visible
 from morula.data.open import VOLUME_SUFFIXES, read_header
 from morula.data.volumes import as_stack, volume_id
@@ -118,7 +118,7 @@ def _list_candidates(folder: Path) -> list[_Candidate]:
 
 def _label_files(folder: Path) -> dict[str, Path]:
     root = folder / "predictions" if (folder / "predictions").is_dir() else folder
-    inner = {path.name: path / "labels.tif" for path in visible(root) if (path / "labels.tif").is_file()}
+    inner = {path.name: file for path in visible(root) if (file := predicted_labels(path)).exists()}
     if inner:
         return inner
     files = list_volumes(root)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from morula.core.errors import DataError
 from morula.core.tree import Tree
-from morula.data import read_labels, read_swc
+from morula.data import predicted_labels, read_labels, read_swc
 from morula.report import Scene, write_view
 
 __all__ = ["view3d"]
@@ -42,6 +42,6 @@ def _scene(folder: Path, tree: Tree, truth: Path) -> Scene:
     voxels = read_swc(folder / "trace.voxel.swc").tree
     span, steps = abs(tree.points).max(axis=0), abs(voxels.points).max(axis=0)
     z, y, x = (float(a / b) if b > 0 else 1.0 for a, b in zip(span, steps, strict=True))
-    depth, height, width = read_labels(folder / "labels.tif").shape
+    depth, height, width = read_labels(predicted_labels(folder)).shape
     known = read_swc(truth).tree.scaled((z, y, x)) if truth.exists() else None
     return Scene(folder.name, (depth * z, height * y, width * x), tree, known)

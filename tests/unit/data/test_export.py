@@ -16,10 +16,19 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from morula.core.errors import DataError
 from morula.core.types import Array, Axes, Segmentation, Volume, Voxel
-from morula.data import measure, open_volume, write_prediction
+from morula.data import (
+    export,
+    measure,
+    open_volume,
+    predicted_labels,
+    read_labels,
+    write_labels,
+    write_prediction,
+)
 from morula.data.coco import encode_rle
 from morula.data.export import COLUMNS, VOLUME_COLUMNS
 from morula.data.outlines import outlines
+from morula.workflows.evaluate import evaluate
 
 RING = np.array([[0, 0, 0, 0, 0], [0, 1, 1, 1, 0], [0, 1, 0, 1, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 2]])
 small = arrays(np.int32, array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.integers(0, 3))
@@ -69,6 +78,22 @@ def test_a_volume(tmp_path: Path) -> None:
     ]
     assert float(row["area"]) == pytest.approx(2e-5)
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["labels.tif", "objects.csv"]
+
+
+def test_labels_of_a_large_volume_are_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = np.zeros((3, 40, 50), np.int32)
+    labels[1:, 2:9, 3] = 1
+    place = tmp_path / "predictions" / "a"
+    write_prediction(place, found(labels), image_of(labels, Voxel(z=100.0, y=10.0, x=10.0)))
+    assert predicted_labels(place) == place / "labels.tif"
+    monkeypatch.setattr(export, "_STORED", 2 * labels.size - 1)
+    for _ in range(2):
+        write_prediction(place, found(labels), image_of(labels, Voxel(z=100.0, y=10.0, x=10.0)))
+    assert sorted(path.name for path in place.iterdir()) == ["labels.ome.zarr", "objects.csv"]
+    assert np.array_equal(read_labels(predicted_labels(place)), labels)
+    assert open_volume(predicted_labels(place)).voxel == Voxel(z=100.0, y=10.0, x=10.0)
+    write_labels(tmp_path / "truth" / "a.tif", labels)
+    assert evaluate(tmp_path, tmp_path / "truth", kind="instances")["mean"]["ap50"] == 1
 
 
 def test_nothing_found(tmp_path: Path) -> None:

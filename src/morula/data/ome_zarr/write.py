@@ -118,7 +118,13 @@ def create_labels(
 
 
 def write_image(
-    uri: str | Path, array: Array, axes: Axes, voxel: Voxel | None = None, **options: Any
+    uri: str | Path,
+    array: Array,
+    axes: Axes,
+    voxel: Voxel | None = None,
+    *,
+    how: Shrinking = "mean",
+    **options: Any,
 ) -> None:
     """Writes an image that is in memory, with its pyramid; a failed attempt leaves nothing behind.
 
@@ -127,6 +133,7 @@ def write_image(
         array: the pixels.
         axes: of the array.
         voxel: its size in nm.
+        how: a voxel of a smaller level is made of those it covers: `mode` for labels.
         options: of `create_image`.
 
     Raises:
@@ -135,7 +142,7 @@ def write_image(
     """
     levels = create_image(uri, array.shape, array.dtype, axes, voxel, **options)
     try:
-        _fill(levels, array, "mean")
+        _fill(levels, array, how)
     except BaseException:
         if not is_remote(uri):
             shutil.rmtree(uri, ignore_errors=True)

@@ -29,6 +29,7 @@ def chapters(path: Path) -> list[Chapter]:
     Args:
         path: folder of a finished run.
     """
+    from morula.data import predicted_labels
     from morula.report import Stage as Chapter
 
     told = [
@@ -43,7 +44,8 @@ def chapters(path: Path) -> list[Chapter]:
     budgets = [read_json(stage / "done.json") for stage in path.glob(_BUDGETS)]
     if budgets:
         told.append(Chapter("Labels", _ABOUT_LABELS, (_labels(budgets, summary),)))
-    return [*told, *(_neurons(file) for file in sorted(path.glob("predictions/*/labels.tif")))]
+    found = (predicted_labels(folder) for folder in sorted(path.glob("predictions/*")))
+    return [*told, *(_neurons(labels) for labels in found if labels.exists())]
 
 
 _ABOUT_AFFINITIES = (
