@@ -41,10 +41,10 @@ def write_prediction(folder: Path, segmentation: Segmentation, image: Volume) ->
     `labels.tif` holds the labels (uint16, uint32 beyond 65,535 objects); a volume of more than 1 GB of them
     has the OME-Zarr store `labels.ome.zarr`, with a pyramid, in its place. `objects.csv` has one row an
     object, with the columns `COLUMNS`, for volumes `VOLUME_COLUMNS`: centroids and boxes in pixels, boxes
-    half-open, `touches_border` 0 or 1, and `area` in um^2 (um^3) where the image has a pixel size, else in pixels
-    (voxels). For 2D images `coco.json` holds run lengths and scores, areas in pixels, and `objects.geojson`
-    the outlines for QuPath, the unit of the area in its name. A traced neuron is written by
-    `write_traces`, where the size of a voxel is known.
+    half-open, `touches_border` 0 or 1, and `area` in um^2 (um^3) where the image has a pixel size, else in
+    pixels (voxels). For 2D images `coco.json` holds run lengths and scores, areas in pixels, and
+    `objects.geojson` the outlines for QuPath, the unit of the area in its name. A traced neuron is written
+    by `write_traces`, where the size of a voxel is known.
 
     Args:
         folder: where to write; an earlier prediction there is replaced, anything else is not touched.
