@@ -247,6 +247,18 @@ def test_pseudo_labels_are_for_kinds_that_nobody_labelled_and_the_teacher_is_for
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("moved", "few", "taught"), [(0, 1, True), (0, 0, False), (20, 1, False)])
+def test_contours_teach_a_labelled_kind_where_they_find_what_was_labelled(
+    moved: int, few: int, taught: bool, tmp_path: Path
+) -> None:
+    first, *others = records()
+    assert first.labels is not None
+    drawn_by_hand = np.roll(first.labels(), moved, axis=1)
+    given = [Record(first.id, first.image, lambda: drawn_by_hand), *others]
+    run = train(tmp_path / "run", config("best", few=few), given)
+    assert (read_json(run.path / "2-train" / "done.json")["objects"] > 0) == taught
+
+
 def test_controls_need_no_labels() -> None:
     given = records(0)
     controls = recipe.controls(given, config("best"))

@@ -33,6 +33,13 @@ class CupreConfig(Config):
         ge=0,
         description="labelled images up to which all others teach, beyond which only kinds nobody labelled",
     )
+    trust: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="what pseudo labels must reach on the labelled images of a kind to teach it as well: "
+        "TP/(TP+FP+FN) at an IoU of .5",
+    )
     paste: float = Field(
         default=0.5, ge=0, le=1, description="share of the labelled crops that get objects of another one"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from morula.core.types import Array
 from morula.tasks.cells.density import Plane
 from morula.tasks.cells.front import Prepared, Size, SizePrior, fit_sizes
-from morula.tasks.cells.standard import Standard, prepare, standard_of, stretched
+from morula.tasks.cells.standard import Standard, standard_of, stretched
 
 __all__ = ["Look", "fit_look", "median_diameter"]
 
@@ -44,14 +44,18 @@ class Look:
         """How a new image of any size is brought to this look."""
         if not self.normalise:
             return stretched(image, self.diameter)
-        return standard_of(image, self.sizes, self.diameter, correction=self._correction)
+        return self._standard(image, None)
 
     def sized(self, image: Array, found: Size | None) -> Prepared:
         """An image `(y, x, c)` whose size is estimated already."""
         if not self.normalise:
             return stretched(image, self.diameter).whole(image)
         corrected = None if found is None else (found[0] * self._correction, found[1])
-        return prepare(image, self.sizes, self.diameter, corrected)
+        return self._standard(image, corrected).whole(image)
+
+    def _standard(self, image: Plane, found: Size | None) -> Standard:
+        common = standard_of(image, self.sizes, self.diameter, found, correction=self._correction)
+        return replace(common, signed=True)
 
     @property
     def _correction(self) -> float:
@@ -62,7 +66,7 @@ class Look:
         """An image `(y, x, c)` whose labels `(y, x)` tell the size of its objects."""
         if not self.normalise:
             return stretched(image, self.diameter).whole(image)
-        return prepare(image, self.sizes, self.diameter, (median_diameter(labels), _CERTAIN))
+        return self._standard(image, (median_diameter(labels), _CERTAIN)).whole(image)
 
     def as_json(self) -> dict[str, Any]:
         """JSON values."""

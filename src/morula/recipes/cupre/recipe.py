@@ -9,8 +9,8 @@ question by other means, and pre-trains on nothing. README.md says what each par
 
 Algorithm (preset best)
   1  one look and one size of objects for all images; labelled ones take the size from their labels
-  2  U <- pseudo instances, closed contours by edge, shape and size, of images of kinds that nobody labelled,
-     or of all where hardly any has labels
+  2  U <- pseudo instances, closed contours by edge, shape and size, of images of kinds that nobody labelled;
+     of the other kinds, too, where hardly any has labels and contours find what these show
   3  train f on crops of labelled images, with objects pasted between them, and of U by its confidence;
      its moving average f' is the teacher
   4  repeat: U <- the teacher's instances of all images without labels, by its confidence; train f on
@@ -36,6 +36,7 @@ from morula.core.files import write_json
 from morula.core.rng import Rng
 from morula.core.types import Array, Record, Segmentation, Volume
 from morula.engine import Run, Weights, WeightsInfo, read_json, seeded, spread
+from morula.metrics import instance_scores
 from morula.nets import UNet2d
 from morula.recipes.cupre import config as configs
 from morula.recipes.cupre.batches import Example, mixed_crops
@@ -103,8 +104,11 @@ def train(run: Run, records: Sequence[Record], config: CupreConfig | PaperConfig
     labelled = list(examples.values())
     others = [each.prepared for each in images if each.labels is None] if config.unlabelled else []
     network = _network_of(run, config)
+    untaught = _taught_by_labels_alone(images, look, config) if others else frozenset[str]()
     for turn in range(config.rounds + 1):  # lines 2 to 4
-        network = _learn(run, network, labelled, others, look, config, turn)
+        learned = [each for each in others if turn or each.modality not in untaught]
+        share = config.unlabelled * len(learned) / max(1, len(others))
+        network = _learn(run, network, labelled, learned, share, look, config, turn)
     _advise(run, network, images, config)  # line 5
     label_curve(run, records, examples, look, partial(_network_of, run, config), config)
     _save(run, network, look, sorted({each.kind for each in labelled}), config)
@@ -221,11 +225,25 @@ def _pseudo(teacher: nn.Module | None, prepared: Prepared, diameter: float, fabr
     return Example(prepared.modality, prepared.network_input, targets(found, inside), found.labels)
 
 
+def _taught_by_labels_alone(images: Sequence[_Image], look: Look, config: CupreConfig) -> frozenset[str]:
+    """Labelled kinds of which other images teach nothing: labels suffice, or contours do not find them."""
+    known = [(each.prepared, each.labels) for each in images if each.labels is not None]
+    if len(known) > config.few:
+        return frozenset(prepared.modality for prepared, _ in known)
+    reached: dict[str, list[float]] = {}
+    for prepared, labels in known:
+        found = pseudo_instances(prepared, foreground(prepared), look.diameter)
+        score = instance_scores(found.labels, labels)["ap50"]
+        reached.setdefault(prepared.modality, []).append(score)
+    return frozenset(kind for kind, scores in reached.items() if np.mean(scores) < config.trust)
+
+
 def _learn(
     run: Run,
     teacher: nn.Module,
     labelled: Sequence[Example],
-    others: Sequence[Prepared],
+    learned: Sequence[Prepared],
+    share: float,
     look: Look,
     config: CupreConfig,
     turn: int,
@@ -236,10 +254,6 @@ def _learn(
     if stage.done:
         Weights.load(path).load_into(teacher)
         return teacher
-    kinds = {each.kind for each in labelled}
-    every = turn > 0 or len(labelled) <= config.few
-    learned = others if every else [each for each in others if each.modality not in kinds]
-    share = config.unlabelled * len(learned) / max(1, len(others))
     unsure = spread(
         run.fabric, lambda each: _pseudo(teacher if turn else None, each, look.diameter, run.fabric), learned
     )

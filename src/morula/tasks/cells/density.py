@@ -159,6 +159,19 @@ def toned(image: Array, tones: Tones) -> Array:
     return smooth if tones.kind == "stretched" else smooth / tones.contrast
 
 
+def relief(image: Array, tones: Tones) -> Array:
+    """How much brighter or darker than around it a pixel of phase contrast is, `(y, x)` float32 about 0.
+
+    The density says where there is texture. What is bright and what is dark, which tells a halo from a cell,
+    is lost there.
+
+    Args:
+        image: a part of an image, `(y, x, c)`; `tones.margin` pixels at its edges depend on more.
+        tones: of the image.
+    """
+    return np.arcsinh(_flattened(_grey(image), tones) / 2).astype(np.float32) / 2
+
+
 def _smooth(image: Array, tones: Tones) -> Array:
     """The density before its contrast is made one."""
     if tones.kind == "stretched":
@@ -182,8 +195,12 @@ def _lit(grey: Array, tones: Tones) -> Array:
         return np.sqrt(np.clip((grey - tones.low) / max(tones.high, 1e-6), 0, 1.2))
     if tones.kind == "brightfield":
         return -np.log(np.clip((grey + 1) / (tones.high + 1), 0.02, 1))
-    flat = (grey - ndi.gaussian_filter(grey, _FLAT)) / max(tones.high, 1e-6)
+    flat = _flattened(grey, tones)
     return np.log1p(np.sqrt(ndi.gaussian_filter((flat - ndi.gaussian_filter(flat, 3)) ** 2, 1.5)))
+
+
+def _flattened(grey: Array, tones: Tones) -> Array:
+    return (grey - ndi.gaussian_filter(grey, _FLAT)) / max(tones.high, 1e-6)
 
 
 def _range(grey: Array, kind: Modality | Literal["stretched"]) -> tuple[float, float]:

@@ -75,7 +75,7 @@ class Prepared:
     Attributes:
         modality: how it was made.
         density: `(y, x)` float32, about 1 from background to object.
-        colour: `(y, x, 3)` float32, optical densities or three times the density.
+        colour: `(y, x, 3)` float32, optical densities, or three times the density or the relief.
         shape: of the image as it came.
         diameter: of its objects in its own pixels.
         white: of `optical_density`, None where it is to be told from the image.

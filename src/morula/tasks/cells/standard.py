@@ -11,7 +11,7 @@ import scipy.ndimage as ndi
 from morula.core.errors import DataError
 from morula.core.types import Array, Volume
 from morula.data.modality import Modality, modality
-from morula.tasks.cells.density import Plane, Tones, measured, optical_density, overview, toned
+from morula.tasks.cells.density import Plane, Tones, measured, optical_density, overview, relief, toned
 from morula.tasks.cells.front import Prepared, Size, SizePrior, estimate_size
 
 __all__ = ["Box", "Pixels", "Standard", "nearest", "prepare", "resized", "standard_of", "stretched"]
@@ -61,6 +61,8 @@ class Standard:
         shape: y, x in pixels.
         factor: by which it is enlarged.
         diameter: of its objects in its own pixels.
+        signed: whether the colours of phase contrast are its `relief`, for a network that learns from labels;
+            else they are the density, as wherever else an image is grey.
     """
 
     modality: Modality
@@ -68,6 +70,7 @@ class Standard:
     shape: tuple[int, int]
     factor: float
     diameter: float
+    signed: bool = False
 
     @property
     def _smoothing(self) -> float:
@@ -111,11 +114,12 @@ class Standard:
         pixels = image[read]
         start = (read[0].start, read[1].start)
         small = self._resized(toned(pixels, self.tones), start, box)
-        stain = optical_density(pixels, self.tones.white) if self.tones.coloured else None
-        channels = [small] * 3
-        if stain is not None:
+        channels, white = [small] * 3, None
+        if self.tones.coloured:
+            stain, white = optical_density(pixels, self.tones.white), self.tones.white
             channels = [self._resized(stain[..., channel], start, box) for channel in range(3)]
-        white = self.tones.white if stain is not None else None
+        elif self.signed and self.tones.kind == "phase contrast":
+            channels = [self._resized(relief(pixels, self.tones), start, box)] * 3
         return Prepared(self.modality, small, np.stack(channels, axis=-1), self.shape, self.diameter, white)
 
     def _resized(self, part: Array, start: tuple[int, int], box: Box) -> Array:
