@@ -34,11 +34,10 @@ class CupreConfig(Config):
         description="labelled images up to which all others teach, beyond which only kinds nobody labelled",
     )
     trust: float = Field(
-        default=0.5,
+        default=0.55,
         ge=0,
         le=1,
-        description="what pseudo labels must reach on the labelled images of a kind to teach it as well: "
-        "TP/(TP+FP+FN) at an IoU of .5",
+        description="IoU with the labelled pixels of a kind from which pseudo labels teach that kind as well",
     )
     paste: float = Field(
         default=0.5, ge=0, le=1, description="share of the labelled crops that get objects of another one"

@@ -36,7 +36,7 @@ from morula.core.files import write_json
 from morula.core.rng import Rng
 from morula.core.types import Array, Record, Segmentation, Volume
 from morula.engine import Run, Weights, WeightsInfo, read_json, seeded, spread
-from morula.metrics import instance_scores
+from morula.metrics import iou
 from morula.nets import UNet2d
 from morula.recipes.cupre import config as configs
 from morula.recipes.cupre.batches import Example, mixed_crops
@@ -233,9 +233,8 @@ def _taught_by_labels_alone(images: Sequence[_Image], look: Look, config: CupreC
     reached: dict[str, list[float]] = {}
     for prepared, labels in known:
         found = pseudo_instances(prepared, foreground(prepared), look.diameter)
-        score = instance_scores(found.labels, labels)["ap50"]
-        reached.setdefault(prepared.modality, []).append(score)
-    return frozenset(kind for kind, scores in reached.items() if np.mean(scores) < config.trust)
+        reached.setdefault(prepared.modality, []).append(iou(found.labels, labels))
+    return frozenset(kind for kind, overlaps in reached.items() if np.mean(overlaps) < config.trust)
 
 
 def _learn(
