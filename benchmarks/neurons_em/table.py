@@ -85,7 +85,7 @@ def measure(row: str, seed: int, volume: Fib25, options: argparse.Namespace) -> 
         options.budget[1], fabric, options,
     )  # fmt: skip
     for share in missing:
-        run = open_run(_work(options) / f"{row}-{seed}-{share}", row, seed, fabric)
+        run = open_run(work_of(options) / f"{row}-{seed}-{share}", row, seed, fabric)
         settings = override(shared.finetune, {"steps": after})
         neurons.learn(run, problem_of(shared.network, volume, share), encoder, settings, shared.decode)
         found = {
@@ -114,7 +114,7 @@ def pretrained(
         return module.pretrain(run, whole.unlabelled, override(settings, {"steps": count}))
 
     steps = steps_of(row, train, options.budget[0], fabric, options)
-    return train(open_run(_work(options) / f"{row}-{seed}-pretrain", row, seed, fabric), steps), steps
+    return train(open_run(work_of(options) / f"{row}-{seed}-pretrain", row, seed, fabric), steps), steps
 
 
 def train_only(run: Run, problem: neurons.Problem, settings: neurons.Finetune, count: int) -> None:
@@ -142,7 +142,7 @@ def steps_of(
         spent: list[float] = []
         clock = stopwatch(fabric.device)
         for count in (4, 12):
-            place = _work(options) / f"{name}-trial-{count}"
+            place = work_of(options) / f"{name}-trial-{count}"
             shutil.rmtree(place, ignore_errors=True)
             run = open_run(place, name, 0, fabric)
             began = clock()
@@ -170,7 +170,8 @@ def _result(options: argparse.Namespace, row: str, share: int, seed: int) -> Pat
     return options.results / f"{row}-{share}-{_budget(options)}-{seed}.json"
 
 
-def _work(options: argparse.Namespace) -> Path:
+def work_of(options: argparse.Namespace) -> Path:
+    """Where what is made on the way is kept, by budget."""
     return options.work / _budget(options)
 
 
