@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from morula.core.types import Array
+from morula.data.modality import Modality
 from morula.tasks.cells.density import Plane
 from morula.tasks.cells.front import Prepared, Size, SizePrior, fit_sizes
-from morula.tasks.cells.standard import Standard, standard_of, stretched
+from morula.tasks.cells.standard import Standard, standard_of, stretched, zoom
 
 __all__ = ["Look", "fit_look", "median_diameter"]
 
 _CERTAIN = 10**6  # objects; a size from labels counts in full
+_SPREAD = 1.6  # how much wider than others a spread cell is seen
 _TRUST = 2.0  # labelled images at which the estimates' bias is corrected by half
 
 
@@ -26,7 +28,8 @@ class Look:
     Attributes:
         normalise: bring images to a density map and their median object to `diameter`; else only stretch
             their grey values.
-        diameter: of the median object as the network sees it, in pixels.
+        diameter: of the median object as the network sees it, in pixels; larger in phase contrast
+            (`diameter_of`).
         sizes: diameters of the objects by modality, from outlines found without labels.
         bias: log of the true over the estimated diameter, from the labelled images.
     """
@@ -35,6 +38,10 @@ class Look:
     diameter: float
     sizes: Mapping[str, SizePrior]
     bias: float
+
+    def diameter_of(self, kind: Modality) -> float:
+        """What the median object of a kind is brought to, in pixels; outlines of spread cells need more."""
+        return self.diameter * (_SPREAD if self.normalise and kind == "phase contrast" else 1)
 
     def of(self, image: Array) -> Prepared:
         """A new image `(y, x, c)`."""
@@ -55,7 +62,7 @@ class Look:
 
     def _standard(self, image: Plane, found: Size | None) -> Standard:
         common = standard_of(image, self.sizes, self.diameter, found, correction=self._correction)
-        return replace(common, signed=True)
+        return replace(common, signed=True, factor=zoom(common.diameter, self.diameter_of(common.modality)))
 
     @property
     def _correction(self) -> float:

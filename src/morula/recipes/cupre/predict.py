@@ -58,7 +58,8 @@ class CuprePredictor:
         large = image.shape[0] * image.shape[1] > LARGEST
         verdict = self._verdict(standard.from_afar(image)) if large else self._verdict(prepared, inside)
         cut = cut_of(prepared.modality, normalise=self._look.normalise)
-        return segmentation(prepared, inside, distance, self._look.diameter, image, verdict, cut)
+        diameter = self._look.diameter_of(prepared.modality)
+        return segmentation(prepared, inside, distance, diameter, image, verdict, cut)
 
     def sight(self, image: Plane, where: str) -> Sight:
         """What is told from an image of any size as a whole.
@@ -76,7 +77,7 @@ class CuprePredictor:
             found = f"{standard.modality}, of which no image was labelled, and the run does not recognise it"
             raise DataError(where, found, "label a window of it, and train again")
         cut = cut_of(standard.modality, normalise=self._look.normalise)
-        return Sight(standard, verdict, cut, self._look.diameter)
+        return Sight(standard, verdict, cut, self._look.diameter_of(standard.modality))
 
     def maps(self, tile: Prepared) -> Array:
         """Foreground probability and centre distance `(2, y, x)` of a tile with its halo."""
@@ -87,7 +88,7 @@ class CuprePredictor:
             return Verdict(level_of(prepared) if self._look.normalise else None, failed=False)
         if inside is None:
             inside, _ = maps_of(self._network, prepared, self._fabric, augment=self._config.augment_test)
-        return verdict_of(prepared, inside, self._look.diameter)
+        return verdict_of(prepared, inside, self._look.diameter_of(prepared.modality))
 
     def _trusted(self, prepared: Prepared) -> bool:
         return prepared.modality in self._labelled or not self._look.normalise

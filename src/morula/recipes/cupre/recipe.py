@@ -212,8 +212,9 @@ def _example(prepared: Prepared, found: Pseudo) -> Example:
     return Example(prepared.modality, prepared.network_input, target, found.labels)
 
 
-def _pseudo(teacher: nn.Module | None, prepared: Prepared, diameter: float, fabric: Fabric) -> Example:
+def _pseudo(teacher: nn.Module | None, prepared: Prepared, look: Look, fabric: Fabric) -> Example:
     """Lines 2 and 4: what an image without labels seems to show."""
+    diameter = look.diameter_of(prepared.modality)
     if teacher is None:
         inside = foreground(prepared)
         found = pseudo_instances(prepared, inside, diameter)
@@ -232,7 +233,7 @@ def _taught_by_labels_alone(images: Sequence[_Image], look: Look, config: CupreC
         return frozenset(prepared.modality for prepared, _ in known)
     reached: dict[str, list[float]] = {}
     for prepared, labels in known:
-        found = pseudo_instances(prepared, foreground(prepared), look.diameter)
+        found = pseudo_instances(prepared, foreground(prepared), look.diameter_of(prepared.modality))
         reached.setdefault(prepared.modality, []).append(iou(found.labels, labels))
     return frozenset(kind for kind, overlaps in reached.items() if np.mean(overlaps) < config.trust)
 
@@ -254,7 +255,7 @@ def _learn(
         Weights.load(path).load_into(teacher)
         return teacher
     unsure = spread(
-        run.fabric, lambda each: _pseudo(teacher if turn else None, each, look.diameter, run.fabric), learned
+        run.fabric, lambda each: _pseudo(teacher if turn else None, each, look, run.fabric), learned
     )
     rng, steps = stage.rng("crops"), config.round_steps if turn else config.steps
 

@@ -14,7 +14,7 @@ from morula.data.modality import Modality, modality
 from morula.tasks.cells.density import Plane, Tones, measured, optical_density, overview, relief, toned
 from morula.tasks.cells.front import Prepared, Size, SizePrior, estimate_size
 
-__all__ = ["Box", "Pixels", "Standard", "nearest", "prepare", "resized", "standard_of", "stretched"]
+__all__ = ["Box", "Pixels", "Standard", "nearest", "prepare", "resized", "standard_of", "stretched", "zoom"]
 
 Box = tuple[slice, slice]
 """Slices with step 1 over y and x."""
@@ -165,9 +165,17 @@ def standard_of(
         found = estimate[0] * correction, estimate[1]
     prior = priors.get(kind) or SizePrior(float(np.log(found[0] if found else diameter)), 0.1)
     own = prior.diameter(found)
-    factor = float(np.clip(diameter / own, *_SCALE))
-    near = abs(factor - 1) < _SAME
-    return Standard(kind, tones, (image.shape[0], image.shape[1]), 1.0 if near else factor, own)
+    return Standard(kind, tones, (image.shape[0], image.shape[1]), zoom(own, diameter), own)
+
+
+def zoom(own: float, wanted: float) -> float:
+    """By what an image is enlarged to have objects as wide as wanted; within limits, 1 where nearly so.
+
+    >>> zoom(11.0, 22.0), zoom(21.0, 22.0), zoom(220.0, 22.0)
+    (2.0, 1.0, 0.35)
+    """
+    factor = float(np.clip(wanted / own, *_SCALE))
+    return 1.0 if abs(factor - 1) < _SAME else factor
 
 
 def stretched(image: Plane, diameter: float) -> Standard:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from morula.core.rng import Rng
 from morula.recipes.cupre.look import Look, fit_look, median_diameter
 from synthetic import field
 
@@ -28,6 +29,18 @@ def median_core(labels):
     from scipy import ndimage as ndi
 
     return ndi.distance_transform_edt(labels > 0) > 4
+
+
+def test_spread_cells_are_seen_larger_and_in_dark_and_bright():
+    image = np.full((200, 200, 1), 110, np.uint8) + Rng(2).at(0).normal(0, 8, (200, 200, 1)).astype(np.uint8)
+    labels = np.zeros((200, 200), np.uint16)
+    labels[20:80, 20:80], labels[100:160, 90:150] = 1, 2
+    look, _ = fit_look([image], [labels], normalise=True, diameter=22.0)
+    prepared = look.labelled(image, labels)
+    assert prepared.modality == "phase contrast" and look.diameter_of("H&E") == 22.0
+    zoom = prepared.density.shape[0] / 200
+    assert median_diameter(labels) * zoom == pytest.approx(look.diameter_of("phase contrast"), rel=0.02)
+    assert prepared.colour.min() < 0 < prepared.density.min()
 
 
 def test_without_normalisation_nothing_is_rescaled():
