@@ -91,3 +91,15 @@ def test_what_is_asked_is_judged_by_means_over_seeds(monkeypatch: pytest.MonkeyP
         ["1.100", "1.000", "**no** |"],
     ]
     assert len(summary.asked([cell("mae", 10, 0, 1.0)])) == 1
+
+
+def test_the_few_labels_of_mitochondria_are_like_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("fib25", "summary", "table"):
+        loaded(monkeypatch, name)
+    mitochondria = loaded(monkeypatch, "mitochondria")
+    mask = np.zeros((10, 400, 200), bool)
+    mask[:, 300:, :] = True
+    box = mitochondria.typical(mask, 0.05)
+    assert mask[box].size / mask.size == pytest.approx(0.05, rel=0.02)
+    assert mask[box].mean() == pytest.approx(0.25, abs=0.05)
+    assert box[0] == mitochondria.TRAIN and mitochondria.TRAIN.stop == mitochondria.TEST.start
