@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from table import HERE, ROWS, open_run, pretrained, steps_of, train_only, work_of
+from table import HERE, ROWS, open_run, parser_of, pretrained, steps_of, train_only, work_of
 
 from morula.core.config import override
 from morula.core.files import write_json
@@ -104,19 +104,10 @@ def typical(mask: Array, share: float) -> tuple[slice, ...]:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument(
-        "--budget", type=float, nargs=2, default=[5.0, 4.0], help="minutes of pre-training and fine-tuning"
-    )
+    parser = parser_of(__doc__, work="runs/benchmarks-mitochondria", results=HERE / "mitochondria")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=["scratch", "best"])
     parser.add_argument("--share", type=float, default=5.0, help="percent of the labels of the training half")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--work", type=Path, default=Path("runs/benchmarks-mitochondria"))
-    parser.add_argument("--results", type=Path, default=HERE / "mitochondria")
     return parser.parse_args()
 
 

@@ -180,23 +180,27 @@ def _budget(options: argparse.Namespace) -> str:
     return f"{before:g}+{after:g}min"
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def parser_of(told: str | None, *, work: str, results: Path) -> argparse.ArgumentParser:
+    """The options that measurements of pre-training share."""
+    parser = argparse.ArgumentParser(description=told, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument(
         "--budget", type=float, nargs=2, default=[5.0, 4.0], help="minutes of pre-training and fine-tuning"
     )
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--work", type=Path, default=Path(work))
+    parser.add_argument("--results", type=Path, default=results)
+    return parser
+
+
+def _options() -> argparse.Namespace:
+    parser = parser_of(__doc__, work="runs/benchmarks-neurons-em", results=HERE / "results")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--shares", nargs="+", type=int, choices=EDGE, default=list(EDGE))
     parser.add_argument(
         "--seeds", nargs="+", type=int, default=[0, 1, 2], help="scratch and best have 0 to 2, others 0 and 1"
     )
-    parser.add_argument("--device", default="auto")
     parser.add_argument("--only-table", action="store_true", help="measure nothing, write the table anew")
-    parser.add_argument("--work", type=Path, default=Path("runs/benchmarks-neurons-em"))
-    parser.add_argument("--results", type=Path, default=HERE / "results")
     return parser.parse_args()
 
 

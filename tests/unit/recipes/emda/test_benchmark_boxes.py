@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
+from benchmark_scripts import loaded
 from morula.core.types import Axes, Record, Volume
-
-TABLE = Path(__file__).parents[4] / "benchmarks" / "emda" / "table.py"
 
 
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(TABLE.parent))
-    spec = importlib.util.spec_from_file_location("emda_table", TABLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "emda_table", module)
-    spec.loader.exec_module(module)
-    return module
+    return loaded(monkeypatch, "emda", "table")
 
 
 @pytest.mark.parametrize("shape", [(3, 200, 100), (3, 100, 201)])

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from itertools import pairwise
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmark_scripts import loaded
 from morula.core.rng import Rng
 from morula.recipes import load_recipe
-
-FOLDER = Path(__file__).parents[4] / "benchmarks" / "neurons_em"
-
-
-def loaded(monkeypatch: pytest.MonkeyPatch, name: str) -> ModuleType:
-    monkeypatch.syspath_prepend(str(FOLDER))
-    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, name, module)
-    spec.loader.exec_module(module)
-    return module
 
 
 def volume(fib25: ModuleType) -> Any:
@@ -37,7 +22,7 @@ def volume(fib25: ModuleType) -> Any:
 
 
 def test_parts_lie_apart_and_labels_are_nested(monkeypatch: pytest.MonkeyPatch) -> None:
-    fib25 = loaded(monkeypatch, "fib25")
+    fib25 = loaded(monkeypatch, "neurons_em", "fib25")
     whole, network = volume(fib25), load_recipe("mscon").presets()["best"].network  # type: ignore[attr-defined]
     taken = np.zeros((len(fib25.EDGE), *whole.labels.shape), bool)
     for place, share in zip(taken, fib25.EDGE, strict=True):
@@ -54,14 +39,14 @@ def test_parts_lie_apart_and_labels_are_nested(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_what_comes_with_the_data_is_scored_by_its_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    fib25 = loaded(monkeypatch, "fib25")
+    fib25 = loaded(monkeypatch, "neurons_em", "fib25")
     assert {row["voi"] for row in fib25.references(volume(fib25)).values()} == {0.0}
 
 
 def test_rows_differ_in_nothing_but_the_pre_training(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("fib25", "summary"):
-        loaded(monkeypatch, name)
-    rows = loaded(monkeypatch, "table").ROWS
+        loaded(monkeypatch, "neurons_em", name)
+    rows = loaded(monkeypatch, "neurons_em", "table").ROWS
     assert [row.recipe for row in rows.values()].count(None) == 1
     told = [
         load_recipe(row.recipe).presets()[row.preset].pretrain.model_dump_json()  # type: ignore[attr-defined]
@@ -78,7 +63,7 @@ def cell(row: str, share: int, seed: int, voi: float) -> dict[str, Any]:
 
 
 def test_what_is_asked_is_judged_by_means_over_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
-    summary = loaded(monkeypatch, "summary")
+    summary = loaded(monkeypatch, "neurons_em", "summary")
     found = [cell("best", 10, seed, voi) for seed, voi in enumerate((1.4, 1.6))]
     assert [line.split(" | ")[1:] for line in summary.asked(found)[2:]] == [["1.500", "1.600", "yes |"]]
     found += [cell("scratch", 10, 0, 1.6), cell("scratch", 25, 0, 1.5), cell("best", 100, 0, 1.1)]
@@ -95,8 +80,8 @@ def test_what_is_asked_is_judged_by_means_over_seeds(monkeypatch: pytest.MonkeyP
 
 def test_the_few_labels_of_mitochondria_are_like_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("fib25", "summary", "table"):
-        loaded(monkeypatch, name)
-    mitochondria = loaded(monkeypatch, "mitochondria")
+        loaded(monkeypatch, "neurons_em", name)
+    mitochondria = loaded(monkeypatch, "neurons_em", "mitochondria")
     mask = np.zeros((10, 400, 200), bool)
     mask[:, 300:, :] = True
     box = mitochondria.typical(mask, 0.05)
