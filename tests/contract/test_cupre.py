@@ -158,7 +158,7 @@ def test_the_report_tells_whether_more_labels_would_help(tmp_path: Path) -> None
     assert len({tuple(point["held"]) for point in points}) == 1 == len(points[0]["held"])
     (chapter,) = [each for each in recipe.story(run.path) if each.name == "Would more labels help?"]
     assert "with 3" in chapter.what
-    assert points[0]["held"][0] in chapter.pictures[0].caption
+    assert points[0]["held"][0] in chapter.pictures[0].what
     plain = train(tmp_path / "plain", config("best", budgets=[]), records(labelled=4, count=4))
     assert same(run, plain)
     assert len(recipe.story(plain.path)) == len(recipe.story(run.path)) - 1
@@ -255,8 +255,13 @@ def test_contours_teach_a_labelled_kind_where_they_find_what_was_labelled(
     assert first.labels is not None
     drawn_by_hand = np.roll(first.labels(), moved, axis=1)
     given = [Record(first.id, first.image, lambda: drawn_by_hand), *others]
-    run = train(tmp_path / "run", config("best", few=few), given)
+    settings = config("best", few=few)
+    run = train(tmp_path / "run", settings, given)
     assert (read_json(run.path / "2-train" / "done.json")["objects"] > 0) == taught
+    overlaps = read_json(run.path / "1-prepare" / "done.json")["overlaps"]
+    assert (overlaps.get("fluorescence", 0) >= settings.trust) == taught
+    told = recipe.story(run.path)[0].what
+    assert [f"an IoU of {share:.2f} in fluorescence" in told for share in overlaps.values()] == [True] * few
 
 
 def test_controls_need_no_labels() -> None:

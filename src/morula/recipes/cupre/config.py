@@ -29,12 +29,12 @@ class CupreConfig(Config):
         default=0.5, ge=0, lt=1, description="share of the crops that come from images without labels"
     )
     few: int = Field(
-        default=2,
+        default=20,
         ge=0,
         description="labelled images up to which all others teach, beyond which only kinds nobody labelled",
     )
     trust: float = Field(
-        default=0.55,
+        default=0.6,
         ge=0,
         le=1,
         description="IoU with the labelled pixels of a kind from which pseudo labels teach that kind as well",

@@ -97,14 +97,14 @@ def train(run: Run, records: Sequence[Record], config: CupreConfig | PaperConfig
         run.console.print(f"Preset {config.preset} learns nothing from natural images; preset paper does.")
     if config.weights:
         run.console.print(f"Preset {config.preset} starts from no weights; preset paper does.")
-    look, images = _prepare(run, records, config)  # line 1
+    look, images, overlaps = _prepare(run, records, config)  # line 1
     examples = {
         each.id: _example(each.prepared, _certain(each.labels)) for each in images if each.labels is not None
     }
     labelled = list(examples.values())
     others = [each.prepared for each in images if each.labels is None] if config.unlabelled else []
     network = _network_of(run, config)
-    untaught = _taught_by_labels_alone(images, look, config) if others else frozenset[str]()
+    untaught = {each.kind for each in labelled if overlaps.get(each.kind, 0.0) < config.trust}
     for turn in range(config.rounds + 1):  # lines 2 to 4
         learned = [each for each in others if turn or each.modality not in untaught]
         share = config.unlabelled * len(learned) / max(1, len(others))
@@ -160,7 +160,9 @@ def _follows_the_paper(path: Path) -> bool:
     return read_json(path / "model" / "model.json")["config"]["preset"].startswith("paper")
 
 
-def _prepare(run: Run, records: Sequence[Record], config: CupreConfig) -> tuple[Look, list[_Image]]:
+def _prepare(
+    run: Run, records: Sequence[Record], config: CupreConfig
+) -> tuple[Look, list[_Image], Mapping[str, float]]:
     stage = run.stage("prepare", normalise=config.normalise, diameter=config.diameter)
     truths = {record.id: labels for record in records if (labels := _objects(record)) is not None}
     if not truths:
@@ -185,8 +187,13 @@ def _prepare(run: Run, records: Sequence[Record], config: CupreConfig) -> tuple[
         stage.save_array("density", images[0].prepared.density.astype(np.float16))
         stage.save_array("labels", _certain(images[0].labels).labels)
         objects = [int(np.count_nonzero(np.unique(truth))) for truth in truths.values()]
-        stage.finish(labelled=dict(zip(truths, objects, strict=True)), look=look.as_json())
-    return look, images
+        few = config.unlabelled > 0 and len(truths) <= config.few
+        stage.finish(
+            labelled=dict(zip(truths, objects, strict=True)),
+            look=look.as_json(),
+            overlaps=_overlaps(images, look, run.fabric) if few else {},
+        )
+    return look, images, stage.summary["overlaps"]
 
 
 def _objects(record: Record) -> Array | None:
@@ -226,16 +233,18 @@ def _pseudo(teacher: nn.Module | None, prepared: Prepared, look: Look, fabric: F
     return Example(prepared.modality, prepared.network_input, targets(found, inside), found.labels)
 
 
-def _taught_by_labels_alone(images: Sequence[_Image], look: Look, config: CupreConfig) -> frozenset[str]:
-    """Labelled kinds of which other images teach nothing: labels suffice, or contours do not find them."""
-    known = [(each.prepared, each.labels) for each in images if each.labels is not None]
-    if len(known) > config.few:
-        return frozenset(prepared.modality for prepared, _ in known)
-    reached: dict[str, list[float]] = {}
-    for prepared, labels in known:
-        found = pseudo_instances(prepared, foreground(prepared), look.diameter_of(prepared.modality))
-        reached.setdefault(prepared.modality, []).append(iou(found.labels, labels))
-    return frozenset(kind for kind, overlaps in reached.items() if np.mean(overlaps) < config.trust)
+def _overlaps(images: Sequence[_Image], look: Look, fabric: Fabric) -> dict[str, float]:
+    """How well closed contours find what was labelled: IoU of the pixels, mean by modality."""
+
+    def overlap(image: _Image) -> float:
+        assert image.labels is not None
+        return iou(_pseudo(None, image.prepared, look, fabric).labels, image.labels)
+
+    known = [each for each in images if each.labels is not None]
+    found: dict[str, list[float]] = {}
+    for image, shared in zip(known, spread(fabric, overlap, known), strict=True):
+        found.setdefault(image.prepared.modality, []).append(shared)
+    return {kind: float(np.mean(shares)) for kind, shares in found.items()}
 
 
 def _learn(

@@ -32,9 +32,11 @@ def chapters(path: Path) -> list[Chapter]:
     def array(stage: str, name: str) -> np.ndarray:
         return np.load(next(path.glob(f"*-{stage}")) / f"{name}.npy", allow_pickle=False)
 
-    labelled = read_json(next(path.glob("*-prepare")) / "done.json")["labelled"]
+    prepared = read_json(next(path.glob("*-prepare")) / "done.json")
+    labelled, trust = prepared["labelled"], read_json(path / "model" / "model.json")["config"]["trust"]
     view = to_rgb8(array("prepare", "density").astype(np.float32))
     given = f"{sum(labelled.values())} objects in {len(labelled)} labelled image(s): {', '.join(labelled)}."
+    given += _agreement(prepared["overlaps"], trust)
     told = [
         Stage("Labels", given, (Picture(overlay(view, array("prepare", "labels")), "The first of them"),))
     ]
@@ -57,6 +59,17 @@ def chapters(path: Path) -> list[Chapter]:
         told.append(Stage("Label these next", text + " The whole ranking is report/label_next.csv."))
     points = [read_json(stage / "done.json") for stage in path.glob(f"*-{STAGE}-*")]
     return [*told, _curve(points)] if points else told
+
+
+def _agreement(overlaps: Mapping[str, float], trust: float) -> str:
+    """How far contours found without labels can be trusted with the kinds that have some."""
+    if not overlaps:
+        return ""
+    shares = ", ".join(f"{share:.2f} in {kind}" for kind, share in overlaps.items())
+    return (
+        f" Contours that need no labels agree with these in the pixels by an IoU of {shares}; from "
+        f"{trust:.2f} on they teach, too, on all other images of the kind."
+    )
 
 
 def _curve(points: Sequence[Mapping[str, Any]]) -> Chapter:
