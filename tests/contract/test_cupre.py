@@ -158,7 +158,7 @@ def test_the_report_tells_whether_more_labels_would_help(tmp_path: Path) -> None
     assert len({tuple(point["held"]) for point in points}) == 1 == len(points[0]["held"])
     (chapter,) = [each for each in recipe.story(run.path) if each.name == "Would more labels help?"]
     assert "with 3" in chapter.what
-    assert points[0]["held"][0] in chapter.pictures[0].what
+    assert points[0]["held"][0] in chapter.pictures[0].caption
     plain = train(tmp_path / "plain", config("best", budgets=[]), records(labelled=4, count=4))
     assert same(run, plain)
     assert len(recipe.story(plain.path)) == len(recipe.story(run.path)) - 1
