@@ -187,11 +187,11 @@ def _prepare(
         stage.save_array("density", images[0].prepared.density.astype(np.float16))
         stage.save_array("labels", _certain(images[0].labels).labels)
         objects = [int(np.count_nonzero(np.unique(truth))) for truth in truths.values()]
-        few = config.unlabelled > 0 and len(truths) <= config.few
+        matters = rest and config.unlabelled > 0 and len(truths) <= config.few
         stage.finish(
             labelled=dict(zip(truths, objects, strict=True)),
             look=look.as_json(),
-            overlaps=_overlaps(images, look, run.fabric) if few else {},
+            overlaps=_overlaps(images, look, run.fabric) if matters else {},
         )
     return look, images, stage.summary["overlaps"]
 
@@ -238,13 +238,15 @@ def _overlaps(images: Sequence[_Image], look: Look, fabric: Fabric) -> dict[str,
 
     def overlap(image: _Image) -> float:
         assert image.labels is not None
-        return iou(_pseudo(None, image.prepared, look, fabric).labels, image.labels)
+        prepared = image.prepared
+        found = pseudo_instances(prepared, foreground(prepared), look.diameter_of(prepared.modality))
+        return iou(found.labels, image.labels)
 
     known = [each for each in images if each.labels is not None]
-    found: dict[str, list[float]] = {}
+    shares: dict[str, list[float]] = {}
     for image, shared in zip(known, spread(fabric, overlap, known), strict=True):
-        found.setdefault(image.prepared.modality, []).append(shared)
-    return {kind: float(np.mean(shares)) for kind, shares in found.items()}
+        shares.setdefault(image.prepared.modality, []).append(shared)
+    return {kind: float(np.mean(own)) for kind, own in shares.items()}
 
 
 def _learn(
