@@ -28,7 +28,7 @@ from morula.core.config import override
 from morula.core.files import write_json, write_text
 from morula.core.types import Record, Segmentation, Volume
 from morula.data.modality import modality
-from morula.engine import Run, hardware, launch, read_json, stopwatch
+from morula.engine import Run, hardware, launch, read_json, steps_within, stopwatch
 from morula.recipes import load_recipe
 from morula.recipes.cupre.batches import Example
 from morula.recipes.cupre.config import CupreConfig
@@ -46,9 +46,6 @@ MOST = 400
 
 ABLATION = 5
 """Labelled images with which the ways to pre-train are compared."""
-
-_TRIALS = (4, 28)
-"""Steps of the two short trainings: enough that what is done once, which varies, does not hide a step."""
 
 Predictor = Callable[[Volume], Segmentation]
 
@@ -268,22 +265,17 @@ def _example(record: Record) -> Example:
 
 
 def within_budget(train: Callable[[Run, int], Any], kept: Path, fabric: Any, minutes: float) -> int:
-    """The steps that a budget holds: two short trainings tell a step apart from what is done once.
-
-    The number is kept, so that a row has the same steps for all draws.
-    """
+    """The steps that a budget holds, which are kept: a row has the same for all draws."""
     path = kept.with_suffix(".json")
     if path.exists():
         return int(read_json(path)["steps"])
-    spent: list[float] = []
-    clock = stopwatch(fabric.device)
-    for count in _TRIALS:
-        run = open_run(kept.with_name(f"{kept.name}-trial-{count}"), None, 0, fabric)
-        began = clock()
-        train(run, count)
-        spent.append(clock() - began)
+
+    def trial(steps: int) -> None:
+        run = open_run(kept.with_name(f"{kept.name}-trial-{steps}"), None, 0, fabric)
+        train(run, steps)
         shutil.rmtree(run.path)
-    steps = max(10, round(minutes * 60 * (_TRIALS[1] - _TRIALS[0]) / max(spent[1] - spent[0], 1e-3)))
+
+    steps = steps_within(minutes, trial, stopwatch(fabric.device))
     write_json(path, {"steps": steps, "minutes": minutes})
     return steps
 

@@ -24,7 +24,7 @@ from morula.core.config import override
 from morula.core.files import write_json, write_text
 from morula.core.types import Array, Record, Volume, Voxel
 from morula.data import load_volumes
-from morula.engine import Run, hardware, launch, read_json, stopwatch
+from morula.engine import Run, hardware, launch, read_json, steps_within, stopwatch
 from morula.recipes import load_recipe
 from morula.recipes.emda.config import EmdaConfig
 from morula.recipes.emda.domains import domains_of
@@ -101,7 +101,7 @@ def measure(row: str, direction: str, seed: int, options: argparse.Namespace) ->
     work = options.work / result.stem
     fabric = launch(options.device)
     clock = stopwatch(fabric.device)
-    settings, seconds = within_budget(recipe.presets()[preset], records, fabric, work, options.budget, clock)
+    settings = within_budget(recipe.presets()[preset], records, fabric, work, options.budget, clock)
     began = clock()
     run = open_run(work / "run", settings, seed, fabric)
     recipe.train(run, records, settings)
@@ -114,7 +114,6 @@ def measure(row: str, direction: str, seed: int, options: argparse.Namespace) ->
         "seed": seed,
         "budget_minutes": options.budget,
         "steps": settings.steps,
-        "seconds_per_step": round(seconds, 4),
         "seconds_with_selection": round(trained, 1),
         "chosen": summary["chosen"],
         "candidates": summary["candidates"],
@@ -134,24 +133,22 @@ def within_budget(
     work: Path,
     minutes: float,
     clock: Callable[[], float],
-) -> tuple[EmdaConfig, float]:
-    """The config with as many steps as the budget holds, and the seconds of a step.
+) -> EmdaConfig:
+    """The config with as many steps as the budget holds.
 
-    Two short trainings tell the steps apart from what is done once. Only training is timed: what follows it,
-    above all the search for an unknown pixel size, takes a time of its own.
+    Only training is timed: what follows it, above all the search for an unknown pixel size, takes a time of
+    its own.
     """
-    spent: list[float] = []
     domains = domains_of(records, harmonise=config.harmonise, edge=config.pixel_nm)
-    for steps in (10, 30):
+
+    def trial(steps: int) -> None:
         shutil.rmtree(work, ignore_errors=True)
         short = override(config, {"steps": steps, "candidates": 1})
-        run = open_run(work / "trial", short, 0, fabric)
-        began = clock()
-        STRATEGIES[config.strategy](run, domains, short)
-        spent.append(clock() - began)
+        STRATEGIES[config.strategy](open_run(work / "trial", short, 0, fabric), domains, short)
+
+    steps = steps_within(minutes, trial, clock, trials=(10, 30))
     shutil.rmtree(work)
-    seconds = max((spent[1] - spent[0]) / 20, 1e-4)
-    return override(config, {"steps": max(10, round(minutes * 60 / seconds))}), seconds
+    return override(config, {"steps": steps})
 
 
 def judged(

@@ -24,7 +24,7 @@ from summary import markdown
 
 from morula.core.config import override
 from morula.core.files import write_json, write_text
-from morula.engine import Run, Weights, hardware, launch, read_json, stopwatch
+from morula.engine import Run, Weights, hardware, launch, read_json, steps_within, stopwatch
 from morula.recipes import load_recipe
 from morula.tasks import neurons
 
@@ -133,25 +133,23 @@ def steps_of(
     fabric: Any,
     options: argparse.Namespace,
 ) -> int:
-    """The steps that a budget holds: two short trainings tell a step apart from what is done once.
+    """The steps that a budget holds.
 
     The number is kept with the results, so that all seeds have the same steps wherever they are measured.
     """
     path = options.results / "steps" / f"{name}-{_budget(options)}.json"
-    if not path.exists():
-        spent: list[float] = []
-        clock = stopwatch(fabric.device)
-        for count in (4, 12):
-            place = work_of(options) / f"{name}-trial-{count}"
-            shutil.rmtree(place, ignore_errors=True)
-            run = open_run(place, name, 0, fabric)
-            began = clock()
-            train(run, count)
-            spent.append(clock() - began)
-            shutil.rmtree(place)
-        seconds = max(spent[1] - spent[0], 1e-3) / 8
-        write_json(path, {"steps": max(10, round(minutes * 60 / seconds)), "seconds": round(seconds, 4)})
-    return int(read_json(path)["steps"])
+    if path.exists():
+        return int(read_json(path)["steps"])
+
+    def trial(steps: int) -> None:
+        place = work_of(options) / f"{name}-trial-{steps}"
+        shutil.rmtree(place, ignore_errors=True)
+        train(open_run(place, name, 0, fabric), steps)
+        shutil.rmtree(place)
+
+    steps = steps_within(minutes, trial, stopwatch(fabric.device))
+    write_json(path, {"steps": steps})
+    return steps
 
 
 def open_run(path: Path, row: str, seed: int, fabric: Any) -> Run:

@@ -25,7 +25,7 @@ from morula.core.config import override
 from morula.core.files import write_json, write_text
 from morula.core.types import Array, Record, Segmentation, Voxel
 from morula.data import align, draw_tree, load_traced
-from morula.engine import Run, launch, read_json, stopwatch
+from morula.engine import Run, launch, read_json, steps_within, stopwatch
 from morula.metrics import centreline_dice, dice, tolerance_scores
 from morula.recipes import load_recipe
 from morula.workflows.tracing import tree_scores
@@ -157,22 +157,17 @@ def scored(found: Segmentation | None, record: Record) -> dict[str, float]:
 def within_budget(
     module: Any, config: Any, train: Sequence[Record], kept: Path, fabric: Any, minutes: float
 ) -> int:
-    """The steps that a budget holds: two short trainings tell a step apart from what is done once.
-
-    The number is kept, so that a row has the same steps for every stack and seed.
-    """
+    """The steps that a budget holds, which are kept: a row has the same for every stack and seed."""
     path = kept.with_suffix(".json")
     if path.exists():
         return int(read_json(path)["steps"])
-    spent: list[float] = []
-    clock = stopwatch(fabric.device)
-    for count in (4, 12):
-        run = open_run(kept.with_name(f"{kept.name}-trial-{count}"), 0, fabric)
-        began = clock()
-        module.train(run, train, override(config, {"steps": count}))
-        spent.append(clock() - began)
+
+    def trial(steps: int) -> None:
+        run = open_run(kept.with_name(f"{kept.name}-trial-{steps}"), 0, fabric)
+        module.train(run, train, override(config, {"steps": steps}))
         shutil.rmtree(run.path)
-    steps = max(10, round(minutes * 60 * 8 / max(spent[1] - spent[0], 1e-3)))
+
+    steps = steps_within(minutes, trial, stopwatch(fabric.device))
     write_json(path, {"steps": steps})
     return steps
 

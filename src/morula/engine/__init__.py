@@ -1,6 +1,6 @@
 """Training, runs and weights on torch and Lightning Fabric: plumbing that all recipes share."""
 
-from morula.engine.clock import hardware, stopwatch
+from morula.engine.clock import hardware, steps_within, stopwatch
 from morula.engine.launch import Precision, cores, launch, seeded
 from morula.engine.log import progress, read_metrics
 from morula.engine.loop import fit
@@ -34,6 +34,7 @@ __all__ = [
     "read_tensors",
     "seeded",
     "spread",
+    "steps_within",
     "stopwatch",
     "surviving",
     "update",

@@ -1,14 +1,15 @@
-"""What a benchmark's seconds are, and what they were measured on."""
+"""What a benchmark's seconds are, what they were measured on, and the training steps that fit into them."""
 
 from __future__ import annotations
 
 import platform
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
-__all__ = ["hardware", "stopwatch"]
+__all__ = ["hardware", "steps_within", "stopwatch"]
 
 
 def stopwatch(device: torch.device) -> Callable[[], float]:
@@ -29,3 +30,35 @@ def hardware(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{platform.machine()} CPU, {torch.get_num_threads()} threads, no GPU"
+
+
+def steps_within(
+    minutes: float,
+    train: Callable[[int], Any],
+    clock: Callable[[], float],
+    *,
+    trials: tuple[int, int] = (4, 28),
+) -> int:
+    """The training steps that a budget holds, at least ten.
+
+    Two short trainings tell the seconds of a step apart from what is done once: loading, building, compiling.
+
+    Args:
+        minutes: the budget.
+        train: trains from the start for a number of steps.
+        clock: seconds, such as `stopwatch` gives.
+        trials: the steps of the two trainings. The further apart, the less does chance count.
+
+    >>> spent = [0.0]
+    >>> def train(steps):
+    ...     spent[0] += 30 + 0.5 * steps
+    >>> steps_within(2, train, lambda: spent[0])
+    240
+    """
+    spent: list[float] = []
+    for steps in trials:
+        began = clock()
+        train(steps)
+        spent.append(clock() - began)
+    seconds = max(spent[1] - spent[0], 1e-3) / (trials[1] - trials[0])
+    return max(10, round(minutes * 60 / seconds))
