@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage as ndi
 from skimage import measure
-from table import hardware
 
 from morula.core.files import write_json, write_text
 from morula.core.types import Array, Record
 from morula.data import load_records
+from morula.engine import hardware, launch
 from morula.metrics import aji, aji_fast, dice, iou, point_scores
 from morula.recipes.psm.paper.fields import at_least, centre_crop
 from morula.recipes.psm.paper.segment import segmentation
@@ -57,7 +57,7 @@ def main() -> None:
         made = plan(images, recipe="psm", preset=options.preset)
         train_plan(made, out=path, seed=seed)
         records, _ = load_records(images, labels=options.data / "hist_monuseg/open/masks")
-        write_json(result, {"scores": scores(path, records), "hardware": hardware()})
+        write_json(result, {"scores": scores(path, records), "hardware": hardware(launch().device)})
     write_text(HERE / "stages.md", table(sorted(options.results.glob("stages-*.json"))))
 
 

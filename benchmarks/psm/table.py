@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import numpy as np
 from morula.core.files import write_json, write_text
 from morula.core.types import Record, Segmentation
 from morula.data import load_records, write_prediction
+from morula.engine import hardware, launch
 from morula.recipes import Predictor, load_recipe
 from morula.workflows.evaluate import evaluate
 from morula.workflows.plan import plan
@@ -106,7 +106,10 @@ def measure(name: str, bench: Benchmark, options: argparse.Namespace, seed: int)
     done = time.monotonic()
     scores = bench.score(run / "predictions", options.data / bench.truth)
     seconds = {"train_seconds": round(trained - began), "predict_seconds": round(done - trained)}
-    write_json(result, {"scores": scores, **seconds, "images": len(made.records), "hardware": hardware()})
+    write_json(
+        result,
+        {"scores": scores, **seconds, "images": len(made.records), "hardware": hardware(launch().device)},
+    )
     print(name, options.preset, seed, scores, seconds, flush=True)
 
 
@@ -120,7 +123,11 @@ def compare(name: str, bench: Benchmark, options: argparse.Namespace, records: S
         folder = options.work / f"{name}-control-{control}"
         save(predictor, records, folder)
         write_json(
-            result, {"scores": bench.score(folder, options.data / bench.truth), "hardware": hardware()}
+            result,
+            {
+                "scores": bench.score(folder, options.data / bench.truth),
+                "hardware": hardware(launch().device),
+            },
         )
         print(name, control, json.loads(result.read_text())["scores"], flush=True)
 
@@ -162,15 +169,6 @@ def _row(method: str, bench: Benchmark, files: Sequence[Path]) -> str:
     seconds = [row["train_seconds"] for row in rows if "train_seconds" in row]
     training = f"{np.mean(seconds) / 60:.1f} min" if seconds else "none"
     return f"| {method} | {' | '.join(cells)} | {len(rows) if seconds else '-'} | {training} |"
-
-
-def hardware() -> str:
-    """The processor and the number of its cores that this process may use."""
-    import torch
-
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads, no GPU"
 
 
 def _options() -> argparse.Namespace:

@@ -20,14 +20,14 @@ from typing import Any
 
 import numpy as np
 import tifffile
-from table import PRETRAINED, VOXEL, hardware, open_run, scored, traced
+from table import PRETRAINED, VOXEL, open_run, scored, traced
 
 from morula.core.config import override
 from morula.core.files import write_json, write_text
 from morula.core.rng import Rng
 from morula.core.types import Record
 from morula.data import load_traced, write_swc
-from morula.engine import launch, read_json
+from morula.engine import hardware, launch, read_json
 from morula.recipes import load_recipe
 
 HERE = Path(__file__).parent

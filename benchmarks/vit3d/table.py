@@ -12,7 +12,6 @@ are in pixel widths (a section is 3.03 deep), but for F1 in voxels. README.md is
 from __future__ import annotations
 
 import argparse
-import platform
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from morula.core.config import override
 from morula.core.files import write_json, write_text
 from morula.core.types import Array, Record, Segmentation, Voxel
 from morula.data import align, draw_tree, load_traced
-from morula.engine import Run, launch, read_json, steps_within, stopwatch
+from morula.engine import Run, hardware, launch, read_json, steps_within, stopwatch
 from morula.metrics import centreline_dice, dice, tolerance_scores
 from morula.recipes import load_recipe
 from morula.workflows.tracing import tree_scores
@@ -175,11 +174,6 @@ def within_budget(
 def open_run(path: Path, seed: int, fabric: Any) -> Run:
     """A run without a plan."""
     return Run.open(path, recipe="vit3d", config={}, data={}, seed=seed, fabric=fabric, existing="continue")
-
-
-def hardware(device: Any) -> str:
-    """What the time was measured on."""
-    return f"{device.type}, {platform.processor() or platform.machine()}"
 
 
 def table(results: Path) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from morula.core.errors import DataError
 from morula.core.types import Array, Segmentation
 from morula.data.objects import ObjectTable
-from morula.data.reading import MAX_PIXELS, reading
+from morula.data.reading import MAX_PIXELS, image_id, reading
 
 __all__ = ["CocoImage", "coco_document", "encode_rle", "read_coco"]
 
@@ -85,11 +85,7 @@ class CocoImage:
             return np.asarray(mask.decode(code)).astype(bool)
 
 
-def _stem(file_name: str) -> str:
-    return Path(file_name).stem.removesuffix(".ome")
-
-
-def read_coco(path: str | PathLike[str], *, name: Callable[[str], str] = _stem) -> dict[str, CocoImage]:
+def read_coco(path: str | PathLike[str], *, name: Callable[[str], str] = image_id) -> dict[str, CocoImage]:
     """Reads COCO instance annotations, by the stem of each image's file name.
 
     Crowd regions are left out, for they are not objects. `annotations` may be a list or a dictionary by id.

@@ -10,8 +10,8 @@ from morula.core.errors import DataError
 from morula.core.types import Array, Record, Volume, Voxel
 from morula.data.listing import of_kinds, visible, what_else
 from morula.data.open import IMAGE_SUFFIXES, open_volume
-from morula.data.pairing import find_labels, image_id
-from morula.data.reading import check_file
+from morula.data.pairing import find_labels
+from morula.data.reading import check_file, image_id
 
 __all__ = ["check_unique", "first_of", "list_images", "load_records"]
 

@@ -15,9 +15,9 @@ from morula.data.aperio import read_aperio
 from morula.data.coco import CocoImage, read_coco
 from morula.data.labels import read_labels
 from morula.data.open import IMAGE_SUFFIXES
-from morula.data.reading import check_file
+from morula.data.reading import check_file, image_id
 
-__all__ = ["coco_labels", "find_labels", "image_id", "read_object_masks"]
+__all__ = ["coco_labels", "find_labels", "read_object_masks"]
 
 Opener = Callable[[Volume], Array]
 """Reads the labels `(y, x)` or `(z, y, x)` of the image that is given, and refuses another size."""
@@ -46,15 +46,6 @@ class _MaskFolder:
     def __call__(self, image: Volume) -> Array:
         folder = self.masks[0].parent
         return read_object_masks(self.masks, _plane(folder, image))
-
-
-def image_id(path: Path) -> str:
-    """A file's name without its extension, `.ome.tif` counting as one.
-
-    >>> image_id(Path("plate/a1.ome.tif"))
-    'a1'
-    """
-    return path.stem.removesuffix(".ome")
 
 
 def coco_labels(entry: CocoImage, image: Volume) -> Array:

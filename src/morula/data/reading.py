@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from morula.core.errors import DataError, ResourceError, reason_of
 from morula.core.types import Axes, Voxel
 
-__all__ = ["MAX_PIXELS", "Header", "check_file", "check_header", "reading"]
+__all__ = ["MAX_PIXELS", "Header", "check_file", "check_header", "image_id", "reading"]
 
 MAX_PIXELS = 2**28
 """Most pixels in one plane (16,384 x 16,384); a header that claims more is refused before decoding."""
@@ -61,6 +62,15 @@ class Header:
     channels: tuple[str, ...] = ("grey",)
     voxel: Voxel | None = None
     in_parts: bool = False
+
+
+def image_id(path: str | PathLike[str]) -> str:
+    """A file's name without its extension, `.ome.tif` counting as one.
+
+    >>> image_id("plate/a1.ome.tif")
+    'a1'
+    """
+    return Path(path).stem.removesuffix(".ome")
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from morula.data.labels import read_labels
 from morula.data.listing import of_kinds, visible, what_else
 from morula.data.ome_zarr import is_ome_zarr
 from morula.data.open import VOLUME_SUFFIXES, open_volume, read_header
-from morula.data.pairing import image_id
+from morula.data.reading import image_id
 from morula.data.turned import Stored, places, turned
 
 __all__ = ["as_stack", "list_volumes", "load_volumes", "read_label_stack", "volume_id"]

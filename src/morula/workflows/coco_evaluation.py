@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from morula.core.errors import DataError
-from morula.data.reading import check_file, reading
+from morula.data.reading import check_file, image_id, reading
 from morula.metrics import COCO, LIVECELL, coco_scores
 
 __all__ = ["evaluate_coco"]
@@ -67,11 +67,11 @@ def _collected(
         if not files:
             raise DataError(root, "no <stem>/coco.json here", "choose a run, or a COCO JSON file")
         documents = {file: _json(file) for file in files}
-    numbers = {_stem(image["file_name"]): image["id"] for image in document["images"]}
+    numbers = {image_id(image["file_name"]): image["id"] for image in document["images"]}
     results: list[dict[str, Any]] = []
     for path, found in documents.items():
         with reading(path, "COCO document with scores"):
-            stems = {image["id"]: _stem(image["file_name"]) for image in found["images"]}
+            stems = {image["id"]: image_id(image["file_name"]) for image in found["images"]}
             named = [(stems[each["image_id"]], each) for each in _listed(found)]
             rows = [({**each, "category_id": 1, "score": float(each["score"])}, stem) for stem, each in named]
         strange = next((stem for stem in stems.values() if stem not in numbers), None)
@@ -104,7 +104,3 @@ def _json(path: Path) -> Any:
     check_file(path, "COCO JSON")
     with reading(path, "COCO JSON file"):
         return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _stem(name: str) -> str:
-    return Path(name).stem.removesuffix(".ome")

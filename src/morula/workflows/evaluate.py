@@ -16,6 +16,7 @@ from morula.core.types import Array, Voxel
 from morula.data import read_labels, read_swc
 from morula.data.labels import LABELS, STORE
 from morula.data.ome_zarr import is_ome_zarr
+from morula.data.reading import image_id
 from morula.data.swc import SUFFIXES
 from morula.data.volumes import volume_id
 from morula.metrics import (
@@ -199,7 +200,7 @@ def _pair_files(pred: Path, truth: Path, layout: _Layout, suffix: str = "") -> d
         if not path.exists():
             raise DataError(path, "no such file or folder", "check the spelling of the path")
     if pred.is_file() and truth.is_file():
-        return {_stem(truth).removesuffix(suffix): (pred, truth)}
+        return {image_id(truth).removesuffix(suffix): (pred, truth)}
     preds = _files_by_stem(pred, layout)
     truths = {stem.removesuffix(suffix): path for stem, path in _files_by_stem(truth, layout).items()}
     _refuse_unpaired(pred, "prediction", sorted(truths.keys() - preds.keys()), len(truths))
@@ -209,10 +210,10 @@ def _pair_files(pred: Path, truth: Path, layout: _Layout, suffix: str = "") -> d
 
 def _files_by_stem(folder: Path, layout: _Layout) -> dict[str, Path]:
     if folder.is_file():
-        return {_stem(folder): folder}
+        return {image_id(folder): folder}
     root = folder / "predictions" if (folder / "predictions").is_dir() else folder
     entries = sorted(entry for entry in root.iterdir() if not entry.name.startswith("."))
-    files = [(_stem(entry), entry) for entry in entries if entry.suffix.lower() in layout.suffixes]
+    files = [(image_id(entry), entry) for entry in entries if entry.suffix.lower() in layout.suffixes]
     places = [(entry.name, entry / name) for entry in entries for name in layout.inner]
     inner = [(stem, path) for stem, path in places if path.exists()]
     found = [*files, *inner]
@@ -226,11 +227,6 @@ def _files_by_stem(folder: Path, layout: _Layout) -> dict[str, Path]:
         names = " and ".join(str(path.relative_to(root)) for other, path in found if other == stem)
         raise DataError(root, f"{times} files share the stem {stem!r}: {names}", "keep one of them")
     return dict(found)
-
-
-def _stem(path: Path) -> str:
-    """`a` of `a.tif`, and of `a.ome.tif`."""
-    return path.stem.removesuffix(".ome") if path.suffix.lower() in _TIFF else path.stem
 
 
 def _refuse_unpaired(where: Path, role: str, missing: list[str], count: int) -> None:
