@@ -82,7 +82,7 @@ def main() -> None:
         read_labels(Path(f"{options.data / STEM}_neurons.tif")), (1, options.tiles, options.tiles)
     )
     affinities = noisy(truth)
-    pieces = fragments(affinities, per_section=False)
+    pieces = fragments(affinities, per_section=False, smoothing=1.0)
     print(f"{' x '.join(map(str, truth.shape))} voxels, {pieces.max():,} fragments\n")
     ours = morula(affinities, pieces, truth, options.repeats)
     peers = {"scikit-image": scikit_image(affinities, pieces, truth, options.repeats)}
@@ -116,7 +116,7 @@ def morula(affinities: Affinities, pieces: Array, truth: Array, repeats: int) ->
         return relabel(pieces, tree.cut(THRESHOLD))
 
     return {
-        "watershed": timed(lambda: fragments(affinities, per_section=False), repeats),
+        "watershed": timed(lambda: fragments(affinities, per_section=False, smoothing=1.0), repeats),
         **{
             f"agglomeration, {name}": timed(lambda each=each: joined(each), repeats)
             for name, each in LINKAGES.items()

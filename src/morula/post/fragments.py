@@ -39,7 +39,7 @@ def boundary(affinities: Affinities, *, per_section: bool) -> Array:
 
 
 def fragments(
-    affinities: Affinities, *, per_section: bool, threshold: float = 0.5, smoothing: float = 1.0
+    affinities: Affinities, *, per_section: bool, threshold: float = 0.5, smoothing: float = 2.0
 ) -> Array:
     """A watershed from seeds at the points farthest from any border; every voxel gets a fragment.
 

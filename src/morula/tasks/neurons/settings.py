@@ -87,9 +87,9 @@ class Decode(Config):
         default="auto",
         description="watershed in each section or in the volume; auto tells from the voxel size",
     )
-    smoothing: float = Field(default=1.0, ge=0, description="of the distance to borders, in voxels")
+    smoothing: float = Field(default=2.0, ge=0, description="of the distance to borders, in voxels")
     linkage: Linkage = Field(default="mean", description="what of a contact counts when fragments are joined")
-    thresholds: int = Field(default=33, ge=2, description="that are tried on the validation part")
+    thresholds: int = Field(default=97, ge=2, description="that are tried on the validation part")
     tile: tuple[int, int, int] = Field(default=(64, 64, 64), description="voxels predicted at once, z, y, x")
     mirrors: Literal[1, 4, 8] = Field(default=4, description="mirror images that a prediction is the mean of")
     overlap: float = Field(default=0.25, ge=0, lt=1, description="part of a tile that its neighbour repeats")
