@@ -106,10 +106,8 @@ def measure(name: str, bench: Benchmark, options: argparse.Namespace, seed: int)
     done = time.monotonic()
     scores = bench.score(run / "predictions", options.data / bench.truth)
     seconds = {"train_seconds": round(trained - began), "predict_seconds": round(done - trained)}
-    write_json(
-        result,
-        {"scores": scores, **seconds, "images": len(made.records), "hardware": hardware(launch().device)},
-    )
+    found = {"scores": scores, **seconds, "images": len(made.records)}
+    write_json(result, {**found, "hardware": hardware(launch().device)})
     print(name, options.preset, seed, scores, seconds, flush=True)
 
 
@@ -122,14 +120,9 @@ def compare(name: str, bench: Benchmark, options: argparse.Namespace, records: S
             continue
         folder = options.work / f"{name}-control-{control}"
         save(predictor, records, folder)
-        write_json(
-            result,
-            {
-                "scores": bench.score(folder, options.data / bench.truth),
-                "hardware": hardware(launch().device),
-            },
-        )
-        print(name, control, json.loads(result.read_text())["scores"], flush=True)
+        scores = bench.score(folder, options.data / bench.truth)
+        write_json(result, {"scores": scores, "hardware": hardware(launch().device)})
+        print(name, control, scores, flush=True)
 
 
 def save(predictor: Predictor, records: Sequence[Record], folder: Path) -> None:
