@@ -11,11 +11,11 @@ from morula.core.affinities import Affinities
 from morula.core.types import Array, Voxel
 from morula.data import load_volumes, read_labels
 from morula.data.affinities import read_affinities
-from morula.engine import read_json, stopwatch
+from morula.engine import Weights, read_json, stopwatch
 from morula.metrics import neuron_scores
 from morula.tasks import neurons
 
-__all__ = ["EDGE", "Fib25", "box", "judged", "opened", "problem_of", "references"]
+__all__ = ["EDGE", "Fib25", "box", "judged", "judged_without_labels", "opened", "problem_of", "references"]
 
 STEM = "em_fib25_neurons/open/fib25_training2"
 VOXEL = Voxel(z=10.0, y=10.0, x=10.0)
@@ -74,9 +74,38 @@ def judged(run: Path, decode: neurons.Decode, volume: Fib25, fabric: Any) -> dic
         volume: with the truth.
         fabric: where the network runs.
     """
-    segmenter, clock = neurons.load_segmenter(run / "model", fabric), stopwatch(fabric.device)
     folder = next(run.glob("*-tune"))
     tuned, known = read_json(folder / "done.json"), read_affinities(folder / "affinities.h5")
+    segmenter = neurons.load_segmenter(run / "model", fabric)
+    return _scored(segmenter, tuned["threshold"], tuned["curve"], known, decode, volume, fabric) | {
+        "taken": tuned["taken"]
+    }
+
+
+def judged_without_labels(
+    weights: Weights, problem: neurons.Problem, decode: neurons.Decode, volume: Fib25, fabric: Any
+) -> dict[str, Any]:
+    """The same for a network that no label has taught, at the threshold that no label has tuned."""
+    decoder = neurons.untuned(decode, isotropic=problem.isotropic)
+    network = neurons.build(problem.network, len(problem.offsets), isotropic=problem.isotropic)
+    weights.load_into(network)
+    segmenter = neurons.Segmenter(network, problem.offsets, decoder, decode, fabric)
+    part = problem.block.validation
+    known = segmenter.within(volume.image, part.box)
+    _, curve = neurons.tune(decoder, known, part.labels, decode.thresholds)
+    return _scored(segmenter, decoder.threshold, curve, known, decode, volume, fabric)
+
+
+def _scored(
+    segmenter: neurons.Segmenter,
+    threshold: float,
+    validation: Sequence[dict[str, float]],
+    known: Affinities,
+    decode: neurons.Decode,
+    volume: Fib25,
+    fabric: Any,
+) -> dict[str, Any]:
+    clock = stopwatch(fabric.device)
     times = [clock()]
     maps = segmenter.within(volume.image, box(TEST))
     times.append(clock())
@@ -87,9 +116,9 @@ def judged(run: Path, decode: neurons.Decode, volume: Fib25, fabric: Any) -> dic
     times.append(clock())
     parts = zip(("predict", "decode", "given_fragments"), times, times[1:], strict=False)
     return {
-        "threshold": tuned["threshold"],
-        "validation": lowest(tuned["curve"]),
-        "test": next(row for row in curve if row["threshold"] == tuned["threshold"]),
+        "threshold": threshold,
+        "validation": lowest(validation),
+        "test": min(curve, key=lambda row: abs(row["threshold"] - threshold)),
         "oracle": lowest(curve),
         "given_fragments": joined,
         "seconds": {name: round(end - start, 2) for name, start, end in parts},

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fib25 import EDGE, Fib25, judged, opened, problem_of, references
+from fib25 import EDGE, Fib25, judged, judged_without_labels, opened, problem_of, references
 from summary import markdown
 
 from morula.core.config import override
@@ -39,12 +39,14 @@ class Row(NamedTuple):
         recipe: whose pre-training, None for none.
         preset: of that recipe; its pre-training alone is taken.
         seeds: with how many it is measured.
+        segments: whether what pre-training leaves finds neurons before it has seen a label.
     """
 
     title: str
     recipe: str | None
     preset: str
     seeds: int = 2
+    segments: bool = False
 
 
 ROWS: Mapping[str, Row] = {
@@ -54,7 +56,8 @@ ROWS: Mapping[str, Row] = {
     "random": Row("dbmim, random mask", "dbmim", "random"),
     "rl": Row("dbmim, learned mask (RL)", "dbmim", "rl"),
     "coded": Row("mscon, contrast of the public code", "mscon", "coded"),
-    "best": Row("**mscon, InfoNCE: `best`**", "mscon", "best", seeds=3),
+    "infonce": Row("mscon, InfoNCE", "mscon", "info-nce"),
+    "best": Row("**`best`**: trains itself without labels", "mscon", "best", seeds=3, segments=True),
 }
 
 
@@ -84,22 +87,21 @@ def measure(row: str, seed: int, volume: Fib25, options: argparse.Namespace) -> 
         "finetune", lambda run, count: train_only(run, whole, shared.finetune, count),
         options.budget[1], fabric, options,
     )  # fmt: skip
+
+    def keep(share: int, steps: list[int], scores: dict[str, Any]) -> None:
+        found = {"row": row, "share": share, "seed": seed, "minutes": options.budget, "steps": steps}
+        found |= {"hardware": hardware(fabric.device), **scores}
+        write_json(_result(options, row, share, seed), found)
+        write_table(options)
+        print(row, share, seed, steps, scores["test"], scores["seconds"], flush=True)
+
+    if encoder is not None and ROWS[row].segments:
+        keep(0, [before, 0], judged_without_labels(encoder, whole, shared.decode, volume, fabric))
     for share in missing:
         run = open_run(work_of(options) / f"{row}-{seed}-{share}", row, seed, fabric)
         settings = override(shared.finetune, {"steps": after})
         neurons.learn(run, problem_of(shared.network, volume, share), encoder, settings, shared.decode)
-        found = {
-            "row": row,
-            "share": share,
-            "seed": seed,
-            "minutes": options.budget,
-            "steps": [before, after],
-            "hardware": hardware(fabric.device),
-            **judged(run.path, shared.decode, volume, fabric),
-        }
-        write_json(_result(options, row, share, seed), found)
-        write_table(options)
-        print(row, share, seed, found["steps"], found["test"], found["seconds"], flush=True)
+        keep(share, [before, after], judged(run.path, shared.decode, volume, fabric))
         shutil.rmtree(run.path)
 
 
@@ -108,21 +110,21 @@ def pretrained(
 ) -> tuple[Weights, int]:
     """What a row's fine-tunings start from, and its steps."""
     module: Any = load_recipe(ROWS[row].recipe or "")
-    settings = module.presets()[ROWS[row].preset].pretrain
+    config = module.presets()[ROWS[row].preset]
+    part = "pretrain" if config.pretrain.steps else "self_training"
 
     def train(run: Run, count: int) -> Weights:
-        return module.pretrain(run, whole.unlabelled, override(settings, {"steps": count}))
+        return module.pretrain(run, whole.unlabelled, override(config, {part: {"steps": count}}))
 
-    steps = steps_of(row, train, options.budget[0], fabric, options)
+    steps = steps_of(row, train, options.budget[0], fabric, options, whole=ROWS[row].segments)
     return train(open_run(work_of(options) / f"{row}-{seed}-pretrain", row, seed, fabric), steps), steps
 
 
 def train_only(run: Run, problem: neurons.Problem, settings: neurons.Finetune, count: int) -> None:
     """Fine-tuning without what follows it, to tell the seconds of a step."""
-    network = neurons.build(problem.network, len(problem.offsets), isotropic=problem.isotropic)
-    neurons.finetune(
-        run, run.stage("finetune"), network, problem.block, problem.offsets,
-        override(settings, {"steps": count}), isotropic=problem.isotropic,
+    neurons.finetuned(
+        run, run.stage("finetune"), [problem.block.known], override(settings, {"steps": count}), None,
+        network=problem.network, isotropic=problem.isotropic,
     )  # fmt: skip
 
 
@@ -132,8 +134,10 @@ def steps_of(
     minutes: float,
     fabric: Any,
     options: argparse.Namespace,
+    *,
+    whole: bool = False,
 ) -> int:
-    """The steps that a budget holds.
+    """The steps that a budget holds; `whole` as in `steps_within`.
 
     The number is kept with the results, so that all seeds have the same steps wherever they are measured.
     """
@@ -147,7 +151,7 @@ def steps_of(
         train(open_run(place, name, 0, fabric), steps)
         shutil.rmtree(place)
 
-    steps = steps_within(minutes, trial, stopwatch(fabric.device))
+    steps = steps_within(minutes, trial, stopwatch(fabric.device), whole=whole)
     write_json(path, {"steps": steps})
     return steps
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from importlib import import_module
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,12 +16,14 @@ import torch
 from morula.core.config import override
 from morula.core.errors import UsageError
 from morula.core.types import Axes, Record, Volume, Voxel
-from morula.engine import Run, Weights, launch, read_json, read_metrics
+from morula.engine import Run, Weights, launch, read_json, read_metrics, weights_file
 from morula.recipes import RECIPES, load_recipe
 from synthetic import neurites
 
 RECIPES_OF_NEURONS = [name for name, entry in RECIPES.items() if entry.block]
 CUBE, SLAB = Voxel(z=10, y=10, x=10), Voxel(z=40, y=5, x=5)
+NONE = {"steps": 0}
+STILL = {"lr": 1e-12, "average": 0.0}
 
 
 def record(voxel: Voxel = CUBE) -> Record:
@@ -61,7 +64,7 @@ def test_it_trains_and_predicts_from_the_model_alone(name: str, voxel: Voxel, tm
 
 
 @pytest.mark.parametrize("name", RECIPES_OF_NEURONS)
-@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+@pytest.mark.parametrize("stage", ["pretrain", "self-training-2", "finetune"])
 def test_a_stopped_training_goes_on_to_the_same_weights(
     name: str, stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,14 +91,14 @@ def stop_at(name: str, step: int) -> Any:
 
 @pytest.mark.parametrize("name", RECIPES_OF_NEURONS)
 def test_no_step_of_pre_training_is_the_start_from_scratch(name: str, tmp_path: Path) -> None:
-    train(tmp_path / "run", name, pretrain={"steps": 0})
+    train(tmp_path / "run", name, pretrain=NONE, self_training=NONE)
     assert [path.name for path in sorted((tmp_path / "run").glob("[0-9]-*"))] == ["1-finetune", "2-tune"]
 
 
 @pytest.mark.parametrize("name", RECIPES_OF_NEURONS)
 def test_all_pre_trained_weights_reach_the_network(name: str, tmp_path: Path) -> None:
     """At a vanishing learning rate the fine-tuned network is the pre-trained one, but for its end."""
-    run = train(tmp_path / "run", name, finetune={"lr": 1e-12, "average": 0.0})
+    run = train(tmp_path / "run", name, self_training=NONE, finetune=STILL)
     (before,) = (Weights.load(file).tensors for file in run.path.rglob("encoder.safetensors"))
     after = Weights.load(run.path / "model" / "network.safetensors").tensors
     assert [key for key in before if not torch.allclose(before[key], after[key], atol=1e-6)] == []
@@ -103,9 +106,52 @@ def test_all_pre_trained_weights_reach_the_network(name: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", RECIPES_OF_NEURONS)
+def test_what_trained_itself_reaches_the_network_whole(name: str, tmp_path: Path) -> None:
+    """The last convolution comes along, for it gives the same affinities."""
+    run = train(tmp_path / "run", name, finetune=STILL)
+    stages = [path.name for path in sorted(run.path.glob("[0-9]-*"))]
+    assert stages == ["1-pretrain", "2-self-training-1", "3-self-training-2", "4-finetune", "5-tune"]
+    before = Weights.load(weights_file(run.path)).tensors
+    after = Weights.load(run.path / "4-finetune" / "network.safetensors").tensors
+    assert before.keys() == after.keys()
+    assert [key for key in before if not torch.allclose(before[key], after[key], atol=1e-6)] == []
+    again = train(tmp_path / "again", name, weights=str(run.path), finetune=STILL)
+    found = Weights.load(again.path / "2-finetune" / "network.safetensors").tensors
+    assert [key for key in before if not torch.allclose(before[key], found[key], atol=1e-6)] == []
+
+
+@pytest.mark.parametrize("worse", ["start", "fine-tuned"])
+@pytest.mark.parametrize("name", RECIPES_OF_NEURONS)
+def test_the_model_is_what_does_better_on_the_validation_part(
+    name: str, worse: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learning: Any = import_module("morula.tasks.neurons.learn")
+    order = iter(("fine-tuned", "start"))
+
+    def tuned(*given: Any) -> Any:
+        decoder, affinities, rows = measured(*given)
+        handicap = 9.0 * (next(order) == worse)
+        return decoder, affinities, [row | {"voi": row["voi"] + handicap} for row in rows]
+
+    measured = learning._tuned
+    monkeypatch.setattr(learning, "_tuned", tuned)
+    run = train(tmp_path / "run", name)
+    found = read_json(run.path / "5-tune" / "done.json")
+    assert found["taken"] != worse
+    assert found["candidates"][worse]["voi"] > 9 > found["candidates"][found["taken"]]["voi"]
+    places = {"start": weights_file(run.path), "fine-tuned": run.path / "4-finetune" / "network.safetensors"}
+    kept, model = (
+        Weights.load(file).tensors
+        for file in (places[found["taken"]], run.path / "model" / "network.safetensors")
+    )
+    assert all(torch.equal(kept[key], model[key]) for key in kept)
+
+
+@pytest.mark.parametrize("name", RECIPES_OF_NEURONS)
 def test_parts_of_the_labels_are_tried_for_a_curve_and_change_no_model(name: str, tmp_path: Path) -> None:
-    plain = train(tmp_path / "plain", name, pretrain={"steps": 0})
-    run = train(tmp_path / "run", name, pretrain={"steps": 0}, finetune={"budgets": [0.25, 0.5]})
+    scratch = {"pretrain": NONE, "self_training": NONE}
+    plain = train(tmp_path / "plain", name, **scratch)
+    run = train(tmp_path / "run", name, **scratch, finetune={"budgets": [0.25, 0.5]})
     stages = [path.name for path in sorted(run.path.glob("[0-9]-*"))]
     assert stages == ["1-finetune", "2-tune", "3-labels-25", "4-labels-50"]
     voxels = [read_json(run.path / stage / "done.json")["voxels"] for stage in stages[2:]]
@@ -119,7 +165,8 @@ def test_parts_of_the_labels_are_tried_for_a_curve_and_change_no_model(name: str
 
 @pytest.mark.parametrize("name", RECIPES_OF_NEURONS)
 def test_shapes_are_learned_beside_the_affinities_and_left_behind(name: str, tmp_path: Path) -> None:
-    run = train(tmp_path / "run", name, pretrain={"steps": 0}, finetune={"shapes": 1.0, "steps": 40})
+    learned = {"shapes": 1.0, "steps": 40}
+    run = train(tmp_path / "run", name, pretrain=NONE, self_training=NONE, finetune=learned)
     curves = read_metrics(run.path / "1-finetune" / "metrics.jsonl")
     assert curves["shapes"][-1] < curves["shapes"][0]
     assert curves["loss"][0] > curves["shapes"][0]
@@ -144,7 +191,7 @@ SMALL_MALA = {"backbone": "mala", "mala_widths": (2, 4, 8)}
 def test_another_backbone_takes_the_place_of_the_network(
     name: str, network: dict[str, Any], title: str, only_fine: set[str], tmp_path: Path
 ) -> None:
-    run = train(tmp_path / "run", name, SLAB, network=network, finetune={"lr": 1e-12, "average": 0.0})
+    run = train(tmp_path / "run", name, SLAB, network=network, self_training=NONE, finetune=STILL)
     found = load_recipe(name).load(run.path, launch("cpu"))(record(SLAB).image)
     assert found.labels.shape == record().image.shape
     (before,) = (Weights.load(file) for file in run.path.rglob("encoder.safetensors"))

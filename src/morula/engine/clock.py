@@ -38,6 +38,7 @@ def steps_within(
     clock: Callable[[], float],
     *,
     trials: tuple[int, int] = (4, 28),
+    whole: bool = False,
 ) -> int:
     """The training steps that a budget holds, at least ten.
 
@@ -48,12 +49,15 @@ def steps_within(
         train: trains from the start for a number of steps.
         clock: seconds, such as `stopwatch` gives.
         trials: the steps of the two trainings. The further apart, the less does chance count.
+        whole: what is done once has its part of the budget, too.
 
     >>> spent = [0.0]
     >>> def train(steps):
     ...     spent[0] += 30 + 0.5 * steps
     >>> steps_within(2, train, lambda: spent[0])
     240
+    >>> steps_within(2, train, lambda: spent[0], whole=True)
+    180
     """
     spent: list[float] = []
     for steps in trials:
@@ -61,4 +65,5 @@ def steps_within(
         train(steps)
         spent.append(clock() - began)
     seconds = max(spent[1] - spent[0], 1e-3) / (trials[1] - trials[0])
-    return max(10, round(minutes * 60 / seconds))
+    once = max(0.0, spent[0] - trials[0] * seconds) if whole else 0.0
+    return max(10, round((minutes * 60 - once) / seconds))

@@ -179,14 +179,18 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def weights_file(path: Path) -> Path:
-    """A file, or of a run's folder the file with what it pre-trained, else with what it trained.
+    """A file, or of a run's folder the file with what it learned without labels, else with what it trained.
 
     Raises:
         DataError: the folder has neither.
     """
     if not path.is_dir():
         return path
-    places = ("*-pretrain/*.safetensors", "model/network.safetensors")
+    places = (
+        *(f"*-self-training-{number}/*.safetensors" for number in range(9, 0, -1)),
+        "*-pretrain/*.safetensors",
+        "model/network.safetensors",
+    )
     file = next((each for place in places for each in sorted(path.glob(place))), None)
     if file is None:
         raise DataError(path, "there are no weights in this folder", "name a finished run, or a file")

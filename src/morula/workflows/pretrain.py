@@ -59,7 +59,7 @@ def pretrain(
         console: where progress goes.
 
     Returns:
-        The run's folder; the weights are `1-pretrain/encoder.safetensors` in it.
+        The run's folder; `--weights` takes it.
 
     Raises:
         DataError: a volume cannot be used, or voxels are of several shapes.
@@ -79,7 +79,7 @@ def pretrain(
     changes = {} if config is None else from_toml(config)
     settings = override(presets[preset], changes.pop("config", changes), where=str(config))
     settings: Any = override(settings, parse_assignments(assignments))
-    if not settings.pretrain.steps:
+    if not settings.pretrain.steps and not settings.self_training.steps:
         raise UsageError("--preset", f"{preset} has no step of pre-training", "choose another preset")
     known = None if voxel == "unknown" else voxel
     records, _ = load_volumes(volumes, voxel=known, stored=axes or "zyx")
@@ -88,7 +88,7 @@ def pretrain(
     if voxel is None and any(each.image.voxel is None or each.image.voxel.z is None for each in records):
         found = "a volume does not say how large a voxel is"
         raise UsageError("--voxel-size", found, "give Z Y X in nm, or the word unknown for thick sections")
-    refuse_uneven(recipe, settings, devices * nodes, "pretrain.")
+    refuse_uneven(recipe, settings, devices * nodes, "" if settings.self_training.steps else "pretrain.")
     fabric = launch_ranks(device, settings.precision, devices=devices, nodes=nodes)
     with surviving(fabric):
         run = Run.open(
@@ -101,6 +101,6 @@ def pretrain(
             console=console,
             existing=existing,
         )
-        module.pretrain(run, neurons.unlabelled_of(records, settings.network), settings.pretrain)
+        module.pretrain(run, neurons.unlabelled_of(records, settings.network), settings)
         run.close()
     return run.path

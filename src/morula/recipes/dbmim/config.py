@@ -9,7 +9,7 @@ from pydantic import Field
 from morula.core.config import Config
 from morula.recipes.dbmim.masks import Drawn
 from morula.recipes.dbmim.policy import Credit
-from morula.tasks.neurons import Decode, Finetune, Network
+from morula.tasks.neurons import Decode, Finetune, Network, SelfTraining
 
 __all__ = ["DbmimConfig", "Learned", "Pretrain", "presets"]
 
@@ -47,10 +47,12 @@ class DbmimConfig(Config):
 
     preset: str = Field(default="best", description="name of the preset this started from")
     weights: str = Field(
-        default="", description="run or file of weights to start from, in the place of pre-training"
+        default="",
+        description="run or file of weights to start from, in the place of pre-training and self-training",
     )
     network: Network = Field(default=Network(), description="")
     pretrain: Pretrain = Field(default=Pretrain(), description="")
+    self_training: SelfTraining = Field(default=SelfTraining(steps=0), description="")
     finetune: Finetune = Field(default=Finetune(), description="")
     decode: Decode = Field(default=Decode(), description="")
     precision: Literal["bf16-mixed", "32-true"] = Field(default="bf16-mixed", description="of the networks")
@@ -59,11 +61,11 @@ class DbmimConfig(Config):
 def presets() -> dict[str, DbmimConfig]:
     """All named configs, `best` first.
 
-    `random`, `block`, `rl` and `strategy` differ from `best` in the mask alone; `mae`, the plain masked
-    autoencoder, and `edge` restore voxels alone.
+    `best` trains itself after that, without labels. The others do not: `random`, `block`, `rl` and `strategy`
+    differ in the mask alone; `mae`, the plain masked autoencoder, and `edge` restore voxels alone.
     """
     return {
-        "best": DbmimConfig(),
+        "best": DbmimConfig(self_training=SelfTraining()),
         "mae": DbmimConfig(preset="mae", pretrain=Pretrain(mask="random", hog=0.0)),
         "edge": DbmimConfig(preset="edge", pretrain=Pretrain(mask="edge", hog=0.0)),
         "random": DbmimConfig(preset="random", pretrain=Pretrain(mask="random")),
@@ -83,6 +85,7 @@ def _smoke() -> DbmimConfig:
         preset="smoke",
         network=Network(widths=(8, 12)),
         pretrain=Pretrain(**small, patch=(4, 4, 4), mask="learned"),
+        self_training=SelfTraining(steps=12),
         finetune=Finetune(**small),
         decode=Decode(thresholds=5, tile=(16, 64, 64), mirrors=1),
     )

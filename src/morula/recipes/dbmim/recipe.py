@@ -13,9 +13,11 @@ Algorithm
        L        = mean of e_i over hidden patches
        R_i      = a_i (e_i - mu) / sigma: how much harder than others a hidden patch was; 0 for a kept one
        L_pi     = mean of -log pi(a_i) (R_i - V_i) + 1/2 (V_i - R_i)^2 over all patches, - beta H(pi)
-  3  fine-tune with skips on affinities of the training part
-  4  tune the threshold of agglomeration on the validation part
-  5  predict: tiles, blended; watershed; agglomeration
+  3  train itself, without labels: learn affinities of the neurons of a watershed of grey values, find neurons
+     with them, learn those of these
+  4  fine-tune with skips on affinities of the training part, and beside them of the neurons that 3 finds
+  5  tune the threshold of agglomeration on the validation part
+  6  predict: tiles, blended; watershed; agglomeration
 """
 
 from __future__ import annotations
@@ -77,22 +79,27 @@ def train(run: Run, records: Sequence[Record], config: DbmimConfig) -> None:
         DataError: the volume or the labelled block cannot be used.
     """
     problem = neurons.problem_of(records, config.network, config.finetune)  # line 1
-    encoder = None
     if config.weights:
         place = Path(config.weights)
-        encoder = neurons.given_weights(run, place, problem.network, isotropic=problem.isotropic)
-    elif config.pretrain.steps:
-        encoder = pretrain(run, problem.unlabelled, config.pretrain)  # line 2
-    neurons.learn(run, problem, encoder, config.finetune, config.decode)  # lines 3 and 4
+        start = neurons.given_weights(run, place, problem.network, isotropic=problem.isotropic)
+    else:
+        start = pretrain(run, problem.unlabelled, config)  # lines 2 and 3
+    neurons.learn(run, problem, start, config.finetune, config.decode)  # lines 4 and 5
 
 
-def pretrain(run: Run, volumes: neurons.Unlabelled, settings: Pretrain) -> Weights:
-    """Line 2: a network that restores what is hidden of a crop.
+def pretrain(run: Run, volumes: neurons.Unlabelled, config: DbmimConfig) -> Weights | None:
+    """Line 2, a network that restores what is hidden of a crop, and line 3.
+
+    Returns:
+        What fine-tuning starts from, None where neither line has a step.
 
     Raises:
         DataError: a volume is smaller than two patches.
     """
-    return neurons.pretrained(run, settings, lambda stage: _fit(run, stage, volumes, settings))
+    settings, start = config.pretrain, None
+    if settings.steps:
+        start = neurons.pretrained(run, settings, lambda stage: _fit(run, stage, volumes, settings))
+    return neurons.self_train(run, volumes, start, config.self_training, config.finetune, config.decode)
 
 
 def batch_sizes(config: DbmimConfig) -> Mapping[str, int]:

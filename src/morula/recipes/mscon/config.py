@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from morula.core.config import Config
-from morula.tasks.neurons import Decode, Finetune, Network
+from morula.tasks.neurons import Decode, Finetune, Network, SelfTraining
 
 __all__ = ["Contrast", "MsconConfig", "Pretrain", "presets"]
 
@@ -47,19 +47,25 @@ class MsconConfig(Config):
     preset: str = Field(default="best", description="name of the preset this started from")
     weights: str = Field(
         default="",
-        description="run or file of weights to start from, in the place of pre-training",
+        description="run or file of weights to start from, in the place of pre-training and self-training",
     )
     network: Network = Field(default=Network(), description="")
     pretrain: Pretrain = Field(default=Pretrain(), description="")
+    self_training: SelfTraining = Field(default=SelfTraining(steps=0), description="")
     finetune: Finetune = Field(default=Finetune(), description="")
     decode: Decode = Field(default=Decode(), description="")
     precision: Literal["bf16-mixed", "32-true"] = Field(default="bf16-mixed", description="of the networks")
 
 
 def presets() -> dict[str, MsconConfig]:
-    """All named configs, `best` first; `scratch` is the control without pre-training."""
+    """All named configs, `best` first.
+
+    `best` trains itself without labels; `info-nce` pre-trains as the paper says, `coded` as its code does;
+    `scratch` is the control with neither.
+    """
     return {
-        "best": MsconConfig(),
+        "best": MsconConfig(pretrain=Pretrain(steps=0), self_training=SelfTraining()),
+        "info-nce": MsconConfig(preset="info-nce"),
         "scratch": MsconConfig(preset="scratch", pretrain=Pretrain(steps=0)),
         "coded": MsconConfig(preset="coded", pretrain=Pretrain(contrast="coded", features=0.0)),
         "smoke": _smoke(),
@@ -74,6 +80,7 @@ def _smoke() -> MsconConfig:
         preset="smoke",
         network=Network(widths=(8, 12)),
         pretrain=Pretrain(**small, pooled=4, channels="all"),
+        self_training=SelfTraining(steps=12),
         finetune=Finetune(**small),
         decode=Decode(thresholds=5, tile=(16, 64, 64), mirrors=1),
     )

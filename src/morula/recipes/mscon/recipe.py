@@ -13,9 +13,11 @@ Algorithm
        X, Y        channels of the decoder's pyramid, pooled, in rows                   L_f = MSE(X, Y)
        X', Y'      cross-attention of each view to the other                            L_c, L_s: InfoNCE
        L = L_r + L_f + 0.1 S(X, Y) + 0.5 ( S(X, X') + S(Y, Y') )
-  3  fine-tune with skips on affinities of the training part
-  4  tune the threshold of agglomeration on the validation part
-  5  predict: tiles, blended; watershed; agglomeration
+  3  train itself, without labels: learn affinities of the neurons of a watershed of grey values, find neurons
+     with them, learn those of these
+  4  fine-tune with skips on affinities of the training part, and beside them of the neurons that 3 finds
+  5  tune the threshold of agglomeration on the validation part
+  6  predict: tiles, blended; watershed; agglomeration
 """
 
 from __future__ import annotations
@@ -59,18 +61,24 @@ def train(run: Run, records: Sequence[Record], config: MsconConfig) -> None:
         DataError: the volume or the labelled block cannot be used.
     """
     problem = neurons.problem_of(records, config.network, config.finetune)  # line 1
-    encoder = None
     if config.weights:
         place = Path(config.weights)
-        encoder = neurons.given_weights(run, place, problem.network, isotropic=problem.isotropic)
-    elif config.pretrain.steps:
-        encoder = pretrain(run, problem.unlabelled, config.pretrain)  # line 2
-    neurons.learn(run, problem, encoder, config.finetune, config.decode)  # lines 3 and 4
+        start = neurons.given_weights(run, place, problem.network, isotropic=problem.isotropic)
+    else:
+        start = pretrain(run, problem.unlabelled, config)  # lines 2 and 3
+    neurons.learn(run, problem, start, config.finetune, config.decode)  # lines 4 and 5
 
 
-def pretrain(run: Run, volumes: neurons.Unlabelled, settings: Pretrain) -> Weights:
-    """Line 2: an encoder and a decoder that see the same in a weak and in a strong view."""
-    return neurons.pretrained(run, settings, lambda stage: _fit(run, stage, volumes, settings))
+def pretrain(run: Run, volumes: neurons.Unlabelled, config: MsconConfig) -> Weights | None:
+    """Line 2, an encoder and a decoder that see the same in a weak and in a strong view, and line 3.
+
+    Returns:
+        What fine-tuning starts from, None where neither line has a step.
+    """
+    settings, start = config.pretrain, None
+    if settings.steps:
+        start = neurons.pretrained(run, settings, lambda stage: _fit(run, stage, volumes, settings))
+    return neurons.self_train(run, volumes, start, config.self_training, config.finetune, config.decode)
 
 
 def batch_sizes(config: MsconConfig) -> Mapping[str, int]:

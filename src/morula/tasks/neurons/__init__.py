@@ -1,18 +1,19 @@
 """Dense neurons in electron microscopy: affinities of a labelled block are learned, predicted, decoded."""
 
 from morula.tasks.neurons.augment import recolour, symmetry
-from morula.tasks.neurons.block import Block, Part, grey, parted, prepare
-from morula.tasks.neurons.control import grey_affinities, grey_control
+from morula.tasks.neurons.block import Block, Dense, Part, grey, parted, prepare
 from morula.tasks.neurons.crops import Crops, Labelled, fitting, window
 from morula.tasks.neurons.decode import Decoder, curve, decoder_of, tune
-from morula.tasks.neurons.finetune import finetune
+from morula.tasks.neurons.finetune import finetune, finetuned
 from morula.tasks.neurons.geometry import Backbone, build, is_isotropic, offsets_of, patch_of
+from morula.tasks.neurons.label_free import grey_affinities, grey_control
 from morula.tasks.neurons.learn import Problem, learn, problem_of
 from morula.tasks.neurons.mirror import averaged
 from morula.tasks.neurons.predict import predict_affinities
 from morula.tasks.neurons.render import render
 from morula.tasks.neurons.segmenter import Segmenter, load_segmenter, save_segmenter
-from morula.tasks.neurons.settings import Decode, Finetune, Network
+from morula.tasks.neurons.self_training import neurons_found, self_train, untuned
+from morula.tasks.neurons.settings import Decode, Finetune, Network, SelfTraining
 from morula.tasks.neurons.story import chapters
 from morula.tasks.neurons.unlabelled import Unlabelled, given_weights, pretrained, unlabelled_of
 
@@ -22,12 +23,14 @@ __all__ = [
     "Crops",
     "Decode",
     "Decoder",
+    "Dense",
     "Finetune",
     "Labelled",
     "Network",
     "Part",
     "Problem",
     "Segmenter",
+    "SelfTraining",
     "Unlabelled",
     "averaged",
     "build",
@@ -35,6 +38,7 @@ __all__ = [
     "curve",
     "decoder_of",
     "finetune",
+    "finetuned",
     "fitting",
     "given_weights",
     "grey",
@@ -43,6 +47,7 @@ __all__ = [
     "is_isotropic",
     "learn",
     "load_segmenter",
+    "neurons_found",
     "offsets_of",
     "parted",
     "patch_of",
@@ -53,8 +58,10 @@ __all__ = [
     "recolour",
     "render",
     "save_segmenter",
+    "self_train",
     "symmetry",
     "tune",
     "unlabelled_of",
+    "untuned",
     "window",
 ]

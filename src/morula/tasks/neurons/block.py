@@ -10,11 +10,19 @@ import numpy as np
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Array, Record, Volume
 
-__all__ = ["TAILS", "Block", "Part", "grey", "middle", "parted", "prepare"]
+__all__ = ["TAILS", "Block", "Dense", "Part", "grey", "middle", "parted", "prepare"]
 
 _LEAST = 8  # voxels along the axis that is cut, for a part to be worth anything
 _SAMPLED = 2**22  # voxels that the grey range is told from
 TAILS = (0.5, 99.5)  # percent
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """Grey values and the neurons in them, both `(z, y, x)`; 0 where no neuron is."""
+
+    image: Array
+    labels: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +51,11 @@ class Block:
     image: Array
     train: Part
     validation: Part
+
+    @property
+    def known(self) -> Dense:
+        """The training part with its grey values."""
+        return Dense(self.image[self.train.box], self.train.labels)
 
 
 def grey(volume: Volume) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from morula.core.rng import Rng
 from morula.core.types import Array
 from morula.targets import affinities, partnered, shape_descriptors, widen_border
 from morula.tasks.neurons.augment import recolour, symmetry
-from morula.tasks.neurons.block import Block
+from morula.tasks.neurons.block import Dense
 from morula.tasks.neurons.settings import Finetune
 
 __all__ = ["Crops", "Labelled", "fitting", "window"]
@@ -39,22 +40,33 @@ class Labelled:
 
 
 class Crops:
-    """Draws training batches of a block; batch i depends on the stream and i alone.
+    """Draws training batches; batch i depends on the stream and i alone.
 
     Args:
-        block: where crops come from.
+        parts: where crops come from.
         offsets: of the affinities.
         settings: size, number and augmentation.
         rng: all the randomness.
         isotropic: whether z is an axis like the others.
+        chances: how often each part is drawn, None for its share of the voxels.
     """
 
     def __init__(
-        self, block: Block, offsets: tuple[Offset, ...], settings: Finetune, rng: Rng, *, isotropic: bool
+        self,
+        parts: Sequence[Dense],
+        offsets: tuple[Offset, ...],
+        settings: Finetune,
+        rng: Rng,
+        *,
+        isotropic: bool,
+        chances: Sequence[float] | None = None,
     ) -> None:
-        self._image, self._labels = block.image[block.train.box], block.train.labels
-        self._offsets, self._settings, self._rng, self._isotropic = offsets, settings, rng, isotropic
-        self.size = fitting(settings.crop, self._labels.shape, isotropic=isotropic)
+        self._parts, self._offsets, self._settings = parts, offsets, settings
+        self._rng, self._isotropic = rng, isotropic
+        least = np.min([part.labels.shape for part in parts], axis=0)
+        self.size = fitting(settings.crop, tuple(map(int, least)), isotropic=isotropic)
+        weights = np.array(chances or [part.labels.size for part in parts], float)
+        self._chances = weights / weights.sum()
 
     def __call__(self, index: int) -> Labelled:
         """Batch `index`."""
@@ -63,8 +75,10 @@ class Crops:
         return Labelled(*(torch.from_numpy(np.stack(part)) for part in zip(*crops, strict=True)))
 
     def _crop(self, draw: np.random.Generator) -> tuple[Array, Array, Array, Array]:
-        place = window(draw, self._labels.shape, self.size)
-        crops = self._image[place], self._labels[place]
+        chosen = int(draw.choice(len(self._parts), p=self._chances)) if len(self._parts) > 1 else 0
+        part = self._parts[chosen]
+        place = window(draw, part.labels.shape, self.size)
+        crops = part.image[place], part.labels[place]
         image, labels = symmetry(draw, crops, isotropic=self._isotropic)
         if self._settings.augment == "strong":
             image = recolour(draw, image, isotropic=self._isotropic)

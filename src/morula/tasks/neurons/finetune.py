@@ -1,47 +1,86 @@
-"""Learning affinities from a labelled block, from scratch or from pre-trained weights."""
+"""Learning affinities from volumes whose neurons are known, from scratch or from pre-trained weights."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from morula.core.affinities import Offset
-from morula.engine import Run, Stage, TrainState, cosine, ema_, fit, update
+from morula.engine import Run, Stage, TrainState, Weights, WeightsInfo, cosine, ema_, fit, seeded, update
 from morula.losses import balance, weighted_bce, weighted_mse
 from morula.targets import DESCRIPTORS
-from morula.tasks.neurons.block import Block
+from morula.tasks.neurons.block import Dense
 from morula.tasks.neurons.crops import Crops, Labelled
-from morula.tasks.neurons.settings import Finetune
+from morula.tasks.neurons.geometry import architecture, build, offsets_of
+from morula.tasks.neurons.settings import Finetune, Network
 
-__all__ = ["finetune"]
+__all__ = ["HEAD", "finetune", "finetuned", "has_affinities"]
+
+HEAD = "out."
+"""How the tensors of the last convolution begin, whose channels are the affinities."""
 
 _WARMUP = 30  # steps
 _PUBLISHED = {"eps": 0.01, "weight_decay": 1e-6, "amsgrad": True}
+
+
+def finetuned(
+    run: Run,
+    stage: Stage,
+    parts: Sequence[Dense],
+    settings: Finetune,
+    start: Weights | None,
+    *,
+    network: Network,
+    isotropic: bool,
+    chances: Sequence[float] | None = None,
+) -> Weights:
+    """A network that has learned the affinities of these parts.
+
+    Args:
+        run: device and precision.
+        stage: keeps checkpoints and curves, and names the randomness.
+        parts: where crops come from.
+        settings: of the training.
+        start: what the network starts from, None for a start from scratch.
+        network: settings of the network.
+        isotropic: whether z is an axis like the others.
+        chances: how often each part is drawn, None for its share of the voxels.
+
+    Raises:
+        ValueError: a tensor of `start` fits nowhere.
+    """
+    offsets = offsets_of(network, isotropic=isotropic)
+    channels = len(offsets) + (DESCRIPTORS if settings.shapes else 0)
+    with seeded(stage.rng("weights")):
+        module = build(network, channels, isotropic=isotropic)
+    if start is not None:
+        _load(module, start)
+    crops = Crops(parts, offsets, settings, stage.rng("crops"), isotropic=isotropic, chances=chances)
+    trained = finetune(run, stage, module, crops, offsets, settings)
+    return _of_affinities(Weights.of(trained, WeightsInfo(architecture(trained))), len(offsets))
 
 
 def finetune(
     run: Run,
     stage: Stage,
     network: nn.Module,
-    block: Block,
+    crops: Callable[[int], Labelled],
     offsets: tuple[Offset, ...],
     settings: Finetune,
-    *,
-    isotropic: bool,
 ) -> nn.Module:
-    """Minimises the balanced loss of affinities on crops of the block's training part.
+    """Minimises the balanced loss of affinities.
 
     Args:
         run: device and precision.
         stage: keeps checkpoints and curves.
         network: volumes `(b, 1, z, y, x)` to logits of the affinities and, behind them, of the shape
             descriptors if these are learned; changed in place.
-        block: where crops come from.
+        crops: gives batch i.
         offsets: of the affinities.
         settings: of the training.
-        isotropic: whether z is an axis like the others.
 
     Returns:
         The network with averaged weights (with those of the last step, where `average` is 0), on the CPU.
@@ -51,7 +90,6 @@ def finetune(
     model, optimiser = run.fabric.setup(network, _optimiser(network, settings))
     model.train()
     state = TrainState(network=model, mean=mean, optimiser=optimiser)
-    crops = Crops(block, offsets, settings, stage.rng("crops"), isotropic=isotropic)
 
     def step(batch: Labelled) -> dict[str, Tensor]:
         maps = model(batch.image.to(device))
@@ -82,6 +120,26 @@ def finetune(
 
     fit(step, crops, state, settings.steps, stage)
     return mean.cpu()
+
+
+def has_affinities(weights: Weights, network: Network, *, isotropic: bool) -> bool:
+    """Whether the weights are of a network that gives just the affinities that `network` is to learn."""
+    bias = weights.tensors.get(f"{HEAD}bias")
+    return bias is not None and len(bias) == len(offsets_of(network, isotropic=isotropic))
+
+
+def _load(module: nn.Module, start: Weights) -> None:
+    """Fills the module; a last convolution of other channels stays untrained."""
+    lost = start.load_into(module).skipped
+    if any(not name.startswith(HEAD) for name in lost):
+        raise ValueError(f"pre-trained weights that fit nowhere: {', '.join(lost)}")
+
+
+def _of_affinities(whole: Weights, count: int) -> Weights:
+    """The weights without channels that were learned beside the affinities; nothing needs these any more."""
+    ends = (f"{HEAD}weight", f"{HEAD}bias")
+    tensors = {name: tensor[:count] if name in ends else tensor for name, tensor in whole.tensors.items()}
+    return Weights({name: tensor.contiguous() for name, tensor in tensors.items()}, whole.info)
 
 
 def _optimiser(network: nn.Module, settings: Finetune) -> torch.optim.Optimizer:

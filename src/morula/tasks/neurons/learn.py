@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from torch import nn
 
-from morula.core.affinities import Offset
+from morula.core.affinities import Affinities, Offset
 from morula.core.errors import UsageError
 from morula.core.files import write_json
 from morula.core.types import Record
 from morula.data.affinities import write_affinities
-from morula.engine import Run, Stage, Weights, WeightsInfo, seeded
-from morula.targets import DESCRIPTORS
-from morula.tasks.neurons.block import Block, grey, middle, prepare
-from morula.tasks.neurons.decode import decoder_of, tune
-from morula.tasks.neurons.finetune import finetune
-from morula.tasks.neurons.geometry import architecture, build, is_isotropic, offsets_of
+from morula.engine import Run, Stage, Weights
+from morula.tasks.neurons.block import Block, Dense, grey, middle, prepare
+from morula.tasks.neurons.decode import Decoder, decoder_of, tune
+from morula.tasks.neurons.finetune import finetuned, has_affinities
+from morula.tasks.neurons.geometry import build, is_isotropic, offsets_of
 from morula.tasks.neurons.segmenter import Segmenter, save_segmenter
+from morula.tasks.neurons.self_training import neurons_found
 from morula.tasks.neurons.settings import Decode, Finetune, Network
 from morula.tasks.neurons.unlabelled import Unlabelled
 
@@ -65,41 +65,61 @@ def problem_of(records: Sequence[Record], network: Network, finetune: Finetune) 
     return Problem(record.id, block, isotropic, offsets_of(network, isotropic=isotropic), network)
 
 
-def learn(run: Run, problem: Problem, pretrained: Weights | None, settings: Finetune, decode: Decode) -> None:
+def learn(run: Run, problem: Problem, start: Weights | None, settings: Finetune, decode: Decode) -> None:
     """Fine-tunes, tunes the threshold on the validation part, and fills the run's `model` folder.
+
+    A start that gives affinities already, as self-training leaves it, is not forgotten: beside crops of the
+    labelled block come crops of the whole volume with the neurons that the start finds there, and the start
+    itself becomes the model where it does better on the validation part.
 
     Then it does the same with each share of the labels in `settings.budgets`, for a curve and no model.
 
     Args:
         run: finished stages are skipped.
         problem: the volume and its labels.
-        pretrained: what the network starts from, None for a start from scratch.
+        start: what the network starts from, None for a start from scratch.
         settings: of the training.
         decode: of the decoder.
 
     Raises:
-        ValueError: a tensor of the pre-trained weights fits nowhere.
+        ValueError: a tensor of the start fits nowhere.
     """
     stage = run.stage("finetune", settings=settings.model_dump(mode="json"))
     kept = stage.path / "network.safetensors"
     if not stage.done:
-        _finetuned(run, stage, problem, problem.block, pretrained, settings).save(kept)
+        _finetuned(run, stage, problem, problem.block, start, settings, decode).save(kept)
         stage.finish()
-    _tune(run, problem, _network(problem, Weights.load(kept)), decode)
+    candidates = {"fine-tuned": Weights.load(kept)}
+    if start is not None and _segments(start, problem):
+        candidates["start"] = start
+    _tune(run, problem, candidates, decode)
     for share in settings.budgets:
-        _budget(run, problem, pretrained, settings, decode, share)
+        _budget(run, problem, start, settings, decode, share)
+
+
+def _segments(start: Weights, problem: Problem) -> bool:
+    return has_affinities(start, problem.network, isotropic=problem.isotropic)
 
 
 def _finetuned(
-    run: Run, stage: Stage, problem: Problem, block: Block, pretrained: Weights | None, settings: Finetune
+    run: Run,
+    stage: Stage,
+    problem: Problem,
+    block: Block,
+    start: Weights | None,
+    settings: Finetune,
+    decode: Decode,
 ) -> Weights:
-    channels = len(problem.offsets) + (DESCRIPTORS if settings.shapes else 0)
-    with seeded(stage.rng("weights")):
-        network = build(problem.network, channels, isotropic=problem.isotropic)
-    if pretrained is not None and (lost := pretrained.load_into(network).skipped):
-        raise ValueError(f"pre-trained weights that fit nowhere: {', '.join(lost)}")
-    trained = finetune(run, stage, network, block, problem.offsets, settings, isotropic=problem.isotropic)
-    return _of_affinities(Weights.of(trained, WeightsInfo(architecture(trained))), len(problem.offsets))
+    parts, chances = [block.known], [1.0]
+    if start is not None and _segments(start, problem):
+        found = neurons_found(run, block.image, start, problem.network, decode, isotropic=problem.isotropic)
+        parts.append(Dense(block.image, found))
+        known = (block.train.labels.size / block.image.size) ** 0.5
+        chances = [known, 1 - known]
+    return finetuned(
+        run, stage, parts, settings, start,
+        network=problem.network, isotropic=problem.isotropic, chances=chances,
+    )  # fmt: skip
 
 
 def _network(problem: Problem, weights: Weights) -> nn.Module:
@@ -108,23 +128,26 @@ def _network(problem: Problem, weights: Weights) -> nn.Module:
     return network
 
 
-def _of_affinities(whole: Weights, count: int) -> Weights:
-    """The weights without channels that were learned beside the affinities; nothing needs these any more."""
-    ends = ("out.weight", "out.bias")
-    tensors = {name: tensor[:count] if name in ends else tensor for name, tensor in whole.tensors.items()}
-    return Weights({name: tensor.contiguous() for name, tensor in tensors.items()}, whole.info)
+def _tuned(
+    run: Run, problem: Problem, weights: Weights, decode: Decode
+) -> tuple[Decoder, Affinities, list[dict[str, float]]]:
+    """The decoder with its threshold, affinities of the validation part, and the scores there."""
+    decoder, part = decoder_of(decode, isotropic=problem.isotropic), problem.block.validation
+    segmenter = Segmenter(_network(problem, weights), problem.offsets, decoder, decode, run.fabric)
+    affinities = segmenter.within(problem.block.image, part.box)
+    tuned, rows = tune(decoder, affinities, part.labels, decode.thresholds)
+    return tuned, affinities, rows
 
 
-def _tune(run: Run, problem: Problem, network: nn.Module, decode: Decode) -> None:
+def _tune(run: Run, problem: Problem, candidates: Mapping[str, Weights], decode: Decode) -> None:
     stage = run.stage("tune", settings=decode.model_dump(mode="json"))
     if stage.done:
         return
-    decoder = decoder_of(decode, isotropic=problem.isotropic)
-    segmenter = Segmenter(network, problem.offsets, decoder, decode, run.fabric)
+    tried = {name: _tuned(run, problem, weights, decode) for name, weights in candidates.items()}
+    best = {name: _lowest(rows) for name, (_, _, rows) in tried.items()}
+    taken = min(best, key=lambda name: best[name]["voi"])
+    decoder, affinities, rows = tried[taken]
     part = problem.block.validation
-    affinities = segmenter.within(problem.block.image, part.box)
-    decoder, rows = tune(decoder, affinities, part.labels, decode.thresholds)
-    best = next(row for row in rows if row["threshold"] == decoder.threshold)
     middle = len(part.labels) // 2
     stage.save_array("image", problem.block.image[part.box][middle])
     stage.save_array("affinities", affinities.nearest().values[:, middle])
@@ -133,30 +156,33 @@ def _tune(run: Run, problem: Problem, network: nn.Module, decode: Decode) -> Non
     stage.save_array("found", decoder(affinities).labels[middle])
     save_segmenter(
         run.path / "model",
-        network,
+        _network(problem, candidates[taken]),
         problem.offsets,
         decoder,
         settings=problem.network,
         decode=decode,
         isotropic=problem.isotropic,
     )
-    scores = {name: value for name, value in best.items() if name != "threshold"}
+    scores = {name: value for name, value in best[taken].items() if name != "threshold"}
     write_json(run.path / "scores" / f"{problem.id}.json", scores)
-    stage.finish(threshold=decoder.threshold, curve=rows, box=[[each.start, each.stop] for each in part.box])
+    box = [[each.start, each.stop] for each in part.box]
+    stage.finish(threshold=decoder.threshold, curve=rows, box=box, taken=taken, candidates=best)
+
+
+def _lowest(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    return min(rows, key=lambda row: row["voi"])
 
 
 def _budget(
-    run: Run, problem: Problem, pretrained: Weights | None, settings: Finetune, decode: Decode, share: float
+    run: Run, problem: Problem, start: Weights | None, settings: Finetune, decode: Decode, share: float
 ) -> None:
     """What comes of a part of the labels: the same start, as many steps, the same validation part."""
     described = {"settings": settings.model_dump(mode="json"), "decode": decode.model_dump(mode="json")}
     stage = run.stage(f"labels-{share * 100:g}", **described)
     if stage.done:
         return
-    part, known = middle(problem.block.train, share), problem.block.validation
-    weights = _finetuned(run, stage, problem, replace(problem.block, train=part), pretrained, settings)
-    decoder = decoder_of(decode, isotropic=problem.isotropic)
-    segmenter = Segmenter(_network(problem, weights), problem.offsets, decoder, decode, run.fabric)
-    affinities = segmenter.within(problem.block.image, known.box)
-    _, rows = tune(decoder, affinities, known.labels, decode.thresholds)
-    stage.finish(share=share, voxels=part.labels.size, best=min(rows, key=lambda row: row["voi"]))
+    part = middle(problem.block.train, share)
+    block = replace(problem.block, train=part)
+    weights = _finetuned(run, stage, problem, block, start, settings, decode)
+    _, _, rows = _tuned(run, problem, weights, decode)
+    stage.finish(share=share, voxels=part.labels.size, best=_lowest(rows))

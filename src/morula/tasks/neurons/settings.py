@@ -9,7 +9,7 @@ from pydantic import Field
 from morula.core.config import Config
 from morula.post import Linkage
 
-__all__ = ["Decode", "Finetune", "Network"]
+__all__ = ["Decode", "Finetune", "Network", "SelfTraining"]
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -42,6 +42,15 @@ class Network(Config):
     )
     offsets: Literal["nearest", "long-range"] = Field(
         default="long-range", description="affinities that are learned; longer ones teach shape"
+    )
+
+
+class SelfTraining(Config):
+    """Learning, without labels, from neurons of a watershed and then from those that the network finds."""
+
+    steps: int = Field(default=600, ge=0, description="of all rounds together; 0 for none")
+    rounds: int = Field(
+        default=3, ge=1, le=9, description="after each, neurons are found anew in whole volumes"
     )
 
 

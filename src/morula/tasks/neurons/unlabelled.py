@@ -17,12 +17,11 @@ from morula.engine import Run, Stage, Weights, WeightsInfo, weights_file
 from morula.tasks.neurons.augment import symmetry
 from morula.tasks.neurons.block import grey
 from morula.tasks.neurons.crops import fitting, window
-from morula.tasks.neurons.geometry import architecture, build, is_isotropic
+from morula.tasks.neurons.finetune import HEAD, has_affinities
+from morula.tasks.neurons.geometry import architecture, build, is_isotropic, offsets_of
 from morula.tasks.neurons.settings import Network
 
 __all__ = ["Unlabelled", "given_weights", "pretrained", "unlabelled_of"]
-
-_HEAD = "out."  # the last convolution, whose channels are the task's
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +87,8 @@ def pretrained(run: Run, settings: Config, fit: Callable[[Stage], nn.Module]) ->
 def given_weights(run: Run, path: Path, network: Network, *, isotropic: bool) -> Weights:
     """Weights from an earlier run, or a file of one, kept in this run as the stage `weights`.
 
+    The last convolution comes along if it gives the affinities that are to be learned, else it is left out.
+
     Args:
         run: that starts from them.
         path: a run's folder, or a file that `Weights.save` wrote.
@@ -99,8 +100,10 @@ def given_weights(run: Run, path: Path, network: Network, *, isotropic: bool) ->
         UsageError: a tensor fits nowhere in the network.
     """
     file = weights_file(path)
-    found = _headless(Weights.load(file))
-    whole = build(network, 1, isotropic=isotropic)
+    found = Weights.load(file)
+    if not has_affinities(found, network, isotropic=isotropic):
+        found = _headless(found)
+    whole = build(network, len(offsets_of(network, isotropic=isotropic)), isotropic=isotropic)
     lost = found.load_into(whole).skipped
     if lost:
         told = f"{len(lost)} tensors of {file} fit nowhere in the network, {lost[0]} the first"
@@ -115,5 +118,5 @@ def given_weights(run: Run, path: Path, network: Network, *, isotropic: bool) ->
 
 
 def _headless(whole: Weights) -> Weights:
-    kept = {name: tensor for name, tensor in whole.tensors.items() if not name.startswith(_HEAD)}
+    kept = {name: tensor for name, tensor in whole.tensors.items() if not name.startswith(HEAD)}
     return Weights(kept, replace(whole.info, kind="encoder"))

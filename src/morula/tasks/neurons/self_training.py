@@ -1,0 +1,129 @@
+"""Self-training without labels: neurons of a watershed teach a network, then its own do.
+
+The watershed of grey values errs often, but not everywhere alike: a network that sees much of it learns what
+its borders have in common, and finds better neurons than those it learned from. Each round starts from the
+network of the one before (Lee, "Pseudo-label", 2013; Xie et al., "Self-training with noisy student", CVPR
+2020: crops are recoloured, so the pupil has to do with less than its teacher).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from morula.core.config import override
+from morula.core.rng import Rng
+from morula.core.types import Array
+from morula.engine import Run, Weights
+from morula.tasks.neurons.block import Dense
+from morula.tasks.neurons.crops import window
+from morula.tasks.neurons.decode import Decoder, decoder_of
+from morula.tasks.neurons.finetune import finetuned
+from morula.tasks.neurons.geometry import build, offsets_of
+from morula.tasks.neurons.label_free import grey_affinities, grey_decoder
+from morula.tasks.neurons.segmenter import Segmenter
+from morula.tasks.neurons.settings import Decode, Finetune, Network, SelfTraining
+from morula.tasks.neurons.unlabelled import Unlabelled
+
+__all__ = ["neurons_found", "self_train", "untuned"]
+
+_PIECE, _PIECES = (128, 512, 512), 4
+_THRESHOLD = 0.8  # below which fragments are joined; the curve is flat around it
+
+
+def self_train(
+    run: Run,
+    volumes: Unlabelled,
+    start: Weights | None,
+    settings: SelfTraining,
+    finetune: Finetune,
+    decode: Decode,
+) -> Weights | None:
+    """Learns affinities of whole volumes without labels, in the stages `self-training-1`, `-2` and so on.
+
+    Args:
+        run: finished stages are skipped.
+        volumes: without labels.
+        start: what the first round starts from, None for a start from scratch.
+        settings: rounds and steps.
+        finetune: crops, augmentation, loss and rate of learning, as with labels.
+        decode: how neurons are made of affinities.
+
+    Returns:
+        The network of the last round, its last convolution with it; `start` where there are no steps.
+    """
+    if not settings.steps:
+        return start
+    pieces = _pieces(volumes, run.rng("self-training"))
+    told = {each.__class__.__name__: each.model_dump(mode="json") for each in (settings, finetune, decode)}
+    weights, teacher = start, None
+    steps = max(1, settings.steps // settings.rounds)
+    for number in range(1, settings.rounds + 1):
+        stage = run.stage(f"self-training-{number}", **told)
+        kept = stage.path / "network.safetensors"
+        if not stage.done:
+            parts = [Dense(piece, _taught(run, volumes, piece, teacher, decode)) for piece in pieces]
+            finetuned(
+                run, stage, parts, override(finetune, {"steps": steps}), weights,
+                network=volumes.network, isotropic=volumes.isotropic,
+            ).save(kept)  # fmt: skip
+            stage.finish()
+        weights = teacher = Weights.load(kept)
+    return weights
+
+
+def _pieces(volumes: Unlabelled, rng: Rng) -> list[Array]:
+    """The volumes, and of large ones some boxes, so that neurons are found within minutes and memory."""
+    found: list[Array] = []
+    for number, image in enumerate(volumes.images):
+        size = tuple(min(a, b) for a, b in zip(_PIECE, image.shape, strict=True))
+        draw = rng.at(number)
+        count = 1 if size == image.shape else _PIECES
+        found += [image[window(draw, image.shape, size)] for _ in range(count)]
+    return found
+
+
+def _taught(
+    run: Run,
+    volumes: Unlabelled,
+    image: Array,
+    teacher: Weights | None,
+    decode: Decode,
+) -> Array:
+    """The neurons that the teacher finds, those of grey values where there is no teacher yet."""
+    isotropic = volumes.isotropic
+    if teacher is None:
+        found = grey_affinities(image, isotropic=isotropic)
+        return grey_decoder(decode, isotropic=isotropic)(found).labels
+    return neurons_found(run, image, teacher, volumes.network, decode, isotropic=isotropic)
+
+
+def untuned(decode: Decode, *, isotropic: bool) -> Decoder:
+    """What makes neurons of affinities where no label says which threshold is best."""
+    return replace(decoder_of(decode, isotropic=isotropic), threshold=_THRESHOLD)
+
+
+def neurons_found(
+    run: Run,
+    image: Array,
+    weights: Weights,
+    network: Network,
+    decode: Decode,
+    *,
+    isotropic: bool,
+) -> Array:
+    """Neurons `(z, y, x)` int32 that a network finds in grey values, with a threshold that no label tuned.
+
+    Args:
+        run: device and precision.
+        image: as `grey` gives it.
+        weights: of all the network.
+        network: its settings.
+        decode: how tiles are laid, and fragments made and joined.
+        isotropic: whether z is an axis like the others.
+    """
+    offsets = offsets_of(network, isotropic=isotropic)
+    module = build(network, len(offsets), isotropic=isotropic)
+    weights.load_into(module)
+    decoder = untuned(decode, isotropic=isotropic)
+    segmenter = Segmenter(module, offsets, decoder, override(decode, {"mirrors": 1}), run.fabric)
+    return decoder(segmenter.affinities(image)).labels
