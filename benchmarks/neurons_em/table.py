@@ -137,7 +137,7 @@ def steps_of(
     *,
     whole: bool = False,
 ) -> int:
-    """The steps that a budget holds; `whole` as in `steps_within`.
+    """The steps that a budget holds; `whole` if neurons are found between them, which takes its time, too.
 
     The number is kept with the results, so that all seeds have the same steps wherever they are measured.
     """
@@ -151,7 +151,8 @@ def steps_of(
         train(open_run(place, name, 0, fabric), steps)
         shutil.rmtree(place)
 
-    steps = steps_within(minutes, trial, stopwatch(fabric.device), whole=whole)
+    trials = (30, 120) if whole else (4, 28)
+    steps = steps_within(minutes, trial, stopwatch(fabric.device), trials=trials, whole=whole)
     write_json(path, {"steps": steps})
     return steps
 

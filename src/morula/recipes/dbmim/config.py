@@ -85,7 +85,7 @@ def _smoke() -> DbmimConfig:
         preset="smoke",
         network=Network(widths=(8, 12)),
         pretrain=Pretrain(**small, patch=(4, 4, 4), mask="learned"),
-        self_training=SelfTraining(steps=12),
+        self_training=SelfTraining(steps=12, rounds=2),
         finetune=Finetune(**small),
         decode=Decode(thresholds=5, tile=(16, 64, 64), mirrors=1),
     )

@@ -80,7 +80,7 @@ def _smoke() -> MsconConfig:
         preset="smoke",
         network=Network(widths=(8, 12)),
         pretrain=Pretrain(**small, pooled=4, channels="all"),
-        self_training=SelfTraining(steps=12),
+        self_training=SelfTraining(steps=12, rounds=2),
         finetune=Finetune(**small),
         decode=Decode(thresholds=5, tile=(16, 64, 64), mirrors=1),
     )

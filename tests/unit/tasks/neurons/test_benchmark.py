@@ -48,12 +48,15 @@ def test_rows_differ_in_nothing_but_the_pre_training(monkeypatch: pytest.MonkeyP
         loaded(monkeypatch, "neurons_em", name)
     rows = loaded(monkeypatch, "neurons_em", "table").ROWS
     assert [row.recipe for row in rows.values()].count(None) == 1
-    told = [
-        load_recipe(row.recipe).presets()[row.preset].pretrain.model_dump_json()  # type: ignore[attr-defined]
-        for row in rows.values()
-        if row.recipe
-    ]
-    assert len(set(told)) == len(told) == 6
+    told = {}
+    for name, row in rows.items():
+        if row.recipe:
+            presets = load_recipe(row.recipe).presets()  # type: ignore[attr-defined]
+            own = presets[row.preset]
+            told[name] = own.pretrain.model_dump_json() + own.self_training.model_dump_json()
+            assert own.network == presets["best"].network and own.finetune == presets["best"].finetune
+            assert bool(own.self_training.steps) == row.segments == (name == "best")
+    assert len(set(told.values())) == len(told) == 7
 
 
 def cell(row: str, share: int, seed: int, voi: float) -> dict[str, Any]:

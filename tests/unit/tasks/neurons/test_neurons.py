@@ -13,12 +13,11 @@ from morula.core.types import Axes, Record, Volume, Voxel
 from morula.metrics import neuron_scores
 from morula.targets import affinities
 from morula.tasks.neurons import (
-    Block,
     Crops,
     Decoder,
+    Dense,
     Finetune,
     Network,
-    Part,
     averaged,
     grey,
     is_isotropic,
@@ -91,16 +90,29 @@ def test_the_voxel_decides_what_is_learned() -> None:
 def test_affinities_of_a_crop_are_those_of_its_image(isotropic: bool) -> None:
     """The grey value is the label here, so a target that was turned otherwise than its image shows."""
     labels = np.random.default_rng(0).integers(1, 4, (8, 5, 5)).repeat(2, 0).repeat(4, 1).repeat(4, 2)
-    part = Part((slice(0, 16), slice(0, 20), slice(0, 20)), labels)
     settings = Finetune(crop=(8, 12, 12), batch=2, augment="flips", widen=False)
-    block = Block(labels.astype(np.float32), part, part)
-    crops = Crops(block, OFFSETS, settings, Rng(0, "crops"), isotropic=isotropic)
+    crops = Crops(
+        [Dense(labels.astype(np.float32), labels)], OFFSETS, settings, Rng(0, "crops"), isotropic=isotropic
+    )
     batch = crops(5)
     for image, target, known in zip(batch.image, batch.target, batch.known, strict=True):
         expected = affinities(image[0].numpy().astype(int), OFFSETS).values
         assert np.array_equal(target.numpy(), expected)
         assert known[0, 0].sum() == 0
     assert torch.equal(crops(5).image, batch.image)
+
+
+def test_parts_give_as_many_crops_as_their_chances_or_their_voxels_say() -> None:
+    large, small = (np.full((8, edge, edge), value, np.int32) for edge, value in ((24, 1), (12, 2)))
+    parts = [Dense(labels.astype(np.float32), labels) for labels in (large, small)]
+    settings = Finetune(crop=(8, 12, 12), batch=50, augment="flips")
+
+    def share(chances: list[float] | None) -> float:
+        crops = Crops(parts, NEAREST, settings, Rng(0, "crops"), isotropic=False, chances=chances)
+        return np.mean([(crops(index).image[:, 0, 0, 0, 0] == 2).float().mean() for index in range(20)])
+
+    assert share(None) == pytest.approx(0.2, abs=0.04)
+    assert share([1.0, 3.0]) == pytest.approx(0.75, abs=0.04)
 
 
 @pytest.mark.parametrize("shape", [(5, 9, 17), (4, 4, 4)])
