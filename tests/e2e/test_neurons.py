@@ -94,9 +94,9 @@ def test_a_block_becomes_a_segmented_volume_a_score_and_a_report(
     assert "--label-offset 4 0 8" in page
     assert ("--axes xyz" in page) == bool(turned)
     assert json.loads((out / "data.json").read_text())["raw"]["box"] == [[4, 20], [0, 40], [8, 56]]
-    tuned = json.loads((out / "3-tune" / "done.json").read_text())
+    tuned = json.loads((out / "5-tune" / "done.json").read_text())
     code, text, err = cli(
-        capsys, "agglomerate", out / "3-tune" / "affinities.h5", "--out", tmp_path / "joined.tif",
+        capsys, "agglomerate", out / "5-tune" / "affinities.h5", "--out", tmp_path / "joined.tif",
         "--threshold", tuned["threshold"], "--json",
     )  # fmt: skip
     assert code == 0, err
@@ -128,7 +128,7 @@ def test_a_pre_training_without_labels_is_what_a_training_starts_from(
     code, _, err = cli(capsys, "train", scene["raw"], *placed, *size, *start, "--out", after)
     assert code == 0, err
     assert [path.name for path in sorted(after.glob("[0-9]-*"))] == ["1-weights", "2-finetune", "3-tune"]
-    made = load_file(before / "1-pretrain" / "encoder.safetensors")
+    made = load_file(before / "3-self-training-2" / "network.safetensors")
     used = load_file(after / "model" / "network.safetensors")
     assert [name for name in made if not np.allclose(made[name], used[name], atol=1e-6)] == []
     wrong = ["--weights", before, "--set", "network.widths=[8, 16]", "--out", tmp_path / "wrong"]

@@ -66,6 +66,9 @@ def self_train(
                 run, stage, parts, override(finetune, {"steps": steps}), weights,
                 network=volumes.network, isotropic=volumes.isotropic,
             ).save(kept)  # fmt: skip
+            middle = len(parts[0].image) // 2
+            stage.save_array("image", parts[0].image[middle])
+            stage.save_array("taught", parts[0].labels[middle])
             stage.finish()
         weights = teacher = Weights.load(kept)
     return weights

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["chapters"]
 
-_BUDGETS = "*-labels-*"
+_BUDGETS, _ROUNDS = "*-labels-*", "*-self-training-*"
 _NOT_LOSSES = {"step", "seconds", "time"}
 _RENDERED = 12  # neurons
 
@@ -37,6 +37,9 @@ def chapters(path: Path) -> list[Chapter]:
         for stage in sorted(path.glob("[0-9]*-*"), key=lambda folder: int(folder.name.split("-")[0]))
         if (stage / "metrics.jsonl").exists() and not stage.match(_BUDGETS)
     ]
+    rounds = sorted(path.glob(_ROUNDS))
+    if rounds:
+        told.append(Chapter("Self-training", _ABOUT_ROUNDS, _taught(rounds)))
     tune = next(path.glob("*-tune"))
     summary = read_json(tune / "done.json")
     told.append(Chapter("Affinities", _ABOUT_AFFINITIES, _affinities(tune)))
@@ -52,6 +55,21 @@ _ABOUT_AFFINITIES = (
     "A section of the validation part, as the network sees it: bright where a voxel and its neighbour belong "
     "to the same neuron, dark at borders. Nothing was learned from this part."
 )
+
+
+_ABOUT_ROUNDS = (
+    "What taught the network in each round, in a section of the volume. No label has a part in it: the first "
+    "round learns from a watershed of the grey values, every other from what the network before it found."
+)
+
+
+def _taught(rounds: Sequence[Path]) -> tuple[Picture, ...]:
+    from morula.report import Picture, label_colours
+
+    grey = Picture(_grey(np.load(rounds[0] / "image.npy", allow_pickle=False)), "", "image")
+    taught = [label_colours(np.load(folder / "taught.npy", allow_pickle=False)) for folder in rounds]
+    titles = ["round 1: watershed", *(f"round {number}: network" for number in range(2, len(rounds) + 1))]
+    return (grey, *(Picture(each, "", title) for each, title in zip(taught, titles, strict=True)))
 
 
 def _curve(stage: Path) -> Picture:
@@ -89,6 +107,19 @@ def _about_threshold(summary: dict[str, Any]) -> str:
         f"{summary['threshold']:.2f}. There the variation of information is {best['voi']:.2f} bits "
         f"({best['voi_split']:.2f} split, {best['voi_merge']:.2f} merge) and the adapted Rand error "
         f"{best['are']:.3f}. The threshold was chosen on these voxels, so expect a little more elsewhere."
+        + _about_candidates(summary)
+    )
+
+
+def _about_candidates(summary: dict[str, Any]) -> str:
+    """Which network was kept, where there was one to fall back on."""
+    scores = {name: row["voi"] for name, row in summary["candidates"].items()}
+    if "start" not in scores:
+        return ""
+    kept = "fine-tuned network" if summary["taken"] == "fine-tuned" else "network before fine-tuning"
+    return (
+        f" Without fine-tuning the network has {scores['start']:.2f} bits here, with it "
+        f"{scores['fine-tuned']:.2f}: the {kept} was kept."
     )
 
 

@@ -9,7 +9,7 @@ from morula.core.config import override
 from morula.core.errors import DataError
 from morula.core.rng import Rng
 from morula.engine import Run, launch, read_metrics
-from morula.recipes.dbmim.config import Pretrain
+from morula.recipes.dbmim.config import DbmimConfig, Pretrain
 from morula.recipes.dbmim.recipe import Crops, presets, pretrain
 from morula.tasks.neurons import Network, Unlabelled
 from synthetic import neurites
@@ -23,17 +23,19 @@ def volumes(*, isotropic: bool = True) -> Unlabelled:
 def test_the_presets_of_masks_differ_in_the_mask_alone() -> None:
     named = presets()
     masks = {"random": "random", "block": "block", "rl": "learned", "strategy": "strategy"}
+    plain = override(named["best"], {"self_training": {"steps": 0}})
     for name, mask in masks.items():
-        assert named[name] == override(named["best"], {"preset": name, "pretrain": {"mask": mask}})
+        assert named[name] == override(plain, {"preset": name, "pretrain": {"mask": mask}})
     assert (named["mae"].pretrain.mask, named["mae"].pretrain.hog) == ("random", 0)
 
 
 @pytest.mark.parametrize("mask", ["random", "block", "edge", "learned", "strategy"])
 def test_every_mask_pre_trains_and_hides_the_ratio(mask: str, tmp_path: Path) -> None:
-    settings = override(Pretrain(), {"mask": mask, "steps": 3, "batch": 1, "crop": [16, 32, 32]})
+    short = {"mask": mask, "steps": 3, "batch": 1, "crop": [16, 32, 32]}
+    config = override(DbmimConfig(), {"pretrain": short})
     run = Run.open(tmp_path / "run", recipe="dbmim", config={}, data={}, seed=0, fabric=launch("cpu"))
-    found = pretrain(run, volumes(), settings)
-    assert found.tensors
+    found = pretrain(run, volumes(), config)
+    assert found is not None and found.tensors
     curves = read_metrics(tmp_path / "run" / "1-pretrain" / "metrics.jsonl")
     assert {"loss", "voxels", "hog"} <= set(curves)
     assert ("policy" in curves) == (mask in {"learned", "strategy"})
