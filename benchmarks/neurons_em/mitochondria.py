@@ -105,7 +105,7 @@ def typical(mask: Array, share: float) -> tuple[slice, ...]:
 
 def _options() -> argparse.Namespace:
     parser = parser_of(__doc__, work="runs/benchmarks-mitochondria", results=HERE / "mitochondria")
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=["scratch", "best"])
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=["scratch", "infonce"])
     parser.add_argument("--share", type=float, default=5.0, help="percent of the labels of the training half")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     return parser.parse_args()
