@@ -4,11 +4,11 @@
 
 DATA holds em_fib25_neurons/open. The split is fixed: sections 0-59 train, 60-89 tune the threshold, 90-119
 test; pre-training sees all grey values and no label. Label budgets are nested boxes of the training part.
-Network, fine-tuning and decoder are the same for all rows; pre-training alone differs, is done once for each
-seed and is shared by the label budgets. The seconds of a step are measured first, and the number of steps
-follows: one number for every fine-tuning, one for each row's pre-training, kept beside the results. On a CPU
-these are seconds of the process, so that others on the machine change nothing. Each result is one JSON file,
-and README.md is written from these files alone.
+Network, fine-tuning and decoder are the same for all rows; what the network starts from alone differs, is
+made once for each seed and is shared by the label budgets. The seconds of a step are measured first, and the
+number of steps follows: one number for every fine-tuning, one for each row's pre-training, kept beside the
+results. On a CPU these are seconds of the process, so that others on the machine change nothing. Each result
+is one JSON file, and README.md is written from these files alone.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ RECIPES: Mapping[str, Entry] = {
         block=True,
     ),
     "mscon": Entry(
-        "neurons of an EM volume from a labelled block of it (multiscale-consistency pre-training)",
+        "neurons of an EM volume from a labelled block of it (self-training, multiscale consistency)",
         "morula.recipes.mscon.recipe",
         objects="Neurons",
         volumes=True,

@@ -12,7 +12,7 @@ from morula.tasks.neurons.mirror import averaged
 from morula.tasks.neurons.predict import predict_affinities
 from morula.tasks.neurons.render import render
 from morula.tasks.neurons.segmenter import Segmenter, load_segmenter, save_segmenter
-from morula.tasks.neurons.self_training import neurons_found, self_train, untuned
+from morula.tasks.neurons.self_training import self_train, untuned
 from morula.tasks.neurons.settings import Decode, Finetune, Network, SelfTraining
 from morula.tasks.neurons.story import chapters
 from morula.tasks.neurons.unlabelled import Unlabelled, given_weights, pretrained, unlabelled_of
@@ -47,7 +47,6 @@ __all__ = [
     "is_isotropic",
     "learn",
     "load_segmenter",
-    "neurons_found",
     "offsets_of",
     "parted",
     "patch_of",

@@ -13,12 +13,12 @@ from morula.core.files import write_json
 from morula.core.types import Record
 from morula.data.affinities import write_affinities
 from morula.engine import Run, Stage, Weights
-from morula.tasks.neurons.block import Block, Dense, grey, middle, prepare
+from morula.tasks.neurons.block import Block, grey, middle, prepare
 from morula.tasks.neurons.decode import Decoder, decoder_of, tune
 from morula.tasks.neurons.finetune import finetuned, has_affinities
 from morula.tasks.neurons.geometry import build, is_isotropic, offsets_of
 from morula.tasks.neurons.segmenter import Segmenter, save_segmenter
-from morula.tasks.neurons.self_training import neurons_found
+from morula.tasks.neurons.self_training import taught
 from morula.tasks.neurons.settings import Decode, Finetune, Network
 from morula.tasks.neurons.unlabelled import Unlabelled
 
@@ -112,10 +112,9 @@ def _finetuned(
 ) -> Weights:
     parts, chances = [block.known], [1.0]
     if start is not None and _segments(start, problem):
-        found = neurons_found(run, block.image, start, problem.network, decode, isotropic=problem.isotropic)
-        parts.append(Dense(block.image, found))
+        others = taught(run, problem.unlabelled, start, decode)
         known = (block.train.labels.size / block.image.size) ** 0.5
-        chances = [known, 1 - known]
+        parts, chances = [*parts, *others], [known, *[(1 - known) / len(others)] * len(others)]
     return finetuned(
         run, stage, parts, settings, start,
         network=problem.network, isotropic=problem.isotropic, chances=chances,

@@ -8,6 +8,7 @@ network of the one before (Lee, "Pseudo-label", 2013; Xie et al., "Self-training
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from morula.core.config import override
@@ -24,7 +25,7 @@ from morula.tasks.neurons.segmenter import Segmenter
 from morula.tasks.neurons.settings import Decode, Finetune, Network, SelfTraining
 from morula.tasks.neurons.unlabelled import Unlabelled
 
-__all__ = ["neurons_found", "self_train", "untuned"]
+__all__ = ["self_train", "taught", "untuned"]
 
 _PIECE, _PIECES = (128, 512, 512), 4
 _THRESHOLD = 0.8  # below which fragments are joined; the curve is flat around it
@@ -53,7 +54,6 @@ def self_train(
     """
     if not settings.steps:
         return start
-    pieces = _pieces(volumes, run.rng("self-training"))
     told = {each.__class__.__name__: each.model_dump(mode="json") for each in (settings, finetune, decode)}
     weights, teacher = start, None
     steps = max(1, settings.steps // settings.rounds)
@@ -61,7 +61,7 @@ def self_train(
         stage = run.stage(f"self-training-{number}", **told)
         kept = stage.path / "network.safetensors"
         if not stage.done:
-            parts = [Dense(piece, _taught(run, volumes, piece, teacher, decode)) for piece in pieces]
+            parts = taught(run, volumes, teacher, decode)
             finetuned(
                 run, stage, parts, override(finetune, {"steps": steps}), weights,
                 network=volumes.network, isotropic=volumes.isotropic,
@@ -74,10 +74,31 @@ def self_train(
     return weights
 
 
-def _pieces(volumes: Unlabelled, rng: Rng) -> list[Array]:
-    """The volumes, and of large ones some boxes, so that neurons are found within minutes and memory."""
+def taught(run: Run, volumes: Unlabelled, teacher: Weights | None, decode: Decode) -> list[Dense]:
+    """The volumes, and of large ones some boxes, with neurons that no label has a part in.
+
+    Args:
+        run: device, precision, and the stream that draws the boxes.
+        volumes: without labels.
+        teacher: the network whose neurons are taken; None for those of the grey values.
+        decode: how neurons are made of affinities.
+    """
+    isotropic = volumes.isotropic
+    parts: list[Dense] = []
+    for piece in _pieces(volumes.images, run.rng("self-training")):
+        if teacher is None:
+            found = grey_affinities(piece, isotropic=isotropic)
+            labels = grey_decoder(decode, isotropic=isotropic)(found).labels
+        else:
+            labels = _neurons_found(run, piece, teacher, volumes.network, decode, isotropic=isotropic)
+        parts.append(Dense(piece, labels))
+    return parts
+
+
+def _pieces(images: Sequence[Array], rng: Rng) -> list[Array]:
+    """Boxes that are small enough for neurons to be found in them within minutes and in memory."""
     found: list[Array] = []
-    for number, image in enumerate(volumes.images):
+    for number, image in enumerate(images):
         size = tuple(min(a, b) for a, b in zip(_PIECE, image.shape, strict=True))
         draw = rng.at(number)
         count = 1 if size == image.shape else _PIECES
@@ -85,27 +106,12 @@ def _pieces(volumes: Unlabelled, rng: Rng) -> list[Array]:
     return found
 
 
-def _taught(
-    run: Run,
-    volumes: Unlabelled,
-    image: Array,
-    teacher: Weights | None,
-    decode: Decode,
-) -> Array:
-    """The neurons that the teacher finds, those of grey values where there is no teacher yet."""
-    isotropic = volumes.isotropic
-    if teacher is None:
-        found = grey_affinities(image, isotropic=isotropic)
-        return grey_decoder(decode, isotropic=isotropic)(found).labels
-    return neurons_found(run, image, teacher, volumes.network, decode, isotropic=isotropic)
-
-
 def untuned(decode: Decode, *, isotropic: bool) -> Decoder:
     """What makes neurons of affinities where no label says which threshold is best."""
-    return replace(decoder_of(decode, isotropic=isotropic), threshold=_THRESHOLD)
+    return replace(decoder_of(decode, isotropic=isotropic), linkage="mean", threshold=_THRESHOLD)
 
 
-def neurons_found(
+def _neurons_found(
     run: Run,
     image: Array,
     weights: Weights,

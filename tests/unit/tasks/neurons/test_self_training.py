@@ -45,7 +45,7 @@ def test_a_watershed_teaches_the_first_round_and_the_network_the_next(
     plain = module.finetuned
     monkeypatch.setattr(module, "finetuned", finetuned)
     marked = np.arange(24 * 48 * 56, dtype=np.int32).reshape(24, 48, 56) + 1
-    monkeypatch.setattr(module, "neurons_found", lambda *_, **__: marked)
+    monkeypatch.setattr(module, "_neurons_found", lambda *_, **__: marked)
     image = neurites(0)[0].astype(np.float32) / 255
     found = self_train(opened(tmp_path), volumes(image), None, SETTINGS, SHORT, Decode())
     first, second = (part.labels for part in learned)
@@ -67,8 +67,8 @@ def test_of_a_large_volume_some_boxes_teach(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(module, "_PIECE", (4, 8, 8))
     large = np.arange(10 * 20 * 8, dtype=np.float32).reshape(10, 20, 8)
     small = np.zeros((4, 7, 8), np.float32)
-    found = module._pieces(volumes(large, small), Rng(0, "self-training"))
+    found = module._pieces((large, small), Rng(0, "self-training"))
     assert [piece.shape for piece in found] == [(4, 8, 8)] * module._PIECES + [small.shape]
     assert len({float(piece[0, 0, 0]) for piece in found}) > 1
-    again = module._pieces(volumes(large, small), Rng(0, "self-training"))
+    again = module._pieces((large, small), Rng(0, "self-training"))
     assert all(np.array_equal(one, other) for one, other in zip(found, again, strict=True))
