@@ -7,7 +7,7 @@ segmentation" (ICASSP 2024; arXiv 2308.09917). README.md says where the public c
 
 Algorithm
   1  scale the grey values; cut the labelled block into a training and a validation part
-  2  pre-train on the whole volume, without labels and without skips:
+  2  pre-train on the whole volume, without labels and without skips; `best` leaves this out:
        x_w, x_s    a weak and a strong view of a crop x, one geometry for all three
        o_w, o_s    both views reconstruct x                                             L_r
        X, Y        channels of the decoder's pyramid, pooled, in rows                   L_f = MSE(X, Y)
