@@ -95,7 +95,7 @@ def measure(row: str, seed: int, volume: Fib25, options: argparse.Namespace) -> 
         write_table(options)
         print(row, share, seed, steps, scores["test"], scores["seconds"], flush=True)
 
-    if encoder is not None and ROWS[row].segments:
+    if encoder is not None and ROWS[row].segments and not _result(options, row, 0, seed).exists():
         keep(0, [before, 0], judged_without_labels(encoder, whole, shared.decode, volume, fabric))
     for share in missing:
         run = open_run(work_of(options) / f"{row}-{seed}-{share}", row, seed, fabric)
