@@ -87,9 +87,9 @@ def judged_without_labels(
 ) -> dict[str, Any]:
     """The same for a network that no label has taught, at the threshold that no label has tuned."""
     decoder = neurons.untuned(decode, isotropic=problem.isotropic)
-    network = neurons.build(problem.network, len(problem.offsets), isotropic=problem.isotropic)
-    weights.load_into(network)
-    segmenter = neurons.Segmenter(network, problem.offsets, decoder, decode, fabric)
+    segmenter = neurons.segmenter_of(
+        weights, problem.network, decoder, decode, fabric, isotropic=problem.isotropic
+    )
     part = problem.block.validation
     known = segmenter.within(volume.image, part.box)
     _, curve = neurons.tune(decoder, known, part.labels, decode.thresholds)
@@ -117,9 +117,9 @@ def _scored(
     parts = zip(("predict", "decode", "given_fragments"), times, times[1:], strict=False)
     return {
         "threshold": threshold,
-        "validation": lowest(validation),
+        "validation": neurons.lowest(validation),
         "test": min(curve, key=lambda row: abs(row["threshold"] - threshold)),
-        "oracle": lowest(curve),
+        "oracle": neurons.lowest(curve),
         "given_fragments": joined,
         "seconds": {name: round(end - start, 2) for name, start, end in parts},
     }
@@ -137,13 +137,8 @@ def given(known: Affinities, maps: Affinities, volume: Fib25, decode: neurons.De
         )
         for part, affinities in ((VALIDATION, known), (TEST, maps))
     )
-    best = lowest(validation)["threshold"]
+    best = neurons.lowest(validation)["threshold"]
     return next(row for row in test if row["threshold"] == best)
-
-
-def lowest(curve: Sequence[dict[str, float]]) -> dict[str, float]:
-    """The scores at the threshold with the lowest variation of information."""
-    return min(curve, key=lambda row: row["voi"])
 
 
 def references(volume: Fib25) -> dict[str, dict[str, float]]:

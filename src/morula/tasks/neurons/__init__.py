@@ -3,7 +3,7 @@
 from morula.tasks.neurons.augment import recolour, symmetry
 from morula.tasks.neurons.block import Block, Dense, Part, grey, parted, prepare
 from morula.tasks.neurons.crops import Crops, Labelled, fitting, window
-from morula.tasks.neurons.decode import Decoder, curve, decoder_of, tune
+from morula.tasks.neurons.decode import Decoder, curve, decoder_of, lowest, tune
 from morula.tasks.neurons.finetune import finetune, finetuned
 from morula.tasks.neurons.geometry import Backbone, build, is_isotropic, offsets_of, patch_of
 from morula.tasks.neurons.label_free import grey_affinities, grey_control
@@ -11,7 +11,7 @@ from morula.tasks.neurons.learn import Problem, learn, problem_of
 from morula.tasks.neurons.mirror import averaged
 from morula.tasks.neurons.predict import predict_affinities
 from morula.tasks.neurons.render import render
-from morula.tasks.neurons.segmenter import Segmenter, load_segmenter, save_segmenter
+from morula.tasks.neurons.segmenter import Segmenter, load_segmenter, save_segmenter, segmenter_of
 from morula.tasks.neurons.self_training import self_train, untuned
 from morula.tasks.neurons.settings import Decode, Finetune, Network, SelfTraining
 from morula.tasks.neurons.story import chapters
@@ -47,6 +47,7 @@ __all__ = [
     "is_isotropic",
     "learn",
     "load_segmenter",
+    "lowest",
     "offsets_of",
     "parted",
     "patch_of",
@@ -57,6 +58,7 @@ __all__ = [
     "recolour",
     "render",
     "save_segmenter",
+    "segmenter_of",
     "self_train",
     "symmetry",
     "tune",

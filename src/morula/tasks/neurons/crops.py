@@ -63,6 +63,7 @@ class Crops:
     ) -> None:
         self._parts, self._offsets, self._settings = parts, offsets, settings
         self._rng, self._isotropic = rng, isotropic
+        self._widen = settings.widen == "yes" or (settings.widen == "auto" and not isotropic)
         least = np.min([part.labels.shape for part in parts], axis=0)
         self.size = fitting(settings.crop, tuple(map(int, least)), isotropic=isotropic)
         weights = np.array(chances or [part.labels.size for part in parts], float)
@@ -83,7 +84,7 @@ class Crops:
         if self._settings.augment == "strong":
             image = recolour(draw, image, isotropic=self._isotropic)
         labels = np.ascontiguousarray(labels)
-        wide = widen_border(labels) if self._settings.widen else labels
+        wide = widen_border(labels) if self._widen else labels
         target = affinities(wide, self._offsets).values.astype(np.float32)
         known = partnered(labels.shape, self._offsets).astype(np.float32)
         return np.ascontiguousarray(image)[None], target, known, self._shapes(labels)

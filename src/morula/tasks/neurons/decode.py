@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from morula.metrics import joined, neuron_scores_of, overlap
 from morula.post import Linkage, MergeTree, agglomerate, boundary, fragments, region_graph, relabel
 from morula.tasks.neurons.settings import Decode
 
-__all__ = ["Decoder", "curve", "decoder_of", "tune"]
+__all__ = ["Decoder", "curve", "decoder_of", "lowest", "tune"]
 
 _CUBE, _SECTIONS = (128, 256, 256), (64, 512, 512)  # voxels that are flooded at once
 _AROUND = 16  # voxels
@@ -97,8 +97,12 @@ def tune(
         The tuned decoder, and the scores of each threshold.
     """
     rows = curve(decoder.pieces(affinities), affinities, decoder.linkage, truth, count)
-    best = min(rows, key=lambda row: row["voi"])
-    return replace(decoder, threshold=best["threshold"]), rows
+    return replace(decoder, threshold=lowest(rows)["threshold"]), rows
+
+
+def lowest(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The row of a curve with the lowest variation of information."""
+    return dict(min(rows, key=lambda row: row["voi"]))
 
 
 def curve(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-
-from torch import nn
+from functools import cache
 
 from morula.core.affinities import Affinities, Offset
 from morula.core.errors import UsageError
@@ -13,11 +12,11 @@ from morula.core.files import write_json
 from morula.core.types import Record
 from morula.data.affinities import write_affinities
 from morula.engine import Run, Stage, Weights
-from morula.tasks.neurons.block import Block, grey, middle, prepare
-from morula.tasks.neurons.decode import Decoder, decoder_of, tune
+from morula.tasks.neurons.block import Block, Dense, grey, middle, prepare
+from morula.tasks.neurons.decode import Decoder, decoder_of, lowest, tune
 from morula.tasks.neurons.finetune import finetuned, has_affinities
-from morula.tasks.neurons.geometry import build, is_isotropic, offsets_of
-from morula.tasks.neurons.segmenter import Segmenter, save_segmenter
+from morula.tasks.neurons.geometry import is_isotropic, offsets_of
+from morula.tasks.neurons.segmenter import save_segmenter, segmenter_of
 from morula.tasks.neurons.self_training import taught
 from morula.tasks.neurons.settings import Decode, Finetune, Network
 from morula.tasks.neurons.unlabelled import Unlabelled
@@ -84,21 +83,19 @@ def learn(run: Run, problem: Problem, start: Weights | None, settings: Finetune,
     Raises:
         ValueError: a tensor of the start fits nowhere.
     """
+    segments = start is not None and has_affinities(start, problem.network, isotropic=problem.isotropic)
+    replayed = cache(lambda: taught(run, problem.unlabelled, start, decode) if segments else [])
     stage = run.stage("finetune", settings=settings.model_dump(mode="json"))
     kept = stage.path / "network.safetensors"
     if not stage.done:
-        _finetuned(run, stage, problem, problem.block, start, settings, decode).save(kept)
+        _finetuned(run, stage, problem, problem.block, start, settings, replayed()).save(kept)
         stage.finish()
     candidates = {"fine-tuned": Weights.load(kept)}
-    if start is not None and _segments(start, problem):
+    if start is not None and segments:
         candidates["start"] = start
     _tune(run, problem, candidates, decode)
     for share in settings.budgets:
-        _budget(run, problem, start, settings, decode, share)
-
-
-def _segments(start: Weights, problem: Problem) -> bool:
-    return has_affinities(start, problem.network, isotropic=problem.isotropic)
+        _budget(run, problem, start, settings, decode, share, replayed)
 
 
 def _finetuned(
@@ -108,23 +105,14 @@ def _finetuned(
     block: Block,
     start: Weights | None,
     settings: Finetune,
-    decode: Decode,
+    replayed: Sequence[Dense],
 ) -> Weights:
-    parts, chances = [block.known], [1.0]
-    if start is not None and _segments(start, problem):
-        others = taught(run, problem.unlabelled, start, decode)
-        known = (block.train.labels.size / block.image.size) ** 0.5
-        parts, chances = [*parts, *others], [known, *[(1 - known) / len(others)] * len(others)]
+    known = (block.train.labels.size / block.image.size) ** 0.5 if replayed else 1.0
+    chances = [known, *[(1 - known) / len(replayed) for _ in replayed]]
     return finetuned(
-        run, stage, parts, settings, start,
+        run, stage, [block.known, *replayed], settings, start,
         network=problem.network, isotropic=problem.isotropic, chances=chances,
     )  # fmt: skip
-
-
-def _network(problem: Problem, weights: Weights) -> nn.Module:
-    network = build(problem.network, len(problem.offsets), isotropic=problem.isotropic)
-    weights.load_into(network)
-    return network
 
 
 def _tuned(
@@ -132,7 +120,9 @@ def _tuned(
 ) -> tuple[Decoder, Affinities, list[dict[str, float]]]:
     """The decoder with its threshold, affinities of the validation part, and the scores there."""
     decoder, part = decoder_of(decode, isotropic=problem.isotropic), problem.block.validation
-    segmenter = Segmenter(_network(problem, weights), problem.offsets, decoder, decode, run.fabric)
+    segmenter = segmenter_of(
+        weights, problem.network, decoder, decode, run.fabric, isotropic=problem.isotropic
+    )
     affinities = segmenter.within(problem.block.image, part.box)
     tuned, rows = tune(decoder, affinities, part.labels, decode.thresholds)
     return tuned, affinities, rows
@@ -143,7 +133,7 @@ def _tune(run: Run, problem: Problem, candidates: Mapping[str, Weights], decode:
     if stage.done:
         return
     tried = {name: _tuned(run, problem, weights, decode) for name, weights in candidates.items()}
-    best = {name: _lowest(rows) for name, (_, _, rows) in tried.items()}
+    best = {name: lowest(rows) for name, (_, _, rows) in tried.items()}
     taken = min(best, key=lambda name: best[name]["voi"])
     decoder, affinities, rows = tried[taken]
     part = problem.block.validation
@@ -155,11 +145,10 @@ def _tune(run: Run, problem: Problem, candidates: Mapping[str, Weights], decode:
     stage.save_array("found", decoder(affinities).labels[middle])
     save_segmenter(
         run.path / "model",
-        _network(problem, candidates[taken]),
-        problem.offsets,
+        candidates[taken],
+        problem.network,
         decoder,
-        settings=problem.network,
-        decode=decode,
+        decode,
         isotropic=problem.isotropic,
     )
     scores = {name: value for name, value in best[taken].items() if name != "threshold"}
@@ -168,12 +157,14 @@ def _tune(run: Run, problem: Problem, candidates: Mapping[str, Weights], decode:
     stage.finish(threshold=decoder.threshold, curve=rows, box=box, taken=taken, candidates=best)
 
 
-def _lowest(rows: Sequence[dict[str, float]]) -> dict[str, float]:
-    return min(rows, key=lambda row: row["voi"])
-
-
 def _budget(
-    run: Run, problem: Problem, start: Weights | None, settings: Finetune, decode: Decode, share: float
+    run: Run,
+    problem: Problem,
+    start: Weights | None,
+    settings: Finetune,
+    decode: Decode,
+    share: float,
+    replayed: Callable[[], Sequence[Dense]],
 ) -> None:
     """What comes of a part of the labels: the same start, as many steps, the same validation part."""
     described = {"settings": settings.model_dump(mode="json"), "decode": decode.model_dump(mode="json")}
@@ -182,6 +173,6 @@ def _budget(
         return
     part = middle(problem.block.train, share)
     block = replace(problem.block, train=part)
-    weights = _finetuned(run, stage, problem, block, start, settings, decode)
+    weights = _finetuned(run, stage, problem, block, start, settings, replayed())
     _, _, rows = _tuned(run, problem, weights, decode)
-    stage.finish(share=share, voxels=part.labels.size, best=_lowest(rows))
+    stage.finish(share=share, voxels=part.labels.size, best=lowest(rows))

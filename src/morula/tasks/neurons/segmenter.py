@@ -12,15 +12,15 @@ from morula.blockwise import BlockModel, StoredAffinities
 from morula.core.affinities import Affinities, Offset
 from morula.core.files import write_json
 from morula.core.types import Array, Segmentation, Volume
-from morula.engine import Weights, WeightsInfo, read_json
+from morula.engine import Weights, read_json
 from morula.tasks.neurons.blocks import block_model
 from morula.tasks.neurons.decode import Decoder
-from morula.tasks.neurons.geometry import architecture, build
+from morula.tasks.neurons.geometry import build, offsets_of
 from morula.tasks.neurons.mirror import averaged
 from morula.tasks.neurons.predict import predict_affinities
 from morula.tasks.neurons.settings import Decode, Network
 
-__all__ = ["Segmenter", "load_segmenter", "save_segmenter"]
+__all__ = ["Segmenter", "load_segmenter", "save_segmenter", "segmenter_of"]
 
 _CONTEXT = 16  # voxels
 
@@ -87,23 +87,38 @@ class Segmenter:
         return block_model(self._network, volume, self._offsets, self.decoder, self._settings, self._fabric)
 
 
+def segmenter_of(
+    weights: Weights, network: Network, decoder: Decoder, decode: Decode, fabric: Fabric, *, isotropic: bool
+) -> Segmenter:
+    """The segmenter of a trained network.
+
+    Args:
+        weights: of all the network.
+        network: its settings.
+        decoder: with its threshold.
+        decode: how tiles are laid.
+        fabric: device and precision.
+        isotropic: whether z is an axis like the others.
+
+    Raises:
+        ValueError: a tensor fits nowhere.
+    """
+    offsets = offsets_of(network, isotropic=isotropic)
+    module = build(network, len(offsets), isotropic=isotropic)
+    weights.load_into(module)
+    return Segmenter(module, offsets, decoder, decode, fabric)
+
+
 def save_segmenter(
-    folder: Path,
-    network: nn.Module,
-    offsets: tuple[Offset, ...],
-    decoder: Decoder,
-    *,
-    settings: Network,
-    decode: Decode,
-    isotropic: bool,
+    folder: Path, weights: Weights, network: Network, decoder: Decoder, decode: Decode, *, isotropic: bool
 ) -> None:
     """Writes `network.safetensors` and `model.json`, which is all that `load_segmenter` needs."""
-    Weights.of(network, WeightsInfo(architecture(network))).save(folder / "network.safetensors")
+    weights.save(folder / "network.safetensors")
     described: dict[str, Any] = {
-        "network": settings.model_dump(mode="json"),
+        "network": network.model_dump(mode="json"),
         "decode": decode.model_dump(mode="json"),
         "decoder": decoder.as_json(),
-        "offsets": [list(each) for each in offsets],
+        "offsets": [list(each) for each in offsets_of(network, isotropic=isotropic)],
         "polarity": "attractive",
         "isotropic": isotropic,
     }
@@ -117,9 +132,11 @@ def load_segmenter(folder: Path, fabric: Fabric) -> Segmenter:
         DataError: a file is missing or damaged.
     """
     described = read_json(folder / "model.json")
-    offsets = tuple((int(z), int(y), int(x)) for z, y, x in described["offsets"])
-    settings = Network.model_validate(described["network"])
-    network = build(settings, len(offsets), isotropic=described["isotropic"])
-    Weights.load(folder / "network.safetensors").load_into(network)
-    decode = Decode.model_validate(described["decode"])
-    return Segmenter(network, offsets, Decoder.of_json(described["decoder"]), decode, fabric)
+    return segmenter_of(
+        Weights.load(folder / "network.safetensors"),
+        Network.model_validate(described["network"]),
+        Decoder.of_json(described["decoder"]),
+        Decode.model_validate(described["decode"]),
+        fabric,
+        isotropic=described["isotropic"],
+    )

@@ -19,16 +19,15 @@ from morula.tasks.neurons.block import Dense
 from morula.tasks.neurons.crops import window
 from morula.tasks.neurons.decode import Decoder, decoder_of
 from morula.tasks.neurons.finetune import finetuned
-from morula.tasks.neurons.geometry import build, offsets_of
 from morula.tasks.neurons.label_free import grey_affinities, grey_decoder
-from morula.tasks.neurons.segmenter import Segmenter
+from morula.tasks.neurons.segmenter import segmenter_of
 from morula.tasks.neurons.settings import Decode, Finetune, Network, SelfTraining
 from morula.tasks.neurons.unlabelled import Unlabelled
 
 __all__ = ["self_train", "taught", "untuned"]
 
 _PIECE, _PIECES = (128, 512, 512), 4
-_THRESHOLD = 0.8  # below which fragments are joined; the curve is flat around it
+_THRESHOLD = 0.7  # below which fragments are joined; the curve is flat around it
 
 
 def self_train(
@@ -130,9 +129,7 @@ def _neurons_found(
         decode: how tiles are laid, and fragments made and joined.
         isotropic: whether z is an axis like the others.
     """
-    offsets = offsets_of(network, isotropic=isotropic)
-    module = build(network, len(offsets), isotropic=isotropic)
-    weights.load_into(module)
     decoder = untuned(decode, isotropic=isotropic)
-    segmenter = Segmenter(module, offsets, decoder, override(decode, {"mirrors": 1}), run.fabric)
+    once = override(decode, {"mirrors": 1})
+    segmenter = segmenter_of(weights, network, decoder, once, run.fabric, isotropic=isotropic)
     return decoder(segmenter.affinities(image)).labels

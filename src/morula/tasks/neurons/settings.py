@@ -71,7 +71,10 @@ class Finetune(Config):
         ge=0,
         description="weight of local shape descriptors, learned beside the affinities; 0 for none",
     )
-    widen: bool = Field(default=True, description="call voxels near two neurons border")
+    widen: Literal["auto", "yes", "no"] = Field(
+        default="auto",
+        description="call voxels near two neurons border; auto does where sections are thicker than pixels",
+    )
     augment: Literal["strong", "flips"] = Field(
         default="strong",
         description="grey values, noise, blur and lost sections too, or turns and mirrors alone",

@@ -10,6 +10,7 @@ import numpy as np
 
 from morula.core.types import Array
 from morula.engine import read_json, read_metrics
+from morula.tasks.neurons.decode import lowest
 from morula.tasks.neurons.render import render
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _grey(plane: Array) -> Array:
 
 
 def _about_threshold(summary: dict[str, Any]) -> str:
-    best = min(summary["curve"], key=lambda row: row["voi"])
+    best = lowest(summary["curve"])
     return (
         "Fragments are joined while one minus the affinity between them is below "
         f"{summary['threshold']:.2f}. There the variation of information is {best['voi']:.2f} bits "
@@ -149,7 +150,7 @@ def _labels(budgets: Sequence[dict[str, Any]], summary: dict[str, Any]) -> Pictu
     from morula.report import Picture, line_chart
 
     points = [(100 * each["share"], each["best"]) for each in budgets]
-    points.append((100, min(summary["curve"], key=lambda row: row["voi"])))
+    points.append((100, lowest(summary["curve"])))
     points.sort(key=lambda point: point[0])
     names = {"split": "voi_split", "merge": "voi_merge", "both": "voi"}
     lines = {name: ([at for at, _ in points], [row[key] for _, row in points]) for name, key in names.items()}

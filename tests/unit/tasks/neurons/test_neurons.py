@@ -90,7 +90,7 @@ def test_the_voxel_decides_what_is_learned() -> None:
 def test_affinities_of_a_crop_are_those_of_its_image(isotropic: bool) -> None:
     """The grey value is the label here, so a target that was turned otherwise than its image shows."""
     labels = np.random.default_rng(0).integers(1, 4, (8, 5, 5)).repeat(2, 0).repeat(4, 1).repeat(4, 2)
-    settings = Finetune(crop=(8, 12, 12), batch=2, augment="flips", widen=False)
+    settings = Finetune(crop=(8, 12, 12), batch=2, augment="flips", widen="no")
     crops = Crops(
         [Dense(labels.astype(np.float32), labels)], OFFSETS, settings, Rng(0, "crops"), isotropic=isotropic
     )
