@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from importlib import import_module
 from itertools import count
 from pathlib import Path
@@ -33,13 +34,14 @@ def record(voxel: Voxel = CUBE) -> Record:
     return Record("n", volume, lambda: labels[box], box=box)
 
 
-def train(path: Path, name: str, voxel: Voxel = CUBE, **changes: Any) -> Run:
+def train(path: Path, name: str, voxel: Voxel = CUBE, *, labels: bool = True, **changes: Any) -> Run:
     recipe = load_recipe(name)
     settings = override(recipe.presets()["smoke"], changes)
     run = Run.open(
         path, recipe=name, config=settings.model_dump(mode="json"), data={}, seed=0, fabric=launch("cpu")
     )
-    recipe.train(run, [record(voxel)], settings)
+    known = record(voxel)
+    recipe.train(run, [known if labels else replace(known, labels=None, box=None)], settings)
     return run
 
 
@@ -118,6 +120,37 @@ def test_what_trained_itself_reaches_the_network_whole(name: str, tmp_path: Path
     again = train(tmp_path / "again", name, weights=str(run.path), finetune=STILL)
     found = Weights.load(again.path / "2-finetune" / "network.safetensors").tensors
     assert [key for key in before if not torch.allclose(before[key], found[key], atol=1e-6)] == []
+
+
+@pytest.mark.parametrize("voxel", [CUBE, SLAB])
+@pytest.mark.parametrize("name", RECIPES_OF_NEURONS)
+def test_without_labels_the_network_that_trained_itself_is_the_model(
+    name: str, voxel: Voxel, tmp_path: Path
+) -> None:
+    run = train(tmp_path / "run", name, voxel, labels=False)
+    taught = Weights.load(weights_file(run.path)).tensors
+    model = Weights.load(run.path / "model" / "network.safetensors").tensors
+    assert taught.keys() == model.keys()
+    assert all(torch.equal(taught[key], model[key]) for key in model)
+    found = load_recipe(name).load(run.path, launch("cpu"))(record(voxel).image)
+    assert 0 < found.labels.max() == len(found.scores)
+    told = {chapter.name: chapter for chapter in load_recipe(name).story(run.path)}
+    assert "Threshold" not in told
+    assert [picture.name for picture in told["Affinities"].pictures][-1] == "neurons"
+    again = train(tmp_path / "again", name, voxel, labels=False, weights=str(run.path), self_training=NONE)
+    (kept,) = again.path.glob("model/*.safetensors")
+    assert all(torch.equal(tensor, model[key]) for key, tensor in Weights.load(kept).tensors.items())
+
+
+@pytest.mark.parametrize("name", RECIPES_OF_NEURONS)
+def test_without_labels_something_must_say_what_a_neuron_is(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="labelled block alone"):
+        train(tmp_path / "scratch", name, labels=False, self_training=NONE)
+    train(tmp_path / "before", name, self_training=NONE, pretrain={"steps": 2})
+    (encoder,) = (tmp_path / "before").rglob("encoder.safetensors")
+    with pytest.raises(UsageError, match="which voxels belong together"):
+        train(tmp_path / "after", name, labels=False, weights=str(encoder))
+    assert not (tmp_path / "after" / "model").exists()
 
 
 @pytest.mark.parametrize("worse", ["start", "fine-tuned"])

@@ -114,6 +114,29 @@ def test_a_block_becomes_a_segmented_volume_a_score_and_a_report(
     assert np.array_equal(read_labels(predicted_labels(tmp_path / "again" / "raw")), found)
 
 
+def test_a_volume_without_labels_is_segmented_and_nothing_is_claimed(
+    scene: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    code, text, err = cli(
+        capsys, "run", scene["raw"], "--recipe", "mscon", "--voxel-size", 10, 10, 10, "--preset", "smoke",
+        "--out", out, "-q", "--json", "--device", "cpu",
+    )  # fmt: skip
+    assert code == 0, err
+    result = json.loads(text)
+    assert (result["scores"], list(result["images"])) == (None, ["raw"])
+    found = read_labels(out / "predictions" / "raw" / "labels.tif")
+    assert found.shape == tifffile.imread(scene["raw"]).shape
+    assert found.max() == result["objects"] > 0
+    assert not (out / "scores").exists()
+    page = (out / "report" / "index.html").read_text()
+    for part in ("Neurons in raw.tif", "Self-training", "No label is given", "is not known", "grey values"):
+        assert part in page
+    assert "Fragments are joined while" not in page
+    (command,) = (line for line in page.splitlines() if f"{out}-again" in line)
+    assert "--voxel-size 10 10 10" in command and "--labels" not in command
+
+
 @pytest.mark.parametrize("recipe", ["dbmim", "mscon"])
 def test_a_pre_training_without_labels_is_what_a_training_starts_from(
     scene: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], recipe: str
@@ -203,7 +226,8 @@ def test_both_ways_to_name_a_block_plan_the_same(
         ),
         (["--labels", "block", "--voxel-size", 10, 10, 10, "--label-offset", 4, 0], 2, "is not a point"),
         (["--labels", "block", "--voxel-size", 10, 10, 10, "--label-offset", 4, 0.5, 1], 2, "is not a voxel"),
-        (["--recipe", "mscon", "--voxel-size", 10, 10, 10], 2, "--labels"),
+        (["--recipe", "mscon"], 2, "--voxel-size"),
+        (["--recipe", "mscon", "--voxel-size", 10, 10, 10, "--label-offset", 4, 0, 8], 2, "--labels"),
         (["--labels", "block", "--label-offset", 0, 0, 0, "--recipe", "psm"], 2, "--label-offset"),
         ([], 3, "--labels"),
     ],

@@ -15,7 +15,7 @@ from morula.data import load_block
 from morula.data.ome_zarr import is_ome_zarr
 from morula.data.open import read_header
 from morula.data.turned import Stored
-from morula.data.volumes import list_volumes
+from morula.data.volumes import list_volumes, load_volumes
 from morula.recipes import RECIPES
 from morula.workflows.adaptation import VoxelSize
 
@@ -60,17 +60,22 @@ def is_volume(images: Path) -> bool:
 def load_neurons(
     volume: Path, labels: Path | None, voxel: VoxelSize, offset: LabelOffset, axes: StoredAxes
 ) -> Record:
-    """The record of a volume and the labels of its block.
+    """The record of a volume and, where there are any, the labels of its block.
 
     Raises:
-        UsageError: labels or the voxel size are missing, the block cannot be placed, or axes are in doubt.
+        UsageError: the voxel size is missing, the block is missing or cannot be placed, or axes are in doubt.
         DataError: the volume or the labels cannot be used.
     """
-    if labels is None:
-        found = "this is a volume, and nothing says what a neuron is in it"
-        raise UsageError("--labels", found, "label a block of it and name the file with --labels")
-    known = None if voxel == "unknown" else voxel
-    record = load_block(volume, labels, offset=offset, voxel=known, stored=axes or "zyx")
+    known, stored = None if voxel == "unknown" else voxel, axes or "zyx"
+    if labels is not None:
+        record = load_block(volume, labels, offset=offset, voxel=known, stored=stored)
+    elif offset is not None:
+        raise UsageError("--label-offset", "there are no labels that it could place", "add --labels")
+    else:
+        found, _ = load_volumes(volume, voxel=known, stored=stored)
+        if len(found) != 1:
+            raise DataError(volume, f"{len(found)} volumes; a run segments one", "name one of them")
+        (record,) = found
     check_axes(record, axes)
     if voxel == "unknown":
         return replace(record, image=replace(record.image, voxel=None))
@@ -95,19 +100,23 @@ def check_axes(record: Record, axes: StoredAxes) -> None:
 
 def survey_neurons(record: Record, offset: LabelOffset, axes: StoredAxes) -> dict[str, Any]:
     """What the volume and its block are, as JSON values."""
-    assert record.labels is not None and record.box is not None
-    labels, size = record.labels(), record.image.voxel
-    shape = list(record.image.spatial_shape)
+    size, shape = record.image.voxel, list(record.image.spatial_shape)
+    labelled: dict[str, Any] = {"labelled": 0, "neurons": 0, "block": None, "share": 0.0}
+    if record.labels is not None and record.box is not None:
+        labels = record.labels()
+        labelled = {
+            "labelled": 1,
+            "neurons": len(np.unique(labels[labels > 0])),
+            "block": [[each.start, each.stop] for each in record.box],
+            "share": float(labels.size / np.prod(shape)),
+        }
     return {
         "images": 1,
         "dimensions": 3,
         "smallest": shape,
         "largest": shape,
         "dtypes": [str(record.image.dtype)],
-        "labelled": 1,
-        "neurons": len(np.unique(labels[labels > 0])),
-        "block": [[each.start, each.stop] for each in record.box],
-        "share": float(labels.size / np.prod(shape)),
+        **labelled,
         "pixel_nm": None if size is None else [size.y, size.x],
         "label_offset": None if offset is None else list(offset),
         "axes": axes,
@@ -123,11 +132,16 @@ def why_neurons(
     flat = size is None or size.z is None or size.z >= _ANISOTROPIC * min(size.y, size.x)
     shape = "Voxels are about as deep as wide: z is an axis like the others."
     share, title = facts["share"], RECIPES[recipe].title
+    told = f"A block of the volume is labelled: {facts['neurons']} neurons, {share:.0%} of the voxels."
+    judged = "Scores are of the part of the block that is kept for validation; the threshold is chosen there."
+    if not facts["labelled"]:
+        told = "No label is given: what a neuron is, the network learns from a watershed of dark membranes."
+        judged = "The threshold is fixed, and nothing measures the result; a labelled block would do both."
     reasons = (
-        f"A block of the volume is labelled: {facts['neurons']} neurons, {share:.0%} of the voxels.",
+        told,
         f"Recipe {recipe} was asked for." if asked else f"Recipe {recipe} does this: {title}.",
         "Voxels are deeper than wide: fragments are flooded section by section." if flat else shape,
-        "Scores are of the part of the block that is kept for validation; the threshold is chosen there.",
+        judged,
     )
     return reasons, tuple(_doubts(record.image.spatial_shape, facts, known=size is not None))
 
@@ -139,7 +153,7 @@ def _doubts(shape: Sequence[int], facts: dict[str, Any], *, known: bool) -> list
         doubts.append(f"The volume is {told}, longest along z. If its axes are not z, y, x, give --axes.")
     if not known:
         doubts.append("No voxel size is known: sections are taken to be thick, and volumes are in voxels.")
-    if facts["neurons"] < _FEW:
+    if facts["labelled"] and facts["neurons"] < _FEW:
         doubts.append(
             f"Only {facts['neurons']} neurons are labelled; ten or more show more kinds of borders."
         )

@@ -267,7 +267,10 @@ def _configured(
 def _survey(records: Sequence[Record], labels: Path | None) -> dict[str, Any]:
     volumes = [record.id for record in records if record.image.axes.spatial != "yx"]
     if volumes:
-        fix = "give 2D images, one file each; for neurons in a volume label a block and name it with --labels"
+        fix = (
+            "give 2D images, one file each; for neurons in a volume name the labels of a block with "
+            f"--labels, or add --recipe {NEURONS}, which needs none where membranes are dark"
+        )
         raise DataError(volumes[0], f"this is a volume, axes {_axes(records, volumes[0])}", fix)
     step = max(1, len(records) // _SURVEYED)
     kinds = Counter(modality(record.image.read_yxc()) for record in records[::step])

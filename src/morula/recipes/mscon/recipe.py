@@ -4,6 +4,7 @@ After Chen et al., "Learning multiscale consistency for self-supervised electron
 segmentation" (ICASSP 2024; arXiv 2308.09917). README.md says where the public code differs and what it costs.
 
     morula run VOLUME --labels BLOCK --label-offset Z Y X --voxel-size Z Y X --recipe mscon
+    morula run VOLUME --voxel-size Z Y X --recipe mscon                    without labels
 
 Algorithm
   1  scale the grey values; cut the labelled block into a training and a validation part
@@ -17,7 +18,7 @@ Algorithm
      with them, learn those of these
   4  fine-tune with skips on affinities of the training part, and beside them of the neurons that 3 finds
   5  tune the threshold of agglomeration on the validation part
-  6  predict: tiles, blended; watershed; agglomeration
+  6  predict: tiles, blended; watershed; agglomeration, without labels at a fixed threshold
 """
 
 from __future__ import annotations
@@ -54,19 +55,24 @@ def presets() -> Mapping[str, MsconConfig]:
 
 
 def train(run: Run, records: Sequence[Record], config: MsconConfig) -> None:
-    """Runs the algorithm; finished stages are skipped.
+    """Runs the algorithm, without labels up to line 3; finished stages are skipped.
 
     Raises:
-        UsageError: there are no labels, several volumes, or weights that do not fit.
+        UsageError: labels are missing where nothing else says what a neuron is, or weights do not fit.
         DataError: the volume or the labelled block cannot be used.
     """
+
+    def start(volumes: neurons.Unlabelled) -> Weights | None:
+        if config.weights:
+            return neurons.given_weights(run, Path(config.weights), volumes)
+        return pretrain(run, volumes, config)  # lines 2 and 3
+
+    if not any(record.is_labelled for record in records):
+        settings = None if config.weights else config.self_training
+        neurons.learn_alone(run, records, start, config.network, settings, config.decode)
+        return
     problem = neurons.problem_of(records, config.network, config.finetune)  # line 1
-    if config.weights:
-        place = Path(config.weights)
-        start = neurons.given_weights(run, place, problem.network, isotropic=problem.isotropic)
-    else:
-        start = pretrain(run, problem.unlabelled, config)  # lines 2 and 3
-    neurons.learn(run, problem, start, config.finetune, config.decode)  # lines 4 and 5
+    neurons.learn(run, problem, start(problem.unlabelled), config.finetune, config.decode)  # lines 4 and 5
 
 
 def pretrain(run: Run, volumes: neurons.Unlabelled, config: MsconConfig) -> Weights | None:

@@ -1,5 +1,6 @@
 """Dense neurons in electron microscopy: affinities of a labelled block are learned, predicted, decoded."""
 
+from morula.tasks.neurons.alone import learn_alone
 from morula.tasks.neurons.augment import recolour, symmetry
 from morula.tasks.neurons.block import Block, Dense, Part, grey, parted, prepare
 from morula.tasks.neurons.crops import Crops, Labelled, fitting, window
@@ -46,6 +47,7 @@ __all__ = [
     "grey_control",
     "is_isotropic",
     "learn",
+    "learn_alone",
     "load_segmenter",
     "lowest",
     "offsets_of",

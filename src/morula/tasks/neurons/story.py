@@ -41,15 +41,37 @@ def chapters(path: Path) -> list[Chapter]:
     rounds = sorted(path.glob(_ROUNDS))
     if rounds:
         told.append(Chapter("Self-training", _ABOUT_ROUNDS, _taught(rounds)))
-    tune = next(path.glob("*-tune"))
+    told += [_untuned(stage) for stage in path.glob("*-untuned")]
+    told += [each for stage in path.glob("*-tune") for each in _tuned(stage, path)]
+    found = (predicted_labels(folder) for folder in sorted(path.glob("predictions/*")))
+    return [*told, *(_neurons(labels) for labels in found if labels.exists())]
+
+
+def _untuned(stage: Path) -> Chapter:
+    from morula.report import Stage as Chapter
+
+    threshold = read_json(stage / "done.json")["threshold"]
+    text = (
+        "The middle section of the volume, as the network sees it: bright where a voxel and its neighbour "
+        "belong to the same neuron, dark at borders. No label was given, so fragments are joined at a fixed "
+        f"threshold, {threshold:.2f}, and how good the neurons are is not known: look at them, label a block "
+        "of a few million voxels, and run again with --labels."
+    )
+    return Chapter("Affinities", text, _affinities(stage))
+
+
+def _tuned(tune: Path, path: Path) -> list[Chapter]:
+    from morula.report import Stage as Chapter
+
     summary = read_json(tune / "done.json")
-    told.append(Chapter("Affinities", _ABOUT_AFFINITIES, _affinities(tune)))
-    told.append(Chapter("Threshold", _about_threshold(summary), _threshold(summary)))
+    told = [
+        Chapter("Affinities", _ABOUT_AFFINITIES, _affinities(tune)),
+        Chapter("Threshold", _about_threshold(summary), _threshold(summary)),
+    ]
     budgets = [read_json(stage / "done.json") for stage in path.glob(_BUDGETS)]
     if budgets:
         told.append(Chapter("Labels", _ABOUT_LABELS, (_labels(budgets, summary),)))
-    found = (predicted_labels(folder) for folder in sorted(path.glob("predictions/*")))
-    return [*told, *(_neurons(labels) for labels in found if labels.exists())]
+    return told
 
 
 _ABOUT_AFFINITIES = (
@@ -81,19 +103,21 @@ def _curve(stage: Path) -> Picture:
     return Picture(line_chart(lines, across="step", up="loss"), "Lower is better.")
 
 
-def _affinities(tune: Path) -> tuple[Picture, ...]:
+def _affinities(stage: Path) -> tuple[Picture, ...]:
     from morula.report import Picture, label_colours
 
-    maps = np.load(tune / "affinities.npy", allow_pickle=False)
-    grey = np.load(tune / "image.npy", allow_pickle=False)
-    truth = np.load(tune / "truth.npy", allow_pickle=False)
+    maps = np.load(stage / "affinities.npy", allow_pickle=False)
+    grey = np.load(stage / "image.npy", allow_pickle=False)
     shown = [("image", grey), *zip(("affinity z", "affinity y", "affinity x"), maps, strict=True)]
     pictures = [Picture(_grey(plane), "", name) for name, plane in shown]
-    found = np.load(tune / "found.npy", allow_pickle=False)
-    coloured = Picture(
-        label_colours(found), "What is made of them; colours tell neighbours apart.", "neurons"
+    found = np.load(stage / "found.npy", allow_pickle=False)
+    pictures.append(
+        Picture(label_colours(found), "What is made of them; colours tell neighbours apart.", "neurons")
     )
-    return (*pictures, coloured, Picture(label_colours(truth), "The labels, as they were given.", "labels"))
+    if (stage / "truth.npy").exists():
+        truth = np.load(stage / "truth.npy", allow_pickle=False)
+        pictures.append(Picture(label_colours(truth), "The labels, as they were given.", "labels"))
+    return tuple(pictures)
 
 
 def _grey(plane: Array) -> Array:

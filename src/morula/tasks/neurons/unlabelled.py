@@ -84,7 +84,7 @@ def pretrained(run: Run, settings: Config, fit: Callable[[Stage], nn.Module]) ->
     return Weights.load(kept)
 
 
-def given_weights(run: Run, path: Path, network: Network, *, isotropic: bool) -> Weights:
+def given_weights(run: Run, path: Path, volumes: Unlabelled) -> Weights:
     """Weights from an earlier run, or a file of one, kept in this run as the stage `weights`.
 
     The last convolution comes along if it gives the affinities that are to be learned, else it is left out.
@@ -92,8 +92,7 @@ def given_weights(run: Run, path: Path, network: Network, *, isotropic: bool) ->
     Args:
         run: that starts from them.
         path: a run's folder, or a file that `Weights.save` wrote.
-        network: that they must fit.
-        isotropic: whether z is an axis like the others.
+        volumes: whose network they must fit.
 
     Raises:
         DataError: there are no weights, or they cannot be read.
@@ -101,6 +100,7 @@ def given_weights(run: Run, path: Path, network: Network, *, isotropic: bool) ->
     """
     file = weights_file(path)
     found = Weights.load(file)
+    network, isotropic = volumes.network, volumes.isotropic
     if not has_affinities(found, network, isotropic=isotropic):
         found = _headless(found)
     whole = build(network, len(offsets_of(network, isotropic=isotropic)), isotropic=isotropic)
