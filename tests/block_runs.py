@@ -36,13 +36,11 @@ def neuron_run(path: Path) -> Path:
     """Recipe mscon with small tiles."""
     settings = neurons.Network(widths=(4, 4, 4), coarse=False, offsets="nearest")
     decode = neurons.Decode(tile=(8, 16, 16), mirrors=1)
-    decoder = neurons.Decoder("volume", 1.0, "mean", 0.5)
-    offsets = neurons.offsets_of(settings, isotropic=True)
+    decoder = neurons.Decoder("volume", 1.0, "mean", 0.5, "grey")
     with seeded(Rng(0, "weights")):
-        network = neurons.build(settings, len(offsets), isotropic=True)
-    neurons.save_segmenter(
-        path / "model", network, offsets, decoder, settings=settings, decode=decode, isotropic=True
-    )
+        network = neurons.build(settings, len(neurons.offsets_of(settings, isotropic=True)), isotropic=True)
+    weights = Weights.of(network, WeightsInfo("neurons.residual_unet3d"))
+    neurons.save_segmenter(path / "model", weights, settings, decoder, decode, isotropic=True)
     return _run(path, "mscon", None)
 
 

@@ -10,6 +10,7 @@ from morula.post.partition import multicut, mutex_watershed
 from morula.post.paste import paste_masks
 from morula.post.region_graph import ContactSums, RegionGraph, contact_sums, pooled_graph, region_graph
 from morula.post.regions import regions
+from morula.post.sharpen import sharpen
 from morula.post.trace import Tracing, neuron_piece, trace, trace_piece
 from morula.post.watershed import (
     basins,
@@ -57,6 +58,7 @@ __all__ = [
     "relabel",
     "remove_small",
     "rims",
+    "sharpen",
     "smooth_outlines",
     "split",
     "trace",

@@ -8,7 +8,7 @@ from morula.core.affinities import NEAREST, Affinities
 from morula.core.types import Array
 from morula.post.untyped import grids, ndi, segmentation
 
-__all__ = ["boundary", "fragments"]
+__all__ = ["boundary", "fragments", "weakest"]
 
 
 def boundary(affinities: Affinities, *, per_section: bool) -> Array:
@@ -75,15 +75,19 @@ def _flood(edges: Array, height: Array, threshold: float, smoothing: float) -> A
     """Every voxel's fragment; `edges` has a channel for each axis of `height`, about the neighbour before."""
     seeds = _seeds(height, threshold, smoothing)
     inside = seeds > 0
-    inside |= _weakest(edges) > 1 - threshold
+    inside |= weakest(edges) > 1 - threshold
     flat = np.asarray(segmentation.watershed(height, seeds, mask=inside), dtype=np.int32)
     backwards = (-np.eye(height.ndim, dtype=int)).tolist()
     flooded: Array = grids.watershed_from_affinities(np.ascontiguousarray(edges), backwards, flat)
     return flooded
 
 
-def _weakest(edges: Array) -> Array:
-    """The lowest affinity of each voxel to its neighbours, those before and those behind."""
+def weakest(edges: Array) -> Array:
+    """The lowest affinity of each voxel to its neighbours, those before and those behind.
+
+    Args:
+        edges: `(c, ...)` with a channel for each axis behind it, about the neighbour before.
+    """
     found = np.ones(edges.shape[1:], np.float32)
     for axis, channel in enumerate(edges):
         before = tuple(slice(0, -1) if at == axis else slice(None) for at in range(found.ndim))

@@ -53,7 +53,7 @@ def block_model(
     low, high = (float(each) for each in np.percentile(sample(volume), TAILS))
     tiling = Tiling(volume.shape, settings.tile, settings.overlap)
     z, y, x = settings.tile
-    maps = _Maps(network.to(fabric.device).eval(), fabric, low, high, offsets, settings.mirrors)
+    maps = _Maps(network.to(fabric.device).eval(), fabric, low, high, offsets, decoder, settings.mirrors)
     names = tuple(f"affinity {' '.join(map(str, each))}" for each in offsets)
     return BlockModel("neurons", names, (z, y, x), Tiled(tiling, maps), _Decode(offsets, decoder))
 
@@ -67,11 +67,13 @@ class _Maps:
     low: float
     high: float
     offsets: tuple[Offset, ...]
+    decoder: Decoder
     mirrors: int
 
     def __call__(self, values: Array) -> Array:
-        unit = (values - np.float32(self.low)) / np.float32(max(self.high - self.low, 1e-6))
-        found = averaged(self._affinities, unit.astype(np.float32), self.mirrors)
+        span = np.float32(max(self.high - self.low, 1e-6))
+        unit = ((values - np.float32(self.low)) / span).astype(np.float32)
+        found = self.decoder.drawn(averaged(self._affinities, unit, self.mirrors), unit)
         return as_bytes(found.values.astype(np.float32, copy=False))
 
     @torch.no_grad()

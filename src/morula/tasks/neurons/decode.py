@@ -12,7 +12,7 @@ from morula.blockwise import BlockGrid, fragments_of
 from morula.core.affinities import Affinities
 from morula.core.types import Array, Segmentation
 from morula.metrics import joined, neuron_scores_of, overlap
-from morula.post import Linkage, MergeTree, agglomerate, boundary, fragments, region_graph, relabel
+from morula.post import Linkage, MergeTree, agglomerate, boundary, fragments, region_graph, relabel, sharpen
 from morula.tasks.neurons.settings import Decode
 
 __all__ = ["Decoder", "curve", "decoder_of", "lowest", "tune"]
@@ -30,12 +30,25 @@ class Decoder:
         smoothing: of the distance to borders, in voxels.
         linkage: what of a contact counts.
         threshold: fragments are joined while one minus the affinity of their contact is below it.
+        borders: who says where a border lies, the network alone or the darkest grey values near it.
     """
 
     fragments: Literal["sections", "volume"]
     smoothing: float
     linkage: Linkage
     threshold: float = 0.5
+    borders: Literal["network", "grey"] = "network"
+
+    def drawn(self, affinities: Affinities, image: Array) -> Affinities:
+        """What a network gave, with the borders where they belong.
+
+        Args:
+            affinities: as predicted.
+            image: the grey values that they are of, `(z, y, x)`.
+        """
+        if self.borders == "network":
+            return affinities
+        return sharpen(affinities, image, per_section=self.fragments == "sections")
 
     def lattice(self, shape: tuple[int, ...]) -> BlockGrid:
         """Where the watershed of a volume is cut, in memory and by blocks alike.
@@ -79,7 +92,7 @@ def decoder_of(settings: Decode, *, isotropic: bool) -> Decoder:
     where = settings.fragments
     if where == "auto":
         where = "volume" if isotropic else "sections"
-    return Decoder(where, settings.smoothing, settings.linkage)
+    return Decoder(where, settings.smoothing, settings.linkage, borders=settings.borders)
 
 
 def tune(

@@ -51,7 +51,8 @@ class Segmenter:
     def affinities(self, image: Array) -> Affinities:
         """Affinities of grey values `(z, y, x)` as `grey` gives them."""
         with self._fabric.autocast():
-            return averaged(self._predict, image, self._settings.mirrors)
+            found = averaged(self._predict, image, self._settings.mirrors)
+        return self.decoder.drawn(found, image)
 
     def within(self, image: Array, box: tuple[slice, ...]) -> Affinities:
         """Affinities of a box of grey values, predicted with some of its surroundings in view."""
