@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,13 @@ from morula.recipes import RECIPES
 from morula.workflows.adaptation import VoxelSize
 
 __all__ = [
+    "LABEL_A_BLOCK",
     "NEURONS",
     "LabelOffset",
     "StoredAxes",
     "check_axes",
     "is_volume",
+    "lacks_block",
     "load_neurons",
     "survey_neurons",
     "why_neurons",
@@ -38,6 +40,11 @@ StoredAxes = Stored | None
 
 NEURONS = "mscon"
 """The recipe that a labelled block of a volume gets where none is asked for."""
+
+LABEL_A_BLOCK = (
+    "Correct the neurons in a block of the volume, best where the pictures above look wrong, and run again "
+    "with it as --labels: it teaches the network, tunes the threshold, and a part of it measures the result."
+)
 
 _THIN = 4.0  # times; a volume longest in z and this much longer than in y or x rarely has axes z, y, x
 _FEW = 5  # neurons
@@ -55,6 +62,11 @@ def is_volume(images: Path) -> bool:
         return all("z" in read_header(path).axes.order for path in list_volumes(images))
     except DataError:
         return False
+
+
+def lacks_block(plan: Mapping[str, Any]) -> bool:
+    """Whether a recipe that learns from a labelled block has none; `plan` is what `plan.json` holds."""
+    return RECIPES[plan["recipe"]].block and plan["labels"] is None
 
 
 def load_neurons(

@@ -34,6 +34,7 @@ from morula.report import (
 )
 from morula.report import Plan as PlanText
 from morula.workflows.commands import commands
+from morula.workflows.neurons import LABEL_A_BLOCK, lacks_block
 from morula.workflows.tracing_report import LEARNED_FROM, has_trace, trace_overlays
 from morula.workflows.tracing_report import MEASURES as TRACE_MEASURES
 from morula.workflows.train import reopened
@@ -148,8 +149,8 @@ def _content(run: Path, findings: Sequence[_Finding]) -> ReportContent:
         scores=_scores(findings),
         image_scores=_score_table(findings),
         controls=_controls(run, findings, shown),
-        trust=_trust(findings, RECIPES[plan["recipe"]]),
-        next_steps=_next_steps(findings, _advised(run)),
+        trust=_trust(findings, RECIPES[plan["recipe"]], labelled=plan["labels"] is not None),
+        next_steps=(LABEL_A_BLOCK,) if lacks_block(plan) else _next_steps(findings, _advised(run)),
         stages=tuple(load_recipe(plan["recipe"]).story(run)),
         distributions=_histograms(findings, classes, unit),
         images=tuple(_row(finding, findings) for finding in findings),
@@ -301,7 +302,7 @@ def _method(
     return Control(name, values, is_result, picture=picture)
 
 
-def _trust(findings: Sequence[_Finding], entry: Entry) -> tuple[str, ...]:
+def _trust(findings: Sequence[_Finding], entry: Entry, *, labelled: bool) -> tuple[str, ...]:
     every = np.concatenate([finding.column("score") for finding in findings])
     if len(every) == 0:
         return ("No objects were found. Check the picture of each stage below to see where they are lost.",)
@@ -325,15 +326,14 @@ def _trust(findings: Sequence[_Finding], entry: Entry) -> tuple[str, ...]:
             "The scores are of a part of the labels that the network did not learn from, but that a "
             "threshold was chosen on. Elsewhere in the volume expect a little less."
         )
-    elif entry.learns:
+    elif entry.learns and labelled:
         lines.append(
             "Nothing was measured, for the labels trained the network. Label three to five other images, "
             "keep them out of --labels, and compare with `morula evaluate` to know the accuracy."
         )
     else:
-        lines.append(
-            "Nothing was measured, for there are no labels. Label three to five images to know the accuracy."
-        )
+        what = "a block of the volume" if entry.block else "three to five images"
+        lines.append(f"Nothing was measured, for there are no labels. Label {what} to know the accuracy.")
     return tuple(lines)
 
 

@@ -11,6 +11,7 @@ from morula.tasks.neurons.finetune import has_affinities
 from morula.tasks.neurons.segmenter import save_segmenter, segmenter_of
 from morula.tasks.neurons.self_training import untuned
 from morula.tasks.neurons.settings import Decode, Network, SelfTraining
+from morula.tasks.neurons.story import keep_section
 from morula.tasks.neurons.unlabelled import Unlabelled, unlabelled_of
 
 __all__ = ["learn_alone"]
@@ -56,10 +57,7 @@ def learn_alone(
     image = volumes.images[0]
     box = _middle(image)
     affinities = segmenter.within(image, box)
-    section = affinities.shape[0] // 2
-    stage.save_array("image", image[box][section])
-    stage.save_array("affinities", affinities.nearest().values[:, section])
-    stage.save_array("found", decoder(affinities).labels[section])
+    keep_section(stage, image[box], affinities, decoder)
     stage.finish(threshold=decoder.threshold)
 
 

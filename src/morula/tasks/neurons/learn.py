@@ -19,6 +19,7 @@ from morula.tasks.neurons.geometry import is_isotropic, offsets_of
 from morula.tasks.neurons.segmenter import save_segmenter, segmenter_of
 from morula.tasks.neurons.self_training import taught
 from morula.tasks.neurons.settings import Decode, Finetune, Network
+from morula.tasks.neurons.story import keep_section
 from morula.tasks.neurons.unlabelled import Unlabelled
 
 __all__ = ["Problem", "learn", "problem_of"]
@@ -137,12 +138,9 @@ def _tune(run: Run, problem: Problem, candidates: Mapping[str, Weights], decode:
     taken = min(best, key=lambda name: best[name]["voi"])
     decoder, affinities, rows = tried[taken]
     part = problem.block.validation
-    middle = len(part.labels) // 2
-    stage.save_array("image", problem.block.image[part.box][middle])
-    stage.save_array("affinities", affinities.nearest().values[:, middle])
+    keep_section(stage, problem.block.image[part.box], affinities, decoder)
+    stage.save_array("truth", part.labels[len(part.labels) // 2])
     write_affinities(stage.path / "affinities.h5", affinities)
-    stage.save_array("truth", part.labels[middle])
-    stage.save_array("found", decoder(affinities).labels[middle])
     save_segmenter(
         run.path / "model",
         candidates[taken],

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from morula.core.affinities import Affinities
 from morula.core.types import Array
-from morula.engine import read_json, read_metrics
-from morula.tasks.neurons.decode import lowest
+from morula.engine import Stage, read_json, read_metrics
+from morula.tasks.neurons.decode import Decoder, lowest
 from morula.tasks.neurons.render import render
 
 if TYPE_CHECKING:
     from morula.report import Picture
     from morula.report import Stage as Chapter
 
-__all__ = ["chapters"]
+__all__ = ["chapters", "keep_section"]
 
 _BUDGETS, _ROUNDS = "*-labels-*", "*-self-training-*"
 _NOT_LOSSES = {"step", "seconds", "time"}
@@ -45,6 +46,21 @@ def chapters(path: Path) -> list[Chapter]:
     told += [each for stage in path.glob("*-tune") for each in _tuned(stage, path)]
     found = (predicted_labels(folder) for folder in sorted(path.glob("predictions/*")))
     return [*told, *(_neurons(labels) for labels in found if labels.exists())]
+
+
+def keep_section(stage: Stage, image: Array, affinities: Affinities, decoder: Decoder) -> None:
+    """Keeps what `chapters` shows of a part of the volume: its middle section, and what is found in it.
+
+    Args:
+        stage: where to.
+        image: grey values of the part, `(z, y, x)`.
+        affinities: of the same voxels.
+        decoder: with its threshold.
+    """
+    section = len(image) // 2
+    stage.save_array("image", image[section])
+    stage.save_array("affinities", affinities.nearest().values[:, section])
+    stage.save_array("found", decoder(affinities).labels[section])
 
 
 def _untuned(stage: Path) -> Chapter:
