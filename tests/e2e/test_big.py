@@ -145,6 +145,13 @@ def test_neurons_by_blocks_are_those_of_memory(tmp_path):
     assert dry.dry and (dry.block, dry.disk) == (told.block, told.disk) and dry.seconds > 0
 
 
+def test_a_network_of_other_offsets_is_refused(tmp_path):
+    described = neuron_run(tmp_path / "run") / "model" / "model.json"
+    described.write_text(described.read_text().replace("-1", "-2"))
+    with pytest.raises(DataError, match=r"model\.json.*other offsets"):
+        open_model(tmp_path / "run", "cpu")
+
+
 def test_a_dry_run_writes_nothing(run, image, tmp_path, capsys):
     out = tmp_path / "seg.ome.zarr"
     code, told, error = cli(

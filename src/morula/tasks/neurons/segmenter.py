@@ -10,6 +10,7 @@ from torch import nn
 
 from morula.blockwise import BlockModel, StoredAffinities
 from morula.core.affinities import Affinities, Offset
+from morula.core.errors import DataError
 from morula.core.files import write_json
 from morula.core.types import Array, Segmentation, Volume
 from morula.engine import Weights, read_json
@@ -119,7 +120,7 @@ def save_segmenter(
         "network": network.model_dump(mode="json"),
         "decode": decode.model_dump(mode="json"),
         "decoder": decoder.as_json(),
-        "offsets": [list(each) for each in offsets_of(network, isotropic=isotropic)],
+        "offsets": _listed(network, isotropic=isotropic),
         "polarity": "attractive",
         "isotropic": isotropic,
     }
@@ -130,14 +131,22 @@ def load_segmenter(folder: Path, fabric: Fabric) -> Segmenter:
     """What `save_segmenter` wrote.
 
     Raises:
-        DataError: a file is missing or damaged.
+        DataError: a file is missing or damaged, or of a version whose affinities have other offsets.
     """
     described = read_json(folder / "model.json")
+    network = Network.model_validate(described["network"])
+    if described["offsets"] != _listed(network, isotropic=described["isotropic"]):
+        found = "its affinities have other offsets than this version learns"
+        raise DataError(folder / "model.json", found, "train again, or use the version that wrote it")
     return segmenter_of(
         Weights.load(folder / "network.safetensors"),
-        Network.model_validate(described["network"]),
+        network,
         Decoder.of_json(described["decoder"]),
         Decode.model_validate(described["decode"]),
         fabric,
         isotropic=described["isotropic"],
     )
+
+
+def _listed(network: Network, *, isotropic: bool) -> list[list[int]]:
+    return [list(each) for each in offsets_of(network, isotropic=isotropic)]
