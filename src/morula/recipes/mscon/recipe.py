@@ -55,24 +55,17 @@ def presets() -> Mapping[str, MsconConfig]:
 
 
 def train(run: Run, records: Sequence[Record], config: MsconConfig) -> None:
-    """Runs the algorithm, without labels up to line 3; finished stages are skipped.
+    """Runs the algorithm, without labels up to line 3; lines 1, 4 and 5 are those of all neuron recipes.
 
     Raises:
         UsageError: labels are missing where nothing else says what a neuron is, or weights do not fit.
         DataError: the volume or the labelled block cannot be used.
     """
-
-    def start(volumes: neurons.Unlabelled) -> Weights | None:
-        if config.weights:
-            return neurons.given_weights(run, Path(config.weights), volumes)
-        return pretrain(run, volumes, config)  # lines 2 and 3
-
-    if not any(record.is_labelled for record in records):
-        settings = None if config.weights else config.self_training
-        neurons.learn_alone(run, records, start, config.network, settings, config.decode)
-        return
-    problem = neurons.problem_of(records, config.network, config.finetune)  # line 1
-    neurons.learn(run, problem, start(problem.unlabelled), config.finetune, config.decode)  # lines 4 and 5
+    neurons.train(
+        run, records, lambda volumes: pretrain(run, volumes, config),  # lines 2 and 3
+        weights=config.weights, network=config.network, self_training=config.self_training,
+        finetune=config.finetune, decode=config.decode,
+    )  # fmt: skip
 
 
 def pretrain(run: Run, volumes: neurons.Unlabelled, config: MsconConfig) -> Weights | None:

@@ -1,6 +1,5 @@
 """Dense neurons in electron microscopy: affinities of a labelled block are learned, predicted, decoded."""
 
-from morula.tasks.neurons.alone import learn_alone
 from morula.tasks.neurons.augment import recolour, symmetry
 from morula.tasks.neurons.block import Block, Dense, Part, grey, parted, prepare
 from morula.tasks.neurons.crops import Crops, Labelled, fitting, window
@@ -16,7 +15,8 @@ from morula.tasks.neurons.segmenter import Segmenter, load_segmenter, save_segme
 from morula.tasks.neurons.self_training import self_train, untuned
 from morula.tasks.neurons.settings import Decode, Finetune, Network, SelfTraining
 from morula.tasks.neurons.story import chapters
-from morula.tasks.neurons.unlabelled import Unlabelled, given_weights, pretrained, unlabelled_of
+from morula.tasks.neurons.train import train
+from morula.tasks.neurons.unlabelled import Unlabelled, pretrained, unlabelled_of
 
 __all__ = [
     "Backbone",
@@ -41,13 +41,11 @@ __all__ = [
     "finetune",
     "finetuned",
     "fitting",
-    "given_weights",
     "grey",
     "grey_affinities",
     "grey_control",
     "is_isotropic",
     "learn",
-    "learn_alone",
     "load_segmenter",
     "lowest",
     "offsets_of",
@@ -63,6 +61,7 @@ __all__ = [
     "segmenter_of",
     "self_train",
     "symmetry",
+    "train",
     "tune",
     "unlabelled_of",
     "untuned",
