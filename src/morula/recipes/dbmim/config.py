@@ -104,5 +104,7 @@ def _paper() -> DbmimConfig:
             steps=200_000, batch=4, crop=(32, 160, 160), lr=1e-4, optimiser="adam", loss="mse",
             augment="flips", average=0.0,
         ),
-        decode=Decode(linkage="median-of-maxima", tile=(32, 160, 160), overlap=0.5, mirrors=1),
+        decode=Decode(
+            linkage="median-of-maxima", borders="network", tile=(32, 160, 160), overlap=0.5, mirrors=1
+        ),
     )  # fmt: skip

@@ -110,5 +110,7 @@ def _paper() -> MsconConfig:
             augment="flips",
             average=0.0,
         ),
-        decode=Decode(linkage="median-of-maxima", tile=(18, 160, 160), overlap=0.5, mirrors=1),
+        decode=Decode(
+            linkage="median-of-maxima", borders="network", tile=(18, 160, 160), overlap=0.5, mirrors=1
+        ),
     )

@@ -89,10 +89,12 @@ class Decoder:
 
 def decoder_of(settings: Decode, *, isotropic: bool) -> Decoder:
     """The decoder before its threshold is tuned."""
-    where = settings.fragments
+    where, borders = settings.fragments, settings.borders
     if where == "auto":
         where = "volume" if isotropic else "sections"
-    return Decoder(where, settings.smoothing, settings.linkage, borders=settings.borders)
+    if borders == "auto":
+        borders = "grey" if isotropic else "network"
+    return Decoder(where, settings.smoothing, settings.linkage, borders=borders)
 
 
 def tune(

@@ -99,9 +99,10 @@ class Decode(Config):
         default="auto",
         description="watershed in each section or in the volume; auto tells from the voxel size",
     )
-    borders: Literal["network", "grey"] = Field(
-        default="network",
-        description="who says where a border lies: the network alone, or the darkest grey values near it",
+    borders: Literal["auto", "network", "grey"] = Field(
+        default="auto",
+        description="who says where a border lies: the network alone, or the darkest grey values near it; "
+        "auto takes grey values where sections are as thin as pixels",
     )
     smoothing: float = Field(default=2.0, ge=0, description="of the distance to borders, in voxels")
     linkage: Linkage = Field(default="mean", description="what of a contact counts when fragments are joined")

@@ -14,11 +14,13 @@ from morula.metrics import neuron_scores
 from morula.targets import affinities
 from morula.tasks.neurons import (
     Crops,
+    Decode,
     Decoder,
     Dense,
     Finetune,
     Network,
     averaged,
+    decoder_of,
     grey,
     is_isotropic,
     offsets_of,
@@ -84,6 +86,16 @@ def test_the_voxel_decides_what_is_learned() -> None:
     assert offsets_of(Network(), isotropic=True)[3:6] == ((-3, 0, 0), (0, -3, 0), (0, 0, -3))
     assert len(offsets_of(Network(), isotropic=False)) == 12
     assert offsets_of(Network(offsets="nearest"), isotropic=False) == NEAREST
+
+
+@pytest.mark.parametrize(
+    ("asked", "of_cubes", "of_slabs"),
+    [("auto", "grey", "network"), ("grey", "grey", "grey"), ("network", "network", "network")],
+)
+def test_grey_values_place_the_borders_of_cubes(asked: str, of_cubes: str, of_slabs: str) -> None:
+    decode = Decode.model_validate({"borders": asked})
+    assert decoder_of(decode, isotropic=True).borders == of_cubes
+    assert decoder_of(decode, isotropic=False).borders == of_slabs
 
 
 @pytest.mark.parametrize("isotropic", [True, False])
