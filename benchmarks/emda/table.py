@@ -93,9 +93,9 @@ def measure(row: str, direction: str, seed: int, options: argparse.Namespace) ->
         for domain, role in zip(DIRECTIONS[direction], ("source", "target"), strict=True)
     )
     assert target.labels is not None
-    truth, box = target.labels(), right_half(target.image.shape)
+    truth, box = target.labels(), lower_half(target.image.shape)
     if row == "upper":
-        source = part(target, left_half(target.image.shape), "source")
+        source = part(target, upper_half(target.image.shape), "source")
     records = [source, replace(part(target, box, "target") if row == "upper" else target, labels=None)]
     preset = "harmonise" if row == "upper" else row
     work = options.work / result.stem
@@ -174,14 +174,14 @@ def scored(labels: Array, truth: Array, box: tuple[slice, ...], row: str) -> dic
     return {**found, "half_iou": half["iou"]}
 
 
-def left_half(shape: tuple[int, ...]) -> tuple[slice, ...]:
-    """The first half along the longer side of a section, less half the gap."""
-    return _half(shape, first=True)
+def upper_half(shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """The first half of the rows of every section, less half the gap."""
+    return slice(None), slice(0, shape[1] // 2 - GAP // 2), slice(None)
 
 
-def right_half(shape: tuple[int, ...]) -> tuple[slice, ...]:
+def lower_half(shape: tuple[int, ...]) -> tuple[slice, ...]:
     """The second half, beyond the gap."""
-    return _half(shape, first=False)
+    return slice(None), slice(shape[1] // 2 + GAP // 2, shape[1]), slice(None)
 
 
 def part(record: Record, box: tuple[slice, ...], domain: Any) -> Record:
@@ -197,13 +197,6 @@ def part(record: Record, box: tuple[slice, ...], domain: Any) -> Record:
     return replace(
         record, id=f"{record.id}-{domain}", image=image, labels=lambda: labels()[box], domain=domain
     )
-
-
-def _half(shape: tuple[int, ...], *, first: bool) -> tuple[slice, ...]:
-    axis = 1 if shape[1] > shape[2] else 2
-    middle = shape[axis] // 2
-    cut = slice(0, middle - GAP // 2) if first else slice(middle + GAP // 2, shape[axis])
-    return tuple(cut if number == axis else slice(None) for number in range(3))
 
 
 def open_run(path: Path, settings: Any, seed: int, fabric: Any) -> Run:

@@ -18,7 +18,7 @@ from morula.recipes.emda.scale import estimate_scale
 
 __all__ = ["Domain", "Domains", "as_bytes", "domains_of", "pixel_nm", "resample"]
 
-_SURE = 0.5  # confidence of a scale by texture; one kind of tissue and instrument has about 1
+_SURE = 0.5  # confidence of a scale by texture; volumes of one kind and instrument have more
 _LEAST = 48  # pixels; the least side of a section after resampling that a network can learn from
 
 

@@ -43,8 +43,24 @@ def test_refuses_what_has_no_scale(volume: Array, message: str) -> None:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("factor", [1.0, 2.5])
+@pytest.mark.parametrize("factor", [0.4, 0.65, 1.0, 1.6, 2.5])
+def test_every_second_section_of_a_real_volume_against_those_between(factor: float, real_data: Path) -> None:
+    volume = tifffile.imread(real_data / "em_vnc_sstem/open/vnc_stack1_raw.tif")[:, :512]
+    found = estimate_scale(volume[::4], resampled(volume[1::4], factor))
+    assert found.factor == pytest.approx(factor, rel=0.15)
+    assert found.confidence > 0.5
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("factor", [0.65, 1.6])
 def test_one_half_of_a_real_volume_against_the_other(factor: float, real_data: Path) -> None:
-    volume = tifffile.imread(real_data / "em_vnc_sstem/open/vnc_stack1_raw.tif")[::2]
-    source, target = volume[..., :250], resampled(volume[..., 250:], factor)
-    assert estimate_scale(source, target).factor == pytest.approx(factor, rel=0.15)
+    volume = tifffile.imread(real_data / "em_vnc_sstem/open/vnc_stack1_raw.tif")[::4]
+    found = estimate_scale(volume[..., :250], resampled(volume[..., 250:], factor))
+    assert found.factor == pytest.approx(factor, rel=0.15)
+
+
+@pytest.mark.real
+def test_volumes_of_two_instruments_are_not_compared_with_confidence(real_data: Path) -> None:
+    vnc = tifffile.imread(real_data / "em_vnc_sstem/open/vnc_stack1_raw.tif")[::4]
+    other = tifffile.imread(real_data / "em_cdeep3m_mito/open/z010-029_raw.tif")[::4]
+    assert estimate_scale(vnc, other).confidence < 0.5
