@@ -17,13 +17,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from table import HERE, ROWS, open_run, parser_of, pretrained, steps_of, train_only, work_of
+from table import HERE, ROWS, open_run, parser_of, pretrained, steps_of, train_only, work_of, write_table
 
 from morula.core.config import override
 from morula.core.files import write_json
 from morula.core.types import Array, Voxel
 from morula.data import load_volumes, read_labels
-from morula.engine import hardware, launch, read_json
+from morula.engine import hardware, launch
 from morula.metrics import semantic_scores
 from morula.post import boundary
 from morula.recipes import load_recipe
@@ -36,7 +36,7 @@ _STEP = 8  # pixels between the boxes that are looked at
 
 
 def main() -> None:
-    """Fills in what is missing, then prints the table."""
+    """Fills in what is missing, then writes the page that it shares with table.py."""
     options = _options()
     (record,), _ = load_volumes(Path(f"{options.data / STEM}_raw.tif"), voxel=VOXEL)
     image = neurons.grey(record.image)
@@ -44,14 +44,7 @@ def main() -> None:
     for seed in options.seeds:
         for row in options.rows:
             measure(row, seed, image, labels, options)
-    print("| row | seeds | IoU, mean | standard deviation | of each seed |\n|---|---|---|---|---|")
-    for row in ROWS:
-        paths = sorted(options.results.glob(f"{row}-*.json"))
-        if paths:
-            found = [float(read_json(path)["test"]["iou"]) for path in paths]
-            spread = f"{np.std(found, ddof=1):.3f}" if len(found) > 1 else "-"
-            each = ", ".join(f"{iou:.3f}" for iou in found)
-            print(f"| {ROWS[row].title} | {len(found)} | {np.mean(found):.3f} | {spread} | {each} |")
+    write_table(options.results.parent / "results", options.results)
 
 
 def measure(row: str, seed: int, image: Array, labels: Array, options: argparse.Namespace) -> None:

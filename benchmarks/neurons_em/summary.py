@@ -18,13 +18,14 @@ MOST, FEW = 1.05, 1.6
 """Bits that `best` should stay below with all labels, and with a tenth of them."""
 
 
-def markdown(head: str, results: Path, titles: Mapping[str, str]) -> str:
+def markdown(head: str, results: Path, titles: Mapping[str, str], mitochondria: Path) -> str:
     """README.md: what is written by hand, then tables of all results that are there.
 
     Args:
         head: written by hand.
         results: folder of JSON files.
         titles: of the rows, in their order.
+        mitochondria: folder of the JSON files of mitochondria.py.
     """
     found = [read_json(file) for file in sorted(results.glob("*min-*.json"))]
     if not found:
@@ -40,6 +41,7 @@ def markdown(head: str, results: Path, titles: Mapping[str, str]) -> str:
     text += ["| | VOI | split | merge | ARE |", "|---" * 5 + "|"]
     for name, row in read_json(results / "references.json").items():
         text.append(f"| {name} | {' | '.join(f'{row[key]:.3f}' for key in MEASURES)} |")
+    text += ["", *_mitochondria([read_json(file) for file in sorted(mitochondria.glob("*.json"))], titles)]
     machines = sorted({each["hardware"] for each in found})
     return "\n".join([*text, "", f"Hardware: {'; '.join(machines)}.", ""])
 
@@ -69,6 +71,21 @@ def asked(found: Results) -> list[str]:
     text = ["| asked of `best` | measured | limit | |", "|---" * 4 + "|"]
     for name, value, limit in known:
         text.append(f"| {name} | {value:.3f} | {limit:.3f} | {'yes' if value <= limit else '**no**'} |")
+    return text
+
+
+def _mitochondria(found: Results, titles: Mapping[str, str]) -> list[str]:
+    text: list[str] = []
+    for share in sorted({each["share"] for each in found}):
+        text += [f"## Mitochondria with {share:g} % of the labels", ""]
+        text += ["| | seeds | IoU | IoU per section | of each seed | steps |", "|---" * 6 + "|"]
+        for row, title in titles.items():
+            own = _of(found, row, share)
+            if own:
+                scores = [_told(each["test"][key] for each in own) for key in ("iou", "iou_per_slice")]
+                each = ", ".join(f"{result['test']['iou']:.3f}" for result in own)
+                steps = " + ".join(str(count) for count in own[0]["steps"])
+                text.append(f"| {' | '.join([title, str(len(own)), *scores, each, steps])} |")
     return text
 
 
@@ -108,7 +125,7 @@ def _details(found: Results, titles: Mapping[str, str]) -> list[str]:
     return text
 
 
-def _of(found: Results, row: str, share: int) -> Results:
+def _of(found: Results, row: str, share: float) -> Results:
     return [each for each in found if (each["row"], each["share"]) == (row, share)]
 
 
