@@ -44,7 +44,7 @@ def main() -> None:
     for seed in options.seeds:
         for row in options.rows:
             measure(row, seed, image, labels, options)
-    write_table(options.results.parent / "results", options.results)
+    write_table(options.results.parent / "results")
 
 
 def measure(row: str, seed: int, image: Array, labels: Array, options: argparse.Namespace) -> None:

@@ -18,14 +18,13 @@ MOST, FEW = 1.05, 1.6
 """Bits that `best` should stay below with all labels, and with a tenth of them."""
 
 
-def markdown(head: str, results: Path, titles: Mapping[str, str], mitochondria: Path) -> str:
+def markdown(head: str, results: Path, titles: Mapping[str, str]) -> str:
     """README.md: what is written by hand, then tables of all results that are there.
 
     Args:
         head: written by hand.
-        results: folder of JSON files.
+        results: folder of JSON files; `sections` and `mitochondria` beside it have those of these scripts.
         titles: of the rows, in their order.
-        mitochondria: folder of the JSON files of mitochondria.py.
     """
     found = [read_json(file) for file in sorted(results.glob("*min-*.json"))]
     if not found:
@@ -41,7 +40,8 @@ def markdown(head: str, results: Path, titles: Mapping[str, str], mitochondria: 
     text += ["| | VOI | split | merge | ARE |", "|---" * 5 + "|"]
     for name, row in read_json(results / "references.json").items():
         text.append(f"| {name} | {' | '.join(f'{row[key]:.3f}' for key in MEASURES)} |")
-    text += ["", *_mitochondria([read_json(file) for file in sorted(mitochondria.glob("*.json"))], titles)]
+    text += ["", *_sections(_read(results.parent / "sections"), titles)]
+    text += ["", *_mitochondria(_read(results.parent / "mitochondria"), titles)]
     machines = sorted({each["hardware"] for each in found})
     return "\n".join([*text, "", f"Hardware: {'; '.join(machines)}.", ""])
 
@@ -71,6 +71,27 @@ def asked(found: Results) -> list[str]:
     text = ["| asked of `best` | measured | limit | |", "|---" * 4 + "|"]
     for name, value, limit in known:
         text.append(f"| {name} | {value:.3f} | {limit:.3f} | {'yes' if value <= limit else '**no**'} |")
+    return text
+
+
+def _read(folder: Path) -> Results:
+    return [read_json(file) for file in sorted(folder.glob("*.json"))]
+
+
+def _sections(found: Results, titles: Mapping[str, str]) -> list[str]:
+    shares = sorted({each["share"] for each in found})
+    if not shares:
+        return []
+    text = ["## Thick sections (ISBI 2012): VOI of the test part, bits", ""]
+    text += [f"| | borders | {' | '.join(f'{share} % of the labels' for share in shares)} | steps |"]
+    text.append("|---" * (len(shares) + 3) + "|")
+    for row, title in titles.items():
+        for borders in ("network", "grey"):
+            own = [[each for each in _of(found, row, share) if borders in each] for share in shares]
+            cells = [_told(each[borders]["test"]["voi"] for each in cell) for cell in own]
+            if any(cells):
+                steps = " + ".join(str(count) for count in own[-1][0]["steps"])
+                text.append(f"| {' | '.join([title, borders, *cells, steps])} |")
     return text
 
 

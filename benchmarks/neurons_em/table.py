@@ -71,7 +71,7 @@ def main() -> None:
             for row in options.rows:
                 if seed < ROWS[row].seeds:
                     measure(row, seed, volume, options)
-    write_table(options.results, options.results.parent / "mitochondria")
+    write_table(options.results)
 
 
 def measure(row: str, seed: int, volume: Fib25, options: argparse.Namespace) -> None:
@@ -92,7 +92,7 @@ def measure(row: str, seed: int, volume: Fib25, options: argparse.Namespace) -> 
         found = {"row": row, "share": share, "seed": seed, "minutes": options.budget, "steps": steps}
         found |= {"hardware": hardware(fabric.device), **scores}
         write_json(_result(options, row, share, seed), found)
-        write_table(options.results, options.results.parent / "mitochondria")
+        write_table(options.results)
         print(row, share, seed, steps, scores["test"], scores["seconds"], flush=True)
 
     if encoder is not None and ROWS[row].segments and not _result(options, row, 0, seed).exists():
@@ -162,11 +162,11 @@ def open_run(path: Path, row: str, seed: int, fabric: Any) -> Run:
     return Run.open(path, recipe=row, config={}, data={}, seed=seed, fabric=fabric)
 
 
-def write_table(results: Path, mitochondria: Path) -> None:
-    """README.md beside the results of this table and of mitochondria.py."""
+def write_table(results: Path) -> None:
+    """README.md beside the results of this table, of sections.py and of mitochondria.py."""
     titles = {name: row.title for name, row in ROWS.items()}
     head = (HERE / "head.md").read_text(encoding="utf-8")
-    write_text(results.parent / "README.md", markdown(head, results, titles, mitochondria))
+    write_text(results.parent / "README.md", markdown(head, results, titles))
 
 
 def _result(options: argparse.Namespace, row: str, share: int, seed: int) -> Path:

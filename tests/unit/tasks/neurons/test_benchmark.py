@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from benchmark_scripts import loaded
+from morula.core.files import write_json
 from morula.core.rng import Rng
 from morula.recipes import load_recipe
 
@@ -79,6 +81,44 @@ def test_what_is_asked_is_judged_by_means_over_seeds(monkeypatch: pytest.MonkeyP
         ["1.100", "1.000", "**no** |"],
     ]
     assert len(summary.asked([cell("mae", 10, 0, 1.0)])) == 1
+
+
+def test_parts_of_thick_sections_lie_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("fib25", "summary", "table"):
+        loaded(monkeypatch, "neurons_em", name)
+    sections = loaded(monkeypatch, "neurons_em", "sections")
+    labels = np.ones((30, 512, 300), np.uint16)
+    whole = sections.Isbi(labels.astype(np.float32), labels)
+    taken = np.zeros(labels.shape, int)
+    network = load_recipe("mscon").presets()["best"].network  # type: ignore[attr-defined]
+    for share in sections.SHARES:
+        block = sections.problem_of(network, whole, share).block
+        assert block.train.labels.size / (10 * 512 * 300) == pytest.approx(share / 100, rel=0.01)
+        assert np.array_equal(block.train.labels, whole.labels[block.train.box])
+    for box in (block.train.box, block.validation.box, sections.box(sections.TEST, whole)):
+        taken[box] += 1
+    assert (taken == 1).all()
+
+
+def test_pages_of_sections_and_mitochondria_show_each_seed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    summary = loaded(monkeypatch, "neurons_em", "summary")
+    results = tmp_path / "results"
+    timed = {"seconds": {"predict": 1.0, "decode": 1.0}}
+    shared = {"minutes": [5, 4], "steps": [7, 9], "hardware": "abacus"}
+    write_json(results / "scratch-10-5+4min-0.json", cell("scratch", 10, 0, 2.0) | shared | timed)
+    write_json(results / "references.json", {})
+    for seed, voi in enumerate((1.0, 2.0)):
+        scores = {"grey": {"test": {"voi": voi}}}
+        write_json(
+            tmp_path / f"sections/best-10-{seed}.json", {**cell("best", 10, seed, voi), **scores, **shared}
+        )
+        found = {"row": "best", "share": 5.0, "seed": seed, "test": {"iou": voi / 4, "iou_per_slice": 0.5}}
+        write_json(tmp_path / f"mitochondria/best-5-{seed}.json", found | shared)
+    page = summary.markdown("head", results, {"scratch": "Scratch", "best": "Best"})
+    assert "| Best | grey | 1.500 ± 0.707 | 7 + 9 |" in page
+    assert "| Best | 2 | 0.375 ± 0.177 | 0.500 ± 0.000 | 0.250, 0.500 | 7 + 9 |" in page
 
 
 def test_the_few_labels_of_mitochondria_are_like_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
