@@ -4,8 +4,7 @@
 
 DATA holds em_isbi2012_vnc/open, 50 x 4 x 4 nm. Sections 0-9 train, 10-19 tune the threshold, 20-29 test; what
 trains without labels sees all grey values. Rows, network, fine-tuning and decoder are those of table.py, with
-the steps of thick sections. Each network is decoded twice, with its borders and with borders moved to the
-darkest pixels nearby.
+the steps of thick sections.
 """
 
 from __future__ import annotations
@@ -40,7 +39,6 @@ STEM = "em_isbi2012_vnc/open/isbi2012"
 VOXEL = Voxel(z=50.0, y=4.0, x=4.0)
 TRAIN, VALIDATION, TEST = slice(0, 10), slice(10, 20), slice(20, 30)
 SHARES = (10, 100)
-BORDERS = ("network", "grey")
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,31 +109,27 @@ def box(sections: slice, volume: Isbi, share: int = 100) -> tuple[slice, ...]:
 
 
 def judged(segmenter: neurons.Segmenter, decode: neurons.Decode, volume: Isbi) -> dict[str, Any]:
-    """Scores of the test part at the threshold of the validation part, and at the best, for both borders."""
-    maps = [segmenter.within(volume.image, box(part, volume)) for part in (VALIDATION, TEST)]
-    truths = [neurons.parted(volume.labels[part]) for part in (VALIDATION, TEST)]
-    found: dict[str, Any] = {}
-    for borders in BORDERS:
-        decoder = neurons.decoder_of(override(decode, {"borders": borders}), isotropic=False)
-        validation, test = (
-            neurons.tune(decoder, *each, decode.thresholds)[1] for each in zip(maps, truths, strict=True)
-        )
-        tuned = neurons.lowest(validation)
-        at = next(row for row in test if row["threshold"] == tuned["threshold"])
-        found[borders] = {"validation": tuned, "test": at, "oracle": neurons.lowest(test)}
-    return found
+    """Scores of the test part at the segmenter's threshold, and at the best of each part."""
+    validation, test = (_curve(segmenter, decode, volume, part) for part in (VALIDATION, TEST))
+    tuned = segmenter.decoder.threshold
+    at = min(test, key=lambda row: abs(row["threshold"] - tuned))
+    return {"validation": neurons.lowest(validation), "test": at, "oracle": neurons.lowest(test)}
 
 
 def judged_without_labels(
     weights: Weights, problem: neurons.Problem, decode: neurons.Decode, volume: Isbi, fabric: Any
 ) -> dict[str, Any]:
-    """Scores of a network that no label has taught, at the threshold that no label has tuned."""
+    """The same of a network that no label has taught, at the threshold that no label has tuned."""
     decoder = neurons.untuned(decode, isotropic=False)
     segmenter = neurons.segmenter_of(weights, problem.network, decoder, decode, fabric, isotropic=False)
-    maps = segmenter.within(volume.image, box(TEST, volume))
-    _, curve = neurons.tune(decoder, maps, neurons.parted(volume.labels[TEST]), decode.thresholds)
-    at = min(curve, key=lambda row: abs(row["threshold"] - decoder.threshold))
-    return {"network": {"test": at, "oracle": neurons.lowest(curve)}}
+    return judged(segmenter, decode, volume)
+
+
+def _curve(
+    segmenter: neurons.Segmenter, decode: neurons.Decode, volume: Isbi, part: slice
+) -> list[dict[str, float]]:
+    maps = segmenter.within(volume.image, box(part, volume))
+    return neurons.tune(segmenter.decoder, maps, neurons.parted(volume.labels[part]), decode.thresholds)[1]
 
 
 def _result(options: argparse.Namespace, row: str, share: int, seed: int) -> Path:

@@ -79,20 +79,7 @@ def _read(folder: Path) -> Results:
 
 
 def _sections(found: Results, titles: Mapping[str, str]) -> list[str]:
-    shares = sorted({each["share"] for each in found})
-    if not shares:
-        return []
-    text = ["## Thick sections (ISBI 2012): VOI of the test part, bits", ""]
-    text += [f"| | borders | {' | '.join(f'{share} % of the labels' for share in shares)} | steps |"]
-    text.append("|---" * (len(shares) + 3) + "|")
-    for row, title in titles.items():
-        for borders in ("network", "grey"):
-            own = [[each for each in _of(found, row, share) if borders in each] for share in shares]
-            cells = [_told(each[borders]["test"]["voi"] for each in cell) for cell in own]
-            if any(cells):
-                steps = " + ".join(str(count) for count in own[-1][0]["steps"])
-                text.append(f"| {' | '.join([title, borders, *cells, steps])} |")
-    return text
+    return ["## Thick sections (ISBI 2012)", "", *_cells(found, "voi", "VOI, bits", titles)] if found else []
 
 
 def _mitochondria(found: Results, titles: Mapping[str, str]) -> list[str]:
