@@ -15,7 +15,7 @@ from morula.engine import Weights, read_json, stopwatch
 from morula.metrics import neuron_scores
 from morula.tasks import neurons
 
-__all__ = ["EDGE", "Fib25", "box", "judged", "judged_without_labels", "opened", "problem_of", "references"]
+__all__ = ["EDGE", "Fib25", "opened", "references"]
 
 STEM = "em_fib25_neurons/open/fib25_training2"
 VOXEL = Voxel(z=10.0, y=10.0, x=10.0)
@@ -32,6 +32,45 @@ class Fib25:
     labels: Array
     fragments: Array
     ffn: Array
+
+    def problem(self, network: neurons.Network, share: int) -> neurons.Problem:
+        """The volume with this percent of the training part labelled; the same validation part for all."""
+        isotropic = neurons.is_isotropic(network, VOXEL)
+        small = box(TRAIN, EDGE[share])
+        train = neurons.Part(small, self.labels[small])
+        kept = neurons.Part(box(VALIDATION), neurons.parted(self.labels[VALIDATION]))
+        block = neurons.Block(self.image, train, kept)
+        return neurons.Problem(
+            "fib25", block, isotropic, neurons.offsets_of(network, isotropic=isotropic), network
+        )
+
+    def judged(self, run: Path, decode: neurons.Decode, fabric: Any) -> dict[str, Any]:
+        """Scores of the test part at the validation threshold and at the best one, and what they took.
+
+        Args:
+            run: a finished one; its affinities of the validation part are read, not predicted again.
+            decode: the decoder, of which all but the threshold is settled.
+            fabric: where the network runs.
+        """
+        folder = next(run.glob("*-tune"))
+        tuned, known = read_json(folder / "done.json"), read_affinities(folder / "affinities.h5")
+        segmenter = neurons.load_segmenter(run / "model", fabric)
+        return _scored(segmenter, tuned["threshold"], tuned["curve"], known, decode, self, fabric) | {
+            "taken": tuned["taken"]
+        }
+
+    def judged_without_labels(
+        self, weights: Weights, problem: neurons.Problem, decode: neurons.Decode, fabric: Any
+    ) -> dict[str, Any]:
+        """The same for a network that no label has taught, at the threshold that no label has tuned."""
+        decoder = neurons.untuned(decode, isotropic=problem.isotropic)
+        segmenter = neurons.segmenter_of(
+            weights, problem.network, decoder, decode, fabric, isotropic=problem.isotropic
+        )
+        part = problem.block.validation
+        known = segmenter.within(self.image, part.box)
+        _, curve = neurons.tune(decoder, known, part.labels, decode.thresholds)
+        return _scored(segmenter, decoder.threshold, curve, known, decode, self, fabric)
 
 
 def opened(data: Path) -> Fib25:
@@ -51,49 +90,6 @@ def box(sections: slice, edge: int = EDGE[100]) -> tuple[slice, ...]:
     """The middle of these sections."""
     first = (EDGE[100] - edge) // 2
     return sections, slice(first, first + edge), slice(first, first + edge)
-
-
-def problem_of(network: neurons.Network, volume: Fib25, share: int) -> neurons.Problem:
-    """The volume with this percent of the training part labelled; the same validation part for all."""
-    isotropic = neurons.is_isotropic(network, VOXEL)
-    small = box(TRAIN, EDGE[share])
-    train = neurons.Part(small, volume.labels[small])
-    kept = neurons.Part(box(VALIDATION), neurons.parted(volume.labels[VALIDATION]))
-    block = neurons.Block(volume.image, train, kept)
-    return neurons.Problem(
-        "fib25", block, isotropic, neurons.offsets_of(network, isotropic=isotropic), network
-    )
-
-
-def judged(run: Path, decode: neurons.Decode, volume: Fib25, fabric: Any) -> dict[str, Any]:
-    """Scores of the test part at the threshold of the validation part, at the best one, and what they took.
-
-    Args:
-        run: a finished one; its affinities of the validation part are read, not predicted again.
-        decode: the decoder, of which all but the threshold is settled.
-        volume: with the truth.
-        fabric: where the network runs.
-    """
-    folder = next(run.glob("*-tune"))
-    tuned, known = read_json(folder / "done.json"), read_affinities(folder / "affinities.h5")
-    segmenter = neurons.load_segmenter(run / "model", fabric)
-    return _scored(segmenter, tuned["threshold"], tuned["curve"], known, decode, volume, fabric) | {
-        "taken": tuned["taken"]
-    }
-
-
-def judged_without_labels(
-    weights: Weights, problem: neurons.Problem, decode: neurons.Decode, volume: Fib25, fabric: Any
-) -> dict[str, Any]:
-    """The same for a network that no label has taught, at the threshold that no label has tuned."""
-    decoder = neurons.untuned(decode, isotropic=problem.isotropic)
-    segmenter = neurons.segmenter_of(
-        weights, problem.network, decoder, decode, fabric, isotropic=problem.isotropic
-    )
-    part = problem.block.validation
-    known = segmenter.within(volume.image, part.box)
-    _, curve = neurons.tune(decoder, known, part.labels, decode.thresholds)
-    return _scored(segmenter, decoder.threshold, curve, known, decode, volume, fabric)
 
 
 def _scored(

@@ -10,35 +10,20 @@ the steps of thick sections.
 from __future__ import annotations
 
 import argparse
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from table import (
-    HERE,
-    ROWS,
-    open_run,
-    parser_of,
-    pretrained,
-    steps_of,
-    train_only,
-    work_of,
-    write_table,
-)
+from table import HERE, ROWS, measure, parser_of, write_table
 
-from morula.core.config import override
-from morula.core.files import write_json
 from morula.core.types import Array, Voxel
 from morula.data import load_volumes, read_labels
-from morula.engine import Weights, hardware, launch, read_json
-from morula.recipes import load_recipe
+from morula.engine import Weights, read_json
 from morula.tasks import neurons
 
 STEM = "em_isbi2012_vnc/open/isbi2012"
 VOXEL = Voxel(z=50.0, y=4.0, x=4.0)
 TRAIN, VALIDATION, TEST = slice(0, 10), slice(10, 20), slice(20, 30)
-SHARES = (10, 100)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +32,47 @@ class Isbi:
 
     image: Array
     labels: Array
+
+    def problem(self, network: neurons.Network, share: int) -> neurons.Problem:
+        """The volume with the middle of the training sections labelled; the same validation part for all."""
+        isotropic = neurons.is_isotropic(network, VOXEL)
+        small = self.box(TRAIN, share)
+        train = neurons.Part(small, self.labels[small])
+        kept = neurons.Part(self.box(VALIDATION), neurons.parted(self.labels[VALIDATION]))
+        block = neurons.Block(self.image, train, kept)
+        return neurons.Problem(
+            "isbi2012", block, isotropic, neurons.offsets_of(network, isotropic=isotropic), network
+        )
+
+    def judged(self, run: Path, decode: neurons.Decode, fabric: Any) -> dict[str, Any]:
+        """Scores of the test part at the threshold of the validation part, and at the best one."""
+        tuned = read_json(next(run.glob("*-tune")) / "done.json")
+        segmenter = neurons.load_segmenter(run / "model", fabric)
+        found = self._scored(segmenter, decode)
+        return found | {"validation": neurons.lowest(tuned["curve"]), "taken": tuned["taken"]}
+
+    def judged_without_labels(
+        self, weights: Weights, problem: neurons.Problem, decode: neurons.Decode, fabric: Any
+    ) -> dict[str, Any]:
+        """Scores of a network that no label has taught, at the threshold that no label has tuned."""
+        decoder = neurons.untuned(decode, isotropic=problem.isotropic)
+        return self._scored(
+            neurons.segmenter_of(
+                weights, problem.network, decoder, decode, fabric, isotropic=problem.isotropic
+            ),
+            decode,
+        )
+
+    def box(self, sections: slice, share: int = 100) -> tuple[slice, ...]:
+        """The middle of these sections, with this percent of their area."""
+        sides = [(length, round(length * (share / 100) ** 0.5)) for length in self.image.shape[1:]]
+        return sections, *(slice((length - side) // 2, (length - side) // 2 + side) for length, side in sides)
+
+    def _scored(self, segmenter: neurons.Segmenter, decode: neurons.Decode) -> dict[str, Any]:
+        maps, truth = segmenter.within(self.image, self.box(TEST)), neurons.parted(self.labels[TEST])
+        _, curve = neurons.tune(segmenter.decoder, maps, truth, decode.thresholds)
+        at = min(curve, key=lambda row: abs(row["threshold"] - segmenter.decoder.threshold))
+        return {"test": at, "oracle": neurons.lowest(curve)}
 
 
 def main() -> None:
@@ -60,85 +86,10 @@ def main() -> None:
     write_table(options.results.parent / "results")
 
 
-def measure(row: str, seed: int, volume: Isbi, options: argparse.Namespace) -> None:
-    """Trains without labels once, then fine-tunes and scores with each share whose result is not there."""
-    missing = [share for share in SHARES if not _result(options, row, share, seed).exists()]
-    if not missing:
-        return
-    shared: Any = load_recipe("mscon").presets()["best"]
-    fabric = launch(options.device, shared.precision)
-    whole = problem_of(shared.network, volume, 100)
-    encoder, before = pretrained(row, seed, whole, fabric, options) if ROWS[row].recipe else (None, 0)
-    after = steps_of(
-        "finetune", lambda run, count: train_only(run, whole, shared.finetune, count),
-        options.budget[1], fabric, options,
-    )  # fmt: skip
-
-    def keep(share: int, steps: list[int], scores: dict[str, Any]) -> None:
-        found = {"row": row, "share": share, "seed": seed, "minutes": options.budget, "steps": steps}
-        write_json(_result(options, row, share, seed), found | {"hardware": hardware(fabric.device)} | scores)
-        print(row, share, seed, steps, scores, flush=True)
-
-    if encoder is not None and ROWS[row].segments:
-        keep(0, [before, 0], judged_without_labels(encoder, whole, shared.decode, volume, fabric))
-    for share in missing:
-        run = open_run(work_of(options) / f"{row}-{seed}-{share}", row, seed, fabric)
-        settings = override(shared.finetune, {"steps": after})
-        neurons.learn(run, problem_of(shared.network, volume, share), encoder, settings, shared.decode)
-        taken = read_json(next(run.path.glob("*-tune")) / "done.json")["taken"]
-        segmenter = neurons.load_segmenter(run.path / "model", fabric)
-        keep(share, [before, after], judged(segmenter, shared.decode, volume) | {"taken": taken})
-        shutil.rmtree(run.path)
-
-
-def problem_of(network: neurons.Network, volume: Isbi, share: int) -> neurons.Problem:
-    """The volume with the middle of the training sections labelled; the same validation part for all."""
-    isotropic = neurons.is_isotropic(network, VOXEL)
-    train = neurons.Part(box(TRAIN, volume, share), volume.labels[box(TRAIN, volume, share)])
-    kept = neurons.Part(box(VALIDATION, volume), neurons.parted(volume.labels[VALIDATION]))
-    block = neurons.Block(volume.image, train, kept)
-    return neurons.Problem(
-        "isbi2012", block, isotropic, neurons.offsets_of(network, isotropic=isotropic), network
-    )
-
-
-def box(sections: slice, volume: Isbi, share: int = 100) -> tuple[slice, ...]:
-    """The middle of these sections, with this percent of their area."""
-    sides = [(length, round(length * (share / 100) ** 0.5)) for length in volume.image.shape[1:]]
-    return sections, *(slice((length - side) // 2, (length - side) // 2 + side) for length, side in sides)
-
-
-def judged(segmenter: neurons.Segmenter, decode: neurons.Decode, volume: Isbi) -> dict[str, Any]:
-    """Scores of the test part at the segmenter's threshold, and at the best of each part."""
-    validation, test = (_curve(segmenter, decode, volume, part) for part in (VALIDATION, TEST))
-    tuned = segmenter.decoder.threshold
-    at = min(test, key=lambda row: abs(row["threshold"] - tuned))
-    return {"validation": neurons.lowest(validation), "test": at, "oracle": neurons.lowest(test)}
-
-
-def judged_without_labels(
-    weights: Weights, problem: neurons.Problem, decode: neurons.Decode, volume: Isbi, fabric: Any
-) -> dict[str, Any]:
-    """The same of a network that no label has taught, at the threshold that no label has tuned."""
-    decoder = neurons.untuned(decode, isotropic=False)
-    segmenter = neurons.segmenter_of(weights, problem.network, decoder, decode, fabric, isotropic=False)
-    return judged(segmenter, decode, volume)
-
-
-def _curve(
-    segmenter: neurons.Segmenter, decode: neurons.Decode, volume: Isbi, part: slice
-) -> list[dict[str, float]]:
-    maps = segmenter.within(volume.image, box(part, volume))
-    return neurons.tune(segmenter.decoder, maps, neurons.parted(volume.labels[part]), decode.thresholds)[1]
-
-
-def _result(options: argparse.Namespace, row: str, share: int, seed: int) -> Path:
-    return options.results / f"{row}-{share}-{seed}.json"
-
-
 def _options() -> argparse.Namespace:
     parser = parser_of(__doc__, work="runs/benchmarks-sections", results=HERE / "sections")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=["scratch", "best"])
+    parser.add_argument("--shares", nargs="+", type=int, default=[10, 100], help="percent of the labels")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     return parser.parse_args()
 

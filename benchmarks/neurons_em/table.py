@@ -17,9 +17,9 @@ import argparse
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from fib25 import EDGE, Fib25, judged, judged_without_labels, opened, problem_of, references
+from fib25 import EDGE, opened, references
 from summary import markdown
 
 from morula.core.config import override
@@ -49,6 +49,24 @@ class Row(NamedTuple):
     segments: bool = False
 
 
+class Volume(Protocol):
+    """What rows are measured on."""
+
+    def problem(self, network: neurons.Network, share: int) -> neurons.Problem:
+        """The volume with this percent of its training part labelled."""
+        ...
+
+    def judged(self, run: Path, decode: neurons.Decode, fabric: Any) -> dict[str, Any]:
+        """Scores of a finished run."""
+        ...
+
+    def judged_without_labels(
+        self, weights: Weights, problem: neurons.Problem, decode: neurons.Decode, fabric: Any
+    ) -> dict[str, Any]:
+        """Scores of a network that no label has taught."""
+        ...
+
+
 ROWS: Mapping[str, Row] = {
     "scratch": Row("from scratch", None, "", seeds=3),
     "mae": Row("plain MAE", "dbmim", "mae"),
@@ -74,14 +92,14 @@ def main() -> None:
     write_table(options.results)
 
 
-def measure(row: str, seed: int, volume: Fib25, options: argparse.Namespace) -> None:
+def measure(row: str, seed: int, volume: Volume, options: argparse.Namespace) -> None:
     """Pre-trains once, and fine-tunes and scores at each label budget whose result is not there."""
     missing = [share for share in options.shares if not _result(options, row, share, seed).exists()]
     if not missing:
         return
     shared: Any = load_recipe("mscon").presets()["best"]
     fabric = launch(options.device, shared.precision)
-    whole = problem_of(shared.network, volume, 100)
+    whole = volume.problem(shared.network, 100)
     encoder, before = pretrained(row, seed, whole, fabric, options) if ROWS[row].recipe else (None, 0)
     after = steps_of(
         "finetune", lambda run, count: train_only(run, whole, shared.finetune, count),
@@ -93,15 +111,15 @@ def measure(row: str, seed: int, volume: Fib25, options: argparse.Namespace) -> 
         found |= {"hardware": hardware(fabric.device), **scores}
         write_json(_result(options, row, share, seed), found)
         write_table(options.results)
-        print(row, share, seed, steps, scores["test"], scores["seconds"], flush=True)
+        print(row, share, seed, steps, scores["test"], flush=True)
 
     if encoder is not None and ROWS[row].segments and not _result(options, row, 0, seed).exists():
-        keep(0, [before, 0], judged_without_labels(encoder, whole, shared.decode, volume, fabric))
+        keep(0, [before, 0], volume.judged_without_labels(encoder, whole, shared.decode, fabric))
     for share in missing:
         run = open_run(work_of(options) / f"{row}-{seed}-{share}", row, seed, fabric)
         settings = override(shared.finetune, {"steps": after})
-        neurons.learn(run, problem_of(shared.network, volume, share), encoder, settings, shared.decode)
-        keep(share, [before, after], judged(run.path, shared.decode, volume, fabric))
+        neurons.learn(run, volume.problem(shared.network, share), encoder, settings, shared.decode)
+        keep(share, [before, after], volume.judged(run.path, shared.decode, fabric))
         shutil.rmtree(run.path)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from morula.core.config import override
 from morula.core.rng import Rng
@@ -27,7 +28,16 @@ from morula.tasks.neurons.unlabelled import Unlabelled
 __all__ = ["self_train", "taught", "untuned"]
 
 _PIECE, _PIECES = (128, 512, 512), 4
-_READ, _TAUGHT = 0.7, 0.8  # below which fragments are joined: to be read, and to teach the next round
+
+
+class _Joined(NamedTuple):
+    """Thresholds of agglomeration: of neurons that are read, and of those that teach the next round."""
+
+    read: float
+    taught: float
+
+
+_CUBES, _SECTIONS = _Joined(read=0.7, taught=0.8), _Joined(read=0.75, taught=0.65)
 
 
 def self_train(
@@ -107,7 +117,8 @@ def _pieces(images: Sequence[Array], rng: Rng) -> list[Array]:
 
 def untuned(decode: Decode, *, isotropic: bool) -> Decoder:
     """What makes neurons of affinities where no label says which threshold is best."""
-    return replace(decoder_of(decode, isotropic=isotropic), linkage="mean", threshold=_READ)
+    joined = _CUBES if isotropic else _SECTIONS
+    return replace(decoder_of(decode, isotropic=isotropic), linkage="mean", threshold=joined.read)
 
 
 def _neurons_found(
@@ -119,9 +130,10 @@ def _neurons_found(
     *,
     isotropic: bool,
 ) -> Array:
-    """Neurons `(z, y, x)` int32 that a network finds in grey values, joined further than they are to be read.
+    """Neurons `(z, y, x)` int32 that a network finds in grey values, joined as far as they are to teach.
 
-    Read at 0.7 and taught at 0.8 they did better than with 0.7 for both (docs/adr/0006).
+    Those of cubes are joined further than they are to be read, and did better by it; those of thick sections
+    less far: otherwise each round joins more, until all are one (docs/adr/0006).
 
     Args:
         run: device and precision.
@@ -131,7 +143,8 @@ def _neurons_found(
         decode: how tiles are laid, and fragments made and joined.
         isotropic: whether z is an axis like the others.
     """
-    decoder = replace(untuned(decode, isotropic=isotropic), threshold=_TAUGHT)
+    joined = _CUBES if isotropic else _SECTIONS
+    decoder = replace(untuned(decode, isotropic=isotropic), threshold=joined.taught)
     once = override(decode, {"mirrors": 1})
     segmenter = segmenter_of(weights, network, decoder, once, run.fabric, isotropic=isotropic)
     return decoder(segmenter.affinities(image)).labels

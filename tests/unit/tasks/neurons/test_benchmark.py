@@ -28,7 +28,7 @@ def test_parts_lie_apart_and_labels_are_nested(monkeypatch: pytest.MonkeyPatch) 
     whole, network = volume(fib25), load_recipe("mscon").presets()["best"].network  # type: ignore[attr-defined]
     taken = np.zeros((len(fib25.EDGE), *whole.labels.shape), bool)
     for place, share in zip(taken, fib25.EDGE, strict=True):
-        block = fib25.problem_of(network, whole, share).block
+        block = whole.problem(network, share).block
         place[block.train.box] = True
         assert block.train.labels.size / (60 * 250 * 250) == pytest.approx(share / 100, rel=0.01)
         assert np.array_equal(block.train.labels, whole.labels[block.train.box])
@@ -91,11 +91,11 @@ def test_parts_of_thick_sections_lie_apart(monkeypatch: pytest.MonkeyPatch) -> N
     whole = sections.Isbi(labels.astype(np.float32), labels)
     taken = np.zeros(labels.shape, int)
     network = load_recipe("mscon").presets()["best"].network  # type: ignore[attr-defined]
-    for share in sections.SHARES:
-        block = sections.problem_of(network, whole, share).block
+    for share in (10, 100):
+        block = whole.problem(network, share).block
         assert block.train.labels.size / (10 * 512 * 300) == pytest.approx(share / 100, rel=0.01)
         assert np.array_equal(block.train.labels, whole.labels[block.train.box])
-    for box in (block.train.box, block.validation.box, sections.box(sections.TEST, whole)):
+    for box in (block.train.box, block.validation.box, whole.box(sections.TEST)):
         taken[box] += 1
     assert (taken == 1).all()
 
