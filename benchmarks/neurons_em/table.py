@@ -89,6 +89,7 @@ def main() -> None:
             for row in options.rows:
                 if seed < ROWS[row].seeds:
                     measure(row, seed, volume, options)
+                    write_table(options.results)
     write_table(options.results)
 
 
@@ -110,7 +111,6 @@ def measure(row: str, seed: int, volume: Volume, options: argparse.Namespace) ->
         found = {"row": row, "share": share, "seed": seed, "minutes": options.budget, "steps": steps}
         found |= {"hardware": hardware(fabric.device), **scores}
         write_json(_result(options, row, share, seed), found)
-        write_table(options.results)
         print(row, share, seed, steps, scores["test"], flush=True)
 
     if encoder is not None and ROWS[row].segments and not _result(options, row, 0, seed).exists():
