@@ -15,7 +15,7 @@ from morula.engine import Weights, read_json, stopwatch
 from morula.metrics import neuron_scores
 from morula.tasks import neurons
 
-__all__ = ["EDGE", "Fib25", "opened", "references"]
+__all__ = ["EDGE", "Fib25", "opened", "problem_of", "references"]
 
 STEM = "em_fib25_neurons/open/fib25_training2"
 VOXEL = Voxel(z=10.0, y=10.0, x=10.0)
@@ -35,14 +35,10 @@ class Fib25:
 
     def problem(self, network: neurons.Network, share: int) -> neurons.Problem:
         """The volume with this percent of the training part labelled; the same validation part for all."""
-        isotropic = neurons.is_isotropic(network, VOXEL)
         small = box(TRAIN, EDGE[share])
         train = neurons.Part(small, self.labels[small])
         kept = neurons.Part(box(VALIDATION), neurons.parted(self.labels[VALIDATION]))
-        block = neurons.Block(self.image, train, kept)
-        return neurons.Problem(
-            "fib25", block, isotropic, neurons.offsets_of(network, isotropic=isotropic), network
-        )
+        return problem_of("fib25", neurons.Block(self.image, train, kept), VOXEL, network)
 
     def judged(self, run: Path, decode: neurons.Decode, fabric: Any) -> dict[str, Any]:
         """Scores of the test part at the validation threshold and at the best one, and what they took.
@@ -71,6 +67,12 @@ class Fib25:
         known = segmenter.within(self.image, part.box)
         _, curve = neurons.tune(decoder, known, part.labels, decode.thresholds)
         return _scored(segmenter, decoder.threshold, curve, known, decode, self, fabric)
+
+
+def problem_of(name: str, block: neurons.Block, voxel: Voxel, network: neurons.Network) -> neurons.Problem:
+    """What is to be segmented in a volume of this voxel size, labelled in these parts."""
+    isotropic = neurons.is_isotropic(network, voxel)
+    return neurons.Problem(name, block, isotropic, neurons.offsets_of(network, isotropic=isotropic), network)
 
 
 def opened(data: Path) -> Fib25:

@@ -16,6 +16,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+from fib25 import problem_of
 from numpy.lib.stride_tricks import sliding_window_view
 from table import HERE, ROWS, open_run, parser_of, pretrained, steps_of, train_only, work_of, write_table
 
@@ -54,13 +55,9 @@ def measure(row: str, seed: int, image: Array, labels: Array, options: argparse.
         return
     shared = load_recipe("mscon").presets()["best"]
     fabric = launch(options.device, shared.precision)
-    isotropic = neurons.is_isotropic(shared.network, VOXEL)
     box = typical(labels[TRAIN] > 0, options.share / 100)
     part = neurons.Part(box, labels[box])
-    problem = neurons.Problem(
-        "vnc", neurons.Block(image, part, part), isotropic,
-        neurons.offsets_of(shared.network, isotropic=isotropic), shared.network,
-    )  # fmt: skip
+    problem = problem_of("vnc", neurons.Block(image, part, part), VOXEL, shared.network)
     encoder, before = pretrained(row, seed, problem, fabric, options) if ROWS[row].recipe else (None, 0)
     after = steps_of(
         "finetune", lambda run, count: train_only(run, problem, shared.finetune, count),
@@ -70,7 +67,7 @@ def measure(row: str, seed: int, image: Array, labels: Array, options: argparse.
     neurons.learn(run, problem, encoder, override(shared.finetune, {"steps": after}), shared.decode)
     segmenter = neurons.load_segmenter(run.path / "model", fabric)
     maps = segmenter.within(image, (TEST, *(slice(0, length) for length in image.shape[1:])))
-    inside = 1 - boundary(maps, per_section=not isotropic)
+    inside = 1 - boundary(maps, per_section=not problem.isotropic)
     found = {
         "row": row,
         "share": options.share,

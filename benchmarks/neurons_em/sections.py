@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fib25 import problem_of
 from table import HERE, ROWS, measure, parser_of, write_table
 
 from morula.core.types import Array, Voxel
@@ -35,14 +36,10 @@ class Isbi:
 
     def problem(self, network: neurons.Network, share: int) -> neurons.Problem:
         """The volume with the middle of the training sections labelled; the same validation part for all."""
-        isotropic = neurons.is_isotropic(network, VOXEL)
         small = self.box(TRAIN, share)
         train = neurons.Part(small, self.labels[small])
         kept = neurons.Part(self.box(VALIDATION), neurons.parted(self.labels[VALIDATION]))
-        block = neurons.Block(self.image, train, kept)
-        return neurons.Problem(
-            "isbi2012", block, isotropic, neurons.offsets_of(network, isotropic=isotropic), network
-        )
+        return problem_of("isbi2012", neurons.Block(self.image, train, kept), VOXEL, network)
 
     def judged(self, run: Path, decode: neurons.Decode, fabric: Any) -> dict[str, Any]:
         """Scores of the test part at the threshold of the validation part, and at the best one."""
