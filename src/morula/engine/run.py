@@ -69,6 +69,8 @@ class Run:
     ) -> Run:
         """Starts a run, or goes on with one that was made from the same recipe, config, data and seed.
 
+        A run that was refused before its first stage is in nobody's way: another one takes its folder.
+
         Args:
             path: the run's folder.
             recipe: the recipe's name.
@@ -254,5 +256,8 @@ def _clear_the_way(path: Path, key: str, existing: Existing) -> None:
     elif existing == "overwrite":
         shutil.rmtree(path)
     elif read_json(header)["fingerprint"] != key:
+        if existing == "continue" and not any(path.glob("*/stage.json")):
+            header.unlink()  # that run was refused before its first stage, so nothing is lost
+            return
         found = "it holds a run with another config, other images or another seed"
         raise UsageError(path, found, "choose another --out, or add --overwrite to replace it")

@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 
 from morula.core.errors import DataError, TrainingError, UsageError
-from morula.engine import Run, TrainState, fit, launch, read_metrics
+from morula.engine import Run, TrainState, fit, launch, read_json, read_metrics
 
 
 def open_run(path: Path, **changes: object) -> Run:
@@ -74,6 +74,15 @@ def test_an_equal_run_goes_on_and_a_different_one_is_refused(tmp_path: Path) -> 
         open_run(tmp_path / "run", seed=1)
     fresh = open_run(tmp_path / "run", seed=1, existing="overwrite").stage("train")
     assert not fresh.done
+
+
+def test_a_run_that_was_refused_before_its_first_stage_is_in_nobodys_way(tmp_path: Path) -> None:
+    open_run(tmp_path / "run", config={"lr": -1.0})
+    with pytest.raises(UsageError, match="another config"):
+        open_run(tmp_path / "run", existing="resume")
+    open_run(tmp_path / "run")
+    assert read_json(tmp_path / "run" / "config.json") == {"lr": 1.0}
+    assert open_run(tmp_path / "run", existing="resume").stage("train").path.parent == tmp_path / "run"
 
 
 def test_a_stage_made_from_other_inputs_is_refused(tmp_path: Path) -> None:
