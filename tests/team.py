@@ -80,6 +80,7 @@ RECIPES: dict[str, tuple[str, str, dict[str, Any], Callable[[], list[Record]]]] 
     "cupre": ("cupre", "smoke", _CELL, lambda: cells(1)),
     "emda": ("emda", "smoke", _EMDA, mitochondria),
     "emda mean-teacher": ("emda", "mean-teacher", {**_EMDA, "teacher_start": 0.0}, mitochondria),
+    "emda inter-section": ("emda", "inter-section", _EMDA, mitochondria),
     "emda ssl": ("emda", "ssl", _EMDA, mitochondria),
     "emda ynet": ("emda", "ynet", _EMDA, mitochondria),
     "emda damt": ("emda", "damt", {**_EMDA, "steps": 2}, mitochondria),

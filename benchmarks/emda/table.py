@@ -43,6 +43,7 @@ ROWS: Mapping[str, str] = {
     "ynet": "Attention Y-Net",
     "damt": "DAMT-Net",
     "mean-teacher": "mean teacher",
+    "inter-section": "consistency between sections",
     "harmonise": "best network, one pixel size",
     "best": "**best**",
     "upper": "in-domain upper bound",

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from morula.core.config import override
-from morula.core.errors import UsageError
+from morula.core.errors import DataError, UsageError
 from morula.core.types import Axes, Record, Volume, Voxel
 from morula.engine import Run, Weights, launch
 from morula.recipes import load_recipe
@@ -41,6 +41,7 @@ STRATEGIES = {
     "ynet": {"batch": 1},
     "damt": {"batch": 1},
     "mean-teacher": {},
+    "inter-section": {},
 }
 recipe = load_recipe("emda")
 
@@ -88,7 +89,7 @@ def test_a_strategy_trains_and_predicts_from_the_run_alone(preset: str, tmp_path
     assert len(recipe.checkpoints(tmp_path / "run", launch("cpu"))) == 2
 
 
-@pytest.mark.parametrize("preset", ["best", "cut", "ynet", "damt"])
+@pytest.mark.parametrize("preset", ["best", "cut", "ynet", "damt", "inter-section"])
 def test_a_stopped_training_goes_on_to_the_same_weights(
     preset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,9 +109,9 @@ def stop_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkpoint after every step, and Ctrl-C while the last stage keeps its first candidate."""
     ticks: Iterator[int] = count(0, 60)
     monkeypatch.setattr("morula.engine.loop.time", SimpleNamespace(monotonic=lambda: next(ticks)))
-    from morula.recipes.emda import adversarial, mean_teacher, supervised
+    from morula.recipes.emda import adversarial, inter_section, mean_teacher, supervised
 
-    for module in (adversarial, mean_teacher, multi_task, supervised):
+    for module in (adversarial, inter_section, mean_teacher, multi_task, supervised):
         kept = module.keep
 
         def interrupted(
@@ -121,6 +122,13 @@ def stop_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:
             kept(stage, network, done, steps, number)
 
         monkeypatch.setattr(module, "keep", interrupted)
+
+
+def test_inter_section_refuses_volumes_that_are_not_deep_enough(tmp_path: Path) -> None:
+    source, target = records()
+    flat = replace(target, image=replace(target.image, source=target.image.read()[:1]))
+    with pytest.raises(DataError, match="no volume has sections 1 apart; the deepest has 1"):
+        train(tmp_path / "run", config("inter-section"), [source, flat])
 
 
 def test_labels_of_the_target_are_refused(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def match_histogram(image: Array, quantiles: Array) -> Array:
     """The image with the target's histogram (Franco-Barranco et al., 2022, as in the published code).
 
     Args:
-        image: uint8 or float, `(y, x)` on the scale 0 to 255.
+        image: uint8 or float, `(..., y, x)` on the scale 0 to 255.
         quantiles: of `target_quantiles`.
 
     Returns:

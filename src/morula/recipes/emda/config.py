@@ -10,7 +10,7 @@ from morula.core.config import Config
 
 __all__ = ["Criterion", "EmdaConfig", "Strategy", "presets"]
 
-Strategy = Literal["supervised", "cut", "ssl", "ynet", "damt", "mean-teacher"]
+Strategy = Literal["supervised", "cut", "ssl", "ynet", "damt", "mean-teacher", "inter-section"]
 Criterion = Literal["last", "solidity", "composite"]
 
 
@@ -57,6 +57,9 @@ class EmdaConfig(Config):
     mix: float = Field(
         default=0.5, ge=0, le=1, description="part of the target crops that get source mitochondria pasted in"
     )
+    neighbour_weight: float = Field(
+        default=0.1, ge=0, description="of inter-section's loss against what is expected of the next section"
+    )
     pretext_share: float = Field(
         default=0.5, gt=0, lt=1, description="part of the steps that precede segmentation in ssl and cut"
     )
@@ -96,6 +99,7 @@ def presets() -> dict[str, EmdaConfig]:
         "ynet": _published("ynet", "ynet", width=32),
         "damt": _published("damt", "damt", width=64, style="none", crop=512),
         "mean-teacher": _alone("mean-teacher", harmonise=False, strategy="mean-teacher"),
+        "inter-section": _alone("inter-section", harmonise=False, strategy="inter-section"),
     }
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from morula.core.errors import DataError
 from morula.core.rng import Rng
 from morula.core.types import Array
 from morula.recipes.emda.augment import PAPER, Geometry, Grey, recolour, warp
@@ -70,6 +72,33 @@ class Crops:
         crops = [self._plain(self._domains.target, draw) for _ in range(count or self._config.target_batch)]
         return torch.from_numpy(np.stack(crops))
 
+    def source_pairs(self, index: int, gap: int) -> Labelled:
+        """Source batch `index` of two sections that are `gap` apart, and where they differ.
+
+        Returns:
+            Images `(b, 2, y, x)`, varied alike, and labels `(b, y, x)`: 1 where a mitochondrion is in one of
+            both alone. There are as many as target crops.
+
+        Raises:
+            DataError: no volume is so deep.
+        """
+        draw = self._rng.child("source pairs").at(index)
+        pairs = [self._source_pair(draw, gap) for _ in range(self._config.target_batch)]
+        images, labels = (np.stack(part) for part in zip(*pairs, strict=True))
+        if self._strong:
+            images = recolour(images, draw, GREY)
+        return Labelled(torch.from_numpy(images), torch.from_numpy(labels.astype(np.float32)))
+
+    def target_pairs(self, index: int, gap: int) -> Tensor:
+        """Target batch `index`, `(b, 2, y, x)` in [0, 1]: sections that are `gap` apart.
+
+        Raises:
+            DataError: no volume is so deep.
+        """
+        draw = self._rng.child("target pairs").at(index)
+        crops = [self._plain(self._domains.target, draw, gap) for _ in range(self._config.target_batch)]
+        return torch.from_numpy(np.stack(crops))
+
     def unlabelled_source(self, index: int, count: int | None = None) -> Tensor:
         """Source batch `index` without labels and style, `(b, 1, y, x)` in [0, 1]."""
         draw = self._rng.child("unlabelled").at(index)
@@ -80,35 +109,54 @@ class Crops:
         source, size = self._domains.source, self._config.crop
         changes = self._style.draw(draw)
         centred = balance and draw.random() < self._config.balance
-        stack, section, y, x = self._on_object(draw) if centred else _anywhere(source, draw, size)
-        styled = self._style.section(source.images[stack][section], changes, draw)
-        rows, columns = (
-            _reflected(start, size, self._margin, length)
-            for start, length in zip((y, x), styled.shape, strict=True)
-        )
-        place = np.ix_(rows, columns)
-        image, label = warp(
-            styled[place][None, None].astype(np.float32),
-            source.masks[stack][section][place][None],
+        stack, section, *corner = self._on_object(draw) if centred else _anywhere(source, draw, size)
+        image, mask = source.images[stack][section], source.masks[stack][section]
+        return self._styled(image[None], mask, corner, changes, draw)
+
+    def _source_pair(self, draw: np.random.Generator, gap: int) -> tuple[Array, Array]:
+        source = self._domains.source
+        changes = self._style.draw(draw)
+        stack, section, *corner = _anywhere(source, draw, self._config.crop, gap)
+        one, other = source.masks[stack][section : section + gap + 1 : gap]
+        images = source.images[stack][section : section + gap + 1 : gap]
+        return self._styled(images, one ^ other, corner, changes, draw)
+
+    def _styled(
+        self,
+        sections: Array,
+        label: Array,
+        corner: Sequence[int],
+        changes: frozenset[str],
+        draw: np.random.Generator,
+    ) -> tuple[Array, Array]:
+        """A crop `(n, y, x)` in [0, 1] of whole sections in the target's style, and its label."""
+        place = self._place(corner, label.shape)
+        image, cut = warp(
+            self._style.section(sections, changes, draw)[..., *place][None].astype(np.float32),
+            label[place][None],
             draw,
-            size=size,
+            size=self._config.crop,
             geometry=self._geometry,
         )
         other = self._plain(self._domains.target, draw)[0] * 255 if "fourier" in changes else None
-        return self._style.crop(image[0, 0], other, changes, draw)[None] / 255, label[0]
+        return self._style.crop(image[0], other, changes, draw) / 255, cut[0]
 
-    def _plain(self, domain: Domain, draw: np.random.Generator) -> Array:
-        """A crop `(1, y, x)` in [0, 1] with the geometry alone."""
+    def _plain(self, domain: Domain, draw: np.random.Generator, gap: int = 0) -> Array:
+        """A crop `(1, y, x)` in [0, 1] with the geometry alone; with a gap of two sections, `(2, y, x)`."""
         size = self._config.crop
-        stack, section, y, x = _anywhere(domain, draw, size)
-        image = domain.images[stack][section]
+        stack, section, *corner = _anywhere(domain, draw, size, gap)
+        images = domain.images[stack][section : section + gap + 1 : max(gap, 1)]
+        part = images[..., *self._place(corner, images.shape[1:])].astype(np.float32)
+        blank = np.zeros((1, *part.shape[1:]), np.uint8)
+        return warp(part[None], blank, draw, size=size, geometry=self._geometry)[0][0] / 255
+
+    def _place(self, corner: Sequence[int], shape: Sequence[int]) -> tuple[Array, Array]:
+        """Index of a crop with its margin in a section of this shape, mirrored at the borders."""
         rows, columns = (
-            _reflected(start, size, self._margin, length)
-            for start, length in zip((y, x), image.shape, strict=True)
+            _reflected(start, self._config.crop, self._margin, length)
+            for start, length in zip(corner, shape, strict=True)
         )
-        part = image[np.ix_(rows, columns)].astype(np.float32)
-        blank = np.zeros((1, *part.shape), np.uint8)
-        return warp(part[None, None], blank, draw, size=size, geometry=self._geometry)[0][0] / 255
+        return rows[:, None], columns[None]
 
     @property
     def _margin(self) -> int:
@@ -125,9 +173,18 @@ class Crops:
         return stack, section, y - half, x - half
 
 
-def _anywhere(domain: Domain, draw: np.random.Generator, size: int) -> tuple[int, int, int, int]:
-    """A crop inside a section, mostly not black if that can be had: stack, section, top, left."""
-    counts = np.array([len(stack) for stack in domain.images])
+def _anywhere(
+    domain: Domain, draw: np.random.Generator, size: int, gap: int = 0
+) -> tuple[int, int, int, int]:
+    """A crop inside a section, mostly not black if that can be had: stack, section, top, left.
+
+    There is another section `gap` below it.
+    """
+    counts = np.array([max(0, len(stack) - gap) for stack in domain.images])
+    if not counts.any():
+        deepest = max(map(len, domain.images))
+        found = f"no volume has sections {gap} apart; the deepest has {deepest}"
+        raise DataError("--set strategy", found, "give deeper volumes, or choose another strategy")
     choice = (0, 0, 0, 0)
     for _ in range(_TRIES):
         number = int(draw.integers(counts.sum()))

@@ -49,6 +49,7 @@ class Domains:
         ratio: target pixels per source pixel, as edges, where it was estimated from the images.
         target_nm: edge of a stored target pixel, where only that of the source is not known.
         stored: the target's volumes as stored, where its zoom is a guess that the segmenter has to better.
+        gaps: sections from one to another of the source and of the target that are equally far apart.
     """
 
     source: Domain
@@ -58,6 +59,7 @@ class Domains:
     ratio: float | None = None
     target_nm: float | None = None
     stored: tuple[Array, ...] = ()
+    gaps: tuple[int, int] = (1, 1)
 
     def zoomed(self, zoom: float) -> Domains:
         """The same with another zoom of all target volumes, which is no guess any more."""
@@ -92,9 +94,10 @@ def domains_of(records: Sequence[Record], *, harmonise: bool, edge: float) -> Do
     pixels = tuple(as_bytes(record.image) for record in source)
     wanted = tuple(as_bytes(record.image) for record in target)
     _check_contents(source, target, pixels, wanted)
+    gaps = _gaps(source, target)
     if not harmonise:
         ours, theirs = (1.0,) * len(source), (1.0,) * len(target)
-        return Domains(Domain(pixels, masks, ours), Domain(wanted, (), theirs), common=False)
+        return Domains(Domain(pixels, masks, ours), Domain(wanted, (), theirs), common=False, gaps=gaps)
     sizes, goals = _sizes("--source-voxel-size", source), _sizes("--voxel-size", target)
     zooms = tuple(size / edge for size in sizes) if sizes else (1.0,) * len(source)
     learned = Domain(
@@ -105,7 +108,7 @@ def domains_of(records: Sequence[Record], *, harmonise: bool, edge: float) -> Do
     if sizes and goals:
         ends = tuple(size / edge for size in goals)
         resampled = Domain(tuple(map(resample, wanted, ends)), (), ends)
-        return Domains(learned, resampled, common=True, pixel_nm=edge)
+        return Domains(learned, resampled, common=True, pixel_nm=edge, gaps=gaps)
     asked = Domains(
         learned,
         Domain(wanted, (), (1.0,) * len(wanted)),
@@ -113,6 +116,7 @@ def domains_of(records: Sequence[Record], *, harmonise: bool, edge: float) -> Do
         pixel_nm=edge if sizes else None,
         target_nm=float(np.mean(goals)) if goals else None,
         stored=wanted,
+        gaps=gaps,
     )
     zoom, sure = _guess(learned.images[0], wanted[0])
     return asked.zoomed(zoom) if sure else replace(asked.zoomed(zoom), stored=wanted)
@@ -182,6 +186,18 @@ def _sizes(option: str, records: Sequence[Record]) -> list[float]:
         found = f"{len(sizes) - len(known)} of {len(sizes)} volumes have no pixel size, the others have"
         raise DataError(option, found, "give it, or keep volumes of unknown size in a run of their own")
     return known
+
+
+def _gaps(source: Sequence[Record], target: Sequence[Record]) -> tuple[int, int]:
+    """One section in the domain with the thicker ones, as many as are as thick in the other."""
+    thick = [
+        [record.image.voxel.z for record in records if record.image.voxel and record.image.voxel.z]
+        for records in (source, target)
+    ]
+    if not all(thick):
+        return 1, 1
+    ours, theirs = map(max, thick)
+    return max(1, round(theirs / ours)), max(1, round(ours / theirs))
 
 
 def _check_roles(source: Sequence[Record], target: Sequence[Record]) -> None:

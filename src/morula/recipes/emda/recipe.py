@@ -8,12 +8,13 @@ volumes" (CMPB 222:106949, 2022; arXiv 2202.10773). README.md says what each sta
 Algorithm
   1  refuse labels of the target; bring both domains to one pixel size, known or estimated
   2  learn f on the source by one strategy; keep its weights at evenly spaced moments f_1 .. f_n
-       supervised   labels of the source, in the style of the target: histogram matching, FDA; (preset best)
-       mean-teacher the same, and an averaged f as teacher on the target
-       cut          translate the target into the style of the source
-       ssl          restore crappified images of both domains first
-       ynet         three steps of reconstruction and segmentation              (preset paper)
-       damt         adversaries on labels and features
+       supervised    labels of the source, in the style of the target: histogram matching, FDA; (preset best)
+       mean-teacher  the same, and an averaged f as teacher on the target
+       inter-section the same, and f on the target held to the change from section to section
+       cut           translate the target into the style of the source
+       ssl           restore crappified images of both domains first
+       ynet          three steps of reconstruction and segmentation              (preset paper)
+       damt          adversaries on labels and features
   3  where the target's pixel size is a guess: the zoom at which f_n finds objects like the source's
   4  predict the target with every f_i and judge it: last, solidity, composite; none needs its labels
   5  choose f by one of them; tune the cleaning of f's masks on the source alone
@@ -39,6 +40,7 @@ from morula.core.types import Array, Record, Segmentation, Volume
 from morula.engine import Run, Stage, Weights, WeightsInfo, once, read_json
 from morula.recipes.emda import (
     adversarial,
+    inter_section,
     mean_teacher,
     multi_task,
     self_supervised,
@@ -73,11 +75,13 @@ __all__ = [
 STRATEGIES: Mapping[str, Callable[[Run, Domains, EmdaConfig], tuple[nn.Module, Stage]]] = {
     "supervised": supervised.learn,
     "mean-teacher": mean_teacher.learn,
+    "inter-section": inter_section.learn,
     "cut": translation.learn,
     "ssl": self_supervised.learn,
     "ynet": multi_task.learn,
     "damt": adversarial.learn,
 }
+_BOTH = {"mean-teacher", "inter-section"}  # learn from crops of the target, too
 
 
 def presets() -> Mapping[str, EmdaConfig]:
@@ -108,7 +112,7 @@ def batch_sizes(config: EmdaConfig) -> Mapping[str, int]:
     if config.strategy == "cut":
         found = "cut translates one image after the other, in one process"
         raise UsageError("--devices", found, "leave --devices out, or choose another strategy")
-    target = {"target_batch": config.target_batch} if config.strategy == "mean-teacher" else {}
+    target = {"target_batch": config.target_batch} if config.strategy in _BOTH else {}
     both = {"batch, half of each domain": 2 * max(1, config.batch // 2)} if config.strategy == "ssl" else {}
     return {"batch": config.batch, **target, **both}
 

@@ -49,20 +49,20 @@ class Style:
         kinds = (frozenset({"histogram"}), frozenset({"fourier"}), frozenset({"histogram", "fourier"}))
         return kinds[int(draw.integers(3))]
 
-    def section(self, section: Array, changes: frozenset[str], draw: np.random.Generator) -> Array:
-        """A whole source section `(y, x)`, its histogram matched if that is among the changes."""
+    def section(self, sections: Array, changes: frozenset[str], draw: np.random.Generator) -> Array:
+        """Whole source sections `(n, y, x)`, their histogram matched if that is among the changes."""
         if "histogram" not in changes:
-            return section
-        return match_histogram(section, self._quantiles[int(draw.integers(len(self._quantiles)))])
+            return sections
+        return match_histogram(sections, self._quantiles[int(draw.integers(len(self._quantiles)))])
 
     def crop(
         self, crop: Array, target: Array | None, changes: frozenset[str], draw: np.random.Generator
     ) -> Array:
-        """A source crop `(y, x)` after its geometry.
+        """A source crop `(n, y, x)` after its geometry.
 
         Args:
             crop: on the scale 0 to 255.
-            target: a target crop of the same size; needed for `fourier`.
+            target: a target crop `(y, x)` of the same size; needed for `fourier`.
             changes: of `draw`.
             draw: chooses the width of the exchanged window.
         """

@@ -49,3 +49,30 @@ def test_style_brings_the_targets_grey_values():
         for style in ("none", "histogram")
     )
     assert styled < plain - 0.2
+
+
+def test_pairs_show_what_changes_from_section_to_section():
+    image, mask = em_stack(0, size=160, sections=5)
+    mask = np.zeros_like(mask)
+    mask[3] = 1  # all of this section, and nothing of the others
+    domains = Domains(Domain((image,), (mask,), (1.0,)), Domain((image,), (), (1.0,)), common=True)
+    config = presets()["inter-section"].model_copy(update={"crop": 64, "target_batch": 6})
+    drawn = Crops(domains, config, Rng(0, "test"))
+    for gap, changed in ((1, 2 / 4), (2, 1 / 3)):
+        batches = [drawn.source_pairs(index, gap) for index in range(40)]
+        assert batches[0].image.shape == (6, 2, 64, 64)
+        labels = torch.cat([batch.label for batch in batches])
+        assert set(labels.mean(dim=(1, 2)).tolist()) == {0.0, 1.0}
+        assert abs(float(labels.mean()) - changed) < 0.1
+
+
+def test_both_sections_of_a_target_pair_are_the_same_place():
+    flat = np.repeat(em_stack(0, size=160, sections=1)[0], 4, axis=0)
+    flat[::2] //= 2
+    domains = Domains(Domain((flat,), (flat > 0,), (1.0,)), Domain((flat,), (), (1.0,)), common=True)
+    config = presets()["inter-section"].model_copy(update={"crop": 64})
+    one, other = Crops(domains, config, Rng(0, "test")).target_pairs(0, 1).unbind(1)
+    low, high = torch.minimum(one, other), torch.maximum(one, other)
+    assert (2 * low - high).abs().max() < 0.01
+    same = Crops(domains, config, Rng(0, "test")).target_pairs(0, 2)
+    assert torch.equal(same[:, 0], same[:, 1])

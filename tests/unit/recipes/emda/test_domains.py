@@ -58,6 +58,29 @@ def test_nothing_is_resampled_where_that_is_not_wanted():
 
 
 @pytest.mark.parametrize(
+    ("ours", "theirs", "gaps"),
+    [
+        (45.0, 45.0, (1, 1)),
+        (50.0, 5.0, (1, 10)),
+        (9.0, 30.0, (3, 1)),
+        (45.0, None, (1, 1)),
+        (None, 5.0, (1, 1)),
+    ],
+)
+def test_pairs_of_sections_are_equally_far_apart(
+    ours: float | None, theirs: float | None, gaps: tuple[int, int]
+) -> None:
+    given = [
+        replace(record, image=replace(record.image, voxel=Voxel(z=depth, y=8.0, x=8.0)))
+        for record, depth in ((source(), ours), (target(), theirs))
+    ]
+    for harmonise in (False, True):
+        assert domains_of(given, harmonise=harmonise, edge=8.0).gaps == gaps
+    unknown = replace(given[1], image=replace(given[1].image, voxel=None))
+    assert domains_of([given[0], unknown], harmonise=True, edge=8.0).gaps == (1, 1)
+
+
+@pytest.mark.parametrize(
     ("records", "error", "message"),
     [
         ([target()], UsageError, "--source"),
