@@ -48,6 +48,9 @@ ROWS: Mapping[str, str] = {
     "best": "**best**",
     "upper": "in-domain upper bound",
 }
+SMALLER: Mapping[str, Mapping[str, Any]] = {"damt": {"width": 16, "crop": 256}}
+"""Of these rows on a CPU, where ten steps of DAMT-Net at its published size take the whole budget."""
+
 COLUMNS = (*CRITERIA, "oracle")
 recipe = load_recipe("emda")
 
@@ -102,7 +105,9 @@ def measure(row: str, direction: str, seed: int, options: argparse.Namespace) ->
     work = options.work / result.stem
     fabric = launch(options.device)
     clock = stopwatch(fabric.device)
-    settings = within_budget(recipe.presets()[preset], records, fabric, work, options.budget, clock)
+    smaller = SMALLER.get(row, {}) if fabric.device.type == "cpu" else {}
+    config = override(recipe.presets()[preset], smaller)
+    settings = within_budget(config, records, fabric, work, options.budget, clock)
     began = clock()
     run = open_run(work / "run", settings, seed, fabric)
     recipe.train(run, records, settings)
