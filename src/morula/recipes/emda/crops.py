@@ -60,11 +60,7 @@ class Crops:
     def labelled(self, index: int, *, balance: bool = True) -> Labelled:
         """Source batch `index`."""
         draw = self._rng.child("source").at(index)
-        pairs = [self._source_crop(draw, balance) for _ in range(self._config.batch)]
-        images, labels = (np.stack(part) for part in zip(*pairs, strict=True))
-        if self._strong:
-            images = recolour(images, draw, GREY)
-        return Labelled(torch.from_numpy(images), torch.from_numpy(labels.astype(np.float32)))
+        return self._batch([self._source_crop(draw, balance) for _ in range(self._config.batch)], draw)
 
     def target(self, index: int, count: int | None = None) -> Tensor:
         """Target batch `index`, `(b, 1, y, x)` in [0, 1], its grey values as they are."""
@@ -83,11 +79,7 @@ class Crops:
             DataError: no volume is so deep.
         """
         draw = self._rng.child("source pairs").at(index)
-        pairs = [self._source_pair(draw, gap) for _ in range(self._config.target_batch)]
-        images, labels = (np.stack(part) for part in zip(*pairs, strict=True))
-        if self._strong:
-            images = recolour(images, draw, GREY)
-        return Labelled(torch.from_numpy(images), torch.from_numpy(labels.astype(np.float32)))
+        return self._batch([self._source_pair(draw, gap) for _ in range(self._config.target_batch)], draw)
 
     def target_pairs(self, index: int, gap: int) -> Tensor:
         """Target batch `index`, `(b, 2, y, x)` in [0, 1]: sections that are `gap` apart.
@@ -105,6 +97,13 @@ class Crops:
         crops = [self._plain(self._domains.source, draw) for _ in range(count or self._config.batch)]
         return torch.from_numpy(np.stack(crops))
 
+    def _batch(self, crops: Sequence[tuple[Array, Array]], draw: np.random.Generator) -> Labelled:
+        """Crops and their labels together, the grey values varied."""
+        images, labels = (np.stack(part) for part in zip(*crops, strict=True))
+        if self._strong:
+            images = recolour(images, draw, GREY)
+        return Labelled(torch.from_numpy(images), torch.from_numpy(labels.astype(np.float32)))
+
     def _source_crop(self, draw: np.random.Generator, balance: bool) -> tuple[Array, Array]:
         source, size = self._domains.source, self._config.crop
         changes = self._style.draw(draw)
@@ -117,9 +116,8 @@ class Crops:
         source = self._domains.source
         changes = self._style.draw(draw)
         stack, section, *corner = _anywhere(source, draw, self._config.crop, gap)
-        one, other = source.masks[stack][section : section + gap + 1 : gap]
-        images = source.images[stack][section : section + gap + 1 : gap]
-        return self._styled(images, one ^ other, corner, changes, draw)
+        one, other = _apart(source.masks[stack], section, gap)
+        return self._styled(_apart(source.images[stack], section, gap), one ^ other, corner, changes, draw)
 
     def _styled(
         self,
@@ -145,7 +143,7 @@ class Crops:
         """A crop `(1, y, x)` in [0, 1] with the geometry alone; with a gap of two sections, `(2, y, x)`."""
         size = self._config.crop
         stack, section, *corner = _anywhere(domain, draw, size, gap)
-        images = domain.images[stack][section : section + gap + 1 : max(gap, 1)]
+        images = _apart(domain.images[stack], section, gap)
         part = images[..., *self._place(corner, images.shape[1:])].astype(np.float32)
         blank = np.zeros((1, *part.shape[1:]), np.uint8)
         return warp(part[None], blank, draw, size=size, geometry=self._geometry)[0][0] / 255
@@ -184,7 +182,7 @@ def _anywhere(
     if not counts.any():
         deepest = max(map(len, domain.images))
         found = f"no volume has sections {gap} apart; the deepest has {deepest}"
-        raise DataError("--set strategy", found, "give deeper volumes, or choose another strategy")
+        raise DataError("--preset", found, "give deeper volumes, or choose another strategy")
     choice = (0, 0, 0, 0)
     for _ in range(_TRIES):
         number = int(draw.integers(counts.sum()))
@@ -196,6 +194,11 @@ def _anywhere(
         if np.count_nonzero(image[y : y + size, x : x + size] == 0) < _BLACK * size * size:
             break
     return choice
+
+
+def _apart(stack: Array, section: int, gap: int) -> Array:
+    """A section and the one `gap` below it, `(2, y, x)`; itself alone, `(1, y, x)`, where there is no gap."""
+    return stack[section : section + gap + 1 : max(gap, 1)]
 
 
 def _reflected(start: int, size: int, margin: int, length: int) -> Array:
