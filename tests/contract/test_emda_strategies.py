@@ -137,6 +137,7 @@ def test_labels_of_the_target_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="could be read while training"):
         train(tmp_path / "run", config("best"), [source, leaky])
     assert not list(tmp_path.rglob("*.safetensors"))
+    assert not list(tmp_path.rglob("stage.json"))  # so the corrected command can take the folder
 
 
 def test_each_step_of_the_ynet_leaves_alone_what_it_freezes(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ STRATEGIES: Mapping[str, Callable[[Run, Domains, EmdaConfig], tuple[nn.Module, S
     "ynet": multi_task.learn,
     "damt": adversarial.learn,
 }
-_BOTH = {"mean-teacher", "inter-section"}  # learn from crops of the target, too
+_ON_TARGET = {"mean-teacher", "inter-section"}  # learn from crops of the target, too
 
 
 def presets() -> Mapping[str, EmdaConfig]:
@@ -112,7 +112,7 @@ def batch_sizes(config: EmdaConfig) -> Mapping[str, int]:
     if config.strategy == "cut":
         found = "cut translates one image after the other, in one process"
         raise UsageError("--devices", found, "leave --devices out, or choose another strategy")
-    target = {"target_batch": config.target_batch} if config.strategy in _BOTH else {}
+    target = {"target_batch": config.target_batch} if config.strategy in _ON_TARGET else {}
     both = {"batch, half of each domain": 2 * max(1, config.batch // 2)} if config.strategy == "ssl" else {}
     return {"batch": config.batch, **target, **both}
 
@@ -167,8 +167,8 @@ class EmdaPredictor:
 
 
 def _prepare(run: Run, records: Sequence[Record], config: EmdaConfig) -> Domains:
-    stage = run.stage("prepare", harmonise=config.harmonise, edge=config.pixel_nm)
     domains = domains_of(records, harmonise=config.harmonise, edge=config.pixel_nm)
+    stage = run.stage("prepare", harmonise=config.harmonise, edge=config.pixel_nm)
     if not stage.done:
         save_histograms(stage, domains, config)
         stage.save_array("source", domains.source.images[0][len(domains.source.images[0]) // 2])
