@@ -64,9 +64,7 @@ class Crops:
 
     def target(self, index: int, count: int | None = None) -> Tensor:
         """Target batch `index`, `(b, 1, y, x)` in [0, 1], its grey values as they are."""
-        draw = self._rng.child("target").at(index)
-        crops = [self._plain(self._domains.target, draw) for _ in range(count or self._config.target_batch)]
-        return torch.from_numpy(np.stack(crops))
+        return self._unlabelled(self._domains.target, "target", index, count or self._config.target_batch)
 
     def source_pairs(self, index: int, gap: int) -> Labelled:
         """Source batch `index` of two sections that are `gap` apart, and where they differ.
@@ -87,15 +85,16 @@ class Crops:
         Raises:
             DataError: no volume is so deep.
         """
-        draw = self._rng.child("target pairs").at(index)
-        crops = [self._plain(self._domains.target, draw, gap) for _ in range(self._config.target_batch)]
-        return torch.from_numpy(np.stack(crops))
+        return self._unlabelled(self._domains.target, "target pairs", index, self._config.target_batch, gap)
 
     def unlabelled_source(self, index: int, count: int | None = None) -> Tensor:
         """Source batch `index` without labels and style, `(b, 1, y, x)` in [0, 1]."""
-        draw = self._rng.child("unlabelled").at(index)
-        crops = [self._plain(self._domains.source, draw) for _ in range(count or self._config.batch)]
-        return torch.from_numpy(np.stack(crops))
+        return self._unlabelled(self._domains.source, "unlabelled", index, count or self._config.batch)
+
+    def _unlabelled(self, domain: Domain, stream: str, index: int, count: int, gap: int = 0) -> Tensor:
+        """Batch `index` of a stream of plain crops."""
+        draw = self._rng.child(stream).at(index)
+        return torch.from_numpy(np.stack([self._plain(domain, draw, gap) for _ in range(count)]))
 
     def _batch(self, crops: Sequence[tuple[Array, Array]], draw: np.random.Generator) -> Labelled:
         """Crops and their labels together, the grey values varied."""
@@ -130,7 +129,7 @@ class Crops:
         """A crop `(n, y, x)` in [0, 1] of whole sections in the target's style, and its label."""
         place = self._place(corner, label.shape)
         image, cut = warp(
-            self._style.section(sections, changes, draw)[..., *place][None].astype(np.float32),
+            self._style.sections(sections, changes, draw)[..., *place][None].astype(np.float32),
             label[place][None],
             draw,
             size=self._config.crop,

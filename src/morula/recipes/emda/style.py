@@ -49,7 +49,7 @@ class Style:
         kinds = (frozenset({"histogram"}), frozenset({"fourier"}), frozenset({"histogram", "fourier"}))
         return kinds[int(draw.integers(3))]
 
-    def section(self, sections: Array, changes: frozenset[str], draw: np.random.Generator) -> Array:
+    def sections(self, sections: Array, changes: frozenset[str], draw: np.random.Generator) -> Array:
         """Whole source sections `(n, y, x)`, their histogram matched if that is among the changes."""
         if "histogram" not in changes:
             return sections
