@@ -42,7 +42,7 @@ ROWS: Mapping[str, tuple[str, Mapping[str, Any] | None]] = {
     "scratch": ("inflated network, from scratch", {}),
     "average": ("natural-image weights, `average`", {**PRETRAINED, "inflation": "average"}),
     "center": ("natural-image weights, `center`", {**PRETRAINED, "inflation": "center"}),
-    "best": ("**`best`**, trained longer, four views", {"views": 4}),
+    "best": ("**`best`**, four views", {"views": 4}),
 }
 MEASURES = ("dice", "cldice", "f1_2", "f1_4", "voxel_f1_2", "voxel_f1_4", "esa", "dsa", "pds")
 ROOTS = ("found", "given")
@@ -88,7 +88,8 @@ def folds(row: str, records: Sequence[Record], counts: Sequence[int]) -> list[Fo
 
 def measure(row: str, fold: Fold, seed: int, options: argparse.Namespace) -> None:
     """Trains on some stacks and scores those that were left out, unless that was done."""
-    name = f"{row}-{len(fold.train)}-{fold.name}-{seed}" if fold.train else row
+    minutes = options.best if row == "best" else options.budget
+    name = f"{row}-{len(fold.train)}-{fold.name}-{minutes:g}min-{seed}" if fold.train else row
     path = options.results / f"{name}.json"
     if path.exists():
         return
@@ -100,10 +101,8 @@ def measure(row: str, fold: Fold, seed: int, options: argparse.Namespace) -> Non
     config = override(module.presets()["fast"], changes)
     steps = 0
     if fold.train:
-        minutes = options.best if row == "best" else options.budget
-        steps = options.steps or within_budget(
-            module, config, fold.train, options.work / row, fabric, minutes
-        )
+        kept = options.work / f"{row}-{minutes:g}min"
+        steps = options.steps or within_budget(module, config, fold.train, kept, fabric, minutes)
         run = open_run(options.work / name, seed, fabric)
         module.train(run, fold.train, override(config, {"steps": steps}))
         predictor = module.load(run.path, fabric)
@@ -115,6 +114,7 @@ def measure(row: str, fold: Fold, seed: int, options: argparse.Namespace) -> Non
         "row": row,
         "train": [each.id for each in fold.train],
         "seed": seed,
+        "minutes": minutes if fold.train else None,
         "steps": steps,
         "hardware": hardware(fabric.device),
         "stacks": {
@@ -157,7 +157,7 @@ def within_budget(
     module: Any, config: Any, train: Sequence[Record], kept: Path, fabric: Any, minutes: float
 ) -> int:
     """The steps that a budget holds, which are kept: a row has the same for every stack and seed."""
-    path = kept.with_suffix(".json")
+    path = kept.with_name(f"{kept.name}.json")
     if path.exists():
         return int(read_json(path)["steps"])
 
@@ -181,9 +181,9 @@ def table(results: Path) -> str:
     found = [read_json(path) for path in sorted(results.glob("*.json"))]
     scores = [{**each, "stack": stack, **told} for each in found for stack, told in each["stacks"].items()]
     rows = [
-        (f"| {title} | {count or '-'} |", [each for each in scores if key(each) == (row, count)])
-        for row, (title, _) in ROWS.items()
-        for count in sorted({count for name, count in map(key, found) if name == row})
+        (begin(line), [each for each in scores if key(each) == line])
+        for row in ROWS
+        for line in sorted({key(each) for each in found if each["row"] == row})
     ]
     lines = [(HERE / "head.md").read_text(encoding="utf-8")]
     for root in ROOTS:
@@ -199,14 +199,20 @@ def table(results: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def key(result: Mapping[str, Any]) -> tuple[str, int]:
-    """What makes a line of the table."""
-    return result["row"], len(result["train"])
+def key(result: Mapping[str, Any]) -> tuple[str, int, float]:
+    """What makes a line of the table: the row, traced stacks, minutes of training, 0 where nothing learns."""
+    return result["row"], len(result["train"]), result["minutes"] or 0
+
+
+def begin(line: tuple[str, int, float]) -> str:
+    """The first cells of a line."""
+    row, count, minutes = line
+    return f"| {ROWS[row][0]} | {count or '-'} | {f'{minutes:g}' if minutes else '-'} |"
 
 
 def header(columns: Sequence[str]) -> list[str]:
     """The first two lines of a table."""
-    return [f"| row | traced stacks | {' | '.join(columns)} |", "|---" * (2 + len(columns)) + "|"]
+    return [f"| row | traced stacks | minutes | {' | '.join(columns)} |", "|---" * (3 + len(columns)) + "|"]
 
 
 def f1(scores: Sequence[Mapping[str, Any]]) -> str:
