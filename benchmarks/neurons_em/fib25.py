@@ -15,7 +15,7 @@ from morula.engine import Weights, read_json, stopwatch
 from morula.metrics import neuron_scores
 from morula.tasks import neurons
 
-__all__ = ["EDGE", "Fib25", "opened", "problem_of", "references"]
+__all__ = ["EDGE", "Fib25", "opened", "problem_of", "references", "untuned_segmenter"]
 
 STEM = "em_fib25_neurons/open/fib25_training2"
 VOXEL = Voxel(z=10.0, y=10.0, x=10.0)
@@ -59,11 +59,8 @@ class Fib25:
         self, weights: Weights, problem: neurons.Problem, decode: neurons.Decode, fabric: Any
     ) -> dict[str, Any]:
         """The same for a network that no label has taught, at the threshold that no label has tuned."""
-        decoder = neurons.untuned(decode, isotropic=problem.isotropic)
-        segmenter = neurons.segmenter_of(
-            weights, problem.network, decoder, decode, fabric, isotropic=problem.isotropic
-        )
-        part = problem.block.validation
+        segmenter = untuned_segmenter(weights, problem, decode, fabric)
+        part, decoder = problem.block.validation, segmenter.decoder
         known = segmenter.within(self.image, part.box)
         _, curve = neurons.tune(decoder, known, part.labels, decode.thresholds)
         return _scored(segmenter, decoder.threshold, curve, known, decode, self, fabric)
@@ -73,6 +70,16 @@ def problem_of(name: str, block: neurons.Block, voxel: Voxel, network: neurons.N
     """What is to be segmented in a volume of this voxel size, labelled in these parts."""
     isotropic = neurons.is_isotropic(network, voxel)
     return neurons.Problem(name, block, isotropic, neurons.offsets_of(network, isotropic=isotropic), network)
+
+
+def untuned_segmenter(
+    weights: Weights, problem: neurons.Problem, decode: neurons.Decode, fabric: Any
+) -> neurons.Segmenter:
+    """A network that no label has taught, with the threshold that no label has tuned."""
+    decoder = neurons.untuned(decode, isotropic=problem.isotropic)
+    return neurons.segmenter_of(
+        weights, problem.network, decoder, decode, fabric, isotropic=problem.isotropic
+    )
 
 
 def opened(data: Path) -> Fib25:

@@ -12,22 +12,20 @@ where the mean of its nearest affinities is above one half; nothing is tuned.
 from __future__ import annotations
 
 import argparse
-import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from fib25 import problem_of
+from fib25 import problem_of, untuned_segmenter
 from numpy.lib.stride_tricks import sliding_window_view
-from table import HERE, ROWS, open_run, parser_of, pretrained, steps_of, train_only, work_of, write_table
+from table import HERE, ROWS, measure, parser_of, write_table
 
-from morula.core.config import override
-from morula.core.files import write_json
 from morula.core.types import Array, Voxel
 from morula.data import load_volumes, read_labels
-from morula.engine import hardware, launch
+from morula.engine import Weights
 from morula.metrics import semantic_scores
 from morula.post import boundary
-from morula.recipes import load_recipe
 from morula.tasks import neurons
 
 STEM = "em_vnc_sstem/open/vnc_stack1"
@@ -36,51 +34,47 @@ TRAIN, TEST = slice(0, 10), slice(10, 20)
 _STEP = 8  # pixels between the boxes that are looked at
 
 
+@dataclass(frozen=True, eq=False)
+class Vnc:
+    """Grey values and numbered mitochondria, each `(z, y, x)`."""
+
+    image: Array
+    labels: Array
+
+    def problem(self, network: neurons.Network, share: int) -> neurons.Problem:
+        """The volume with this percent of the training sections labelled."""
+        box = typical(self.labels[TRAIN] > 0, share / 100)
+        part = neurons.Part(box, self.labels[box])
+        return problem_of("vnc", neurons.Block(self.image, part, part), VOXEL, network)
+
+    def judged(self, run: Path, decode: neurons.Decode, fabric: Any) -> dict[str, Any]:
+        """Scores of the sections that test."""
+        del decode
+        return self._scored(neurons.load_segmenter(run / "model", fabric))
+
+    def judged_without_labels(
+        self, weights: Weights, problem: neurons.Problem, decode: neurons.Decode, fabric: Any
+    ) -> dict[str, Any]:
+        """The same for a network that no mitochondrion has taught."""
+        return self._scored(untuned_segmenter(weights, problem, decode, fabric))
+
+    def _scored(self, segmenter: neurons.Segmenter) -> dict[str, Any]:
+        whole = tuple(slice(0, length) for length in self.image.shape[1:])
+        maps = segmenter.within(self.image, (TEST, *whole))
+        inside = 1 - boundary(maps, per_section=segmenter.decoder.fragments == "sections")
+        return {"test": semantic_scores(inside > 0.5, self.labels[TEST] > 0)}
+
+
 def main() -> None:
     """Fills in what is missing, then writes the page that it shares with table.py."""
     options = _options()
     (record,), _ = load_volumes(Path(f"{options.data / STEM}_raw.tif"), voxel=VOXEL)
-    image = neurons.grey(record.image)
     labels = read_labels(f"{options.data / STEM}_mito_instances_cc.tif")
+    volume = Vnc(neurons.grey(record.image), labels)
     for seed in options.seeds:
         for row in options.rows:
-            measure(row, seed, image, labels, options)
+            measure(row, seed, volume, options)
     write_table(options.results.parent / "results")
-
-
-def measure(row: str, seed: int, image: Array, labels: Array, options: argparse.Namespace) -> None:
-    """Pre-trains, fine-tunes and scores, unless that was done."""
-    path = options.results / f"{row}-{options.share:g}-{seed}.json"
-    if path.exists():
-        return
-    shared = load_recipe("mscon").presets()["best"]
-    fabric = launch(options.device, shared.precision)
-    box = typical(labels[TRAIN] > 0, options.share / 100)
-    part = neurons.Part(box, labels[box])
-    problem = problem_of("vnc", neurons.Block(image, part, part), VOXEL, shared.network)
-    encoder, before = pretrained(row, seed, problem, fabric, options) if ROWS[row].recipe else (None, 0)
-    after = steps_of(
-        "finetune", lambda run, count: train_only(run, problem, shared.finetune, count),
-        options.budget[1], fabric, options,
-    )  # fmt: skip
-    run = open_run(work_of(options) / f"{row}-{seed}", row, seed, fabric)
-    neurons.learn(run, problem, encoder, override(shared.finetune, {"steps": after}), shared.decode)
-    segmenter = neurons.load_segmenter(run.path / "model", fabric)
-    maps = segmenter.within(image, (TEST, *(slice(0, length) for length in image.shape[1:])))
-    inside = 1 - boundary(maps, per_section=not problem.isotropic)
-    found = {
-        "row": row,
-        "share": options.share,
-        "seed": seed,
-        "minutes": options.budget,
-        "steps": [before, after],
-        "box": [[each.start, each.stop] for each in box],
-        "hardware": hardware(fabric.device),
-        "test": semantic_scores(inside > 0.5, labels[TEST] > 0),
-    }
-    write_json(path, found)
-    print(row, seed, found["steps"], found["test"], flush=True)
-    shutil.rmtree(run.path)
 
 
 def typical(mask: Array, share: float) -> tuple[slice, ...]:
@@ -96,7 +90,7 @@ def typical(mask: Array, share: float) -> tuple[slice, ...]:
 def _options() -> argparse.Namespace:
     parser = parser_of(__doc__, work="runs/benchmarks-mitochondria", results=HERE / "mitochondria")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=["scratch", "infonce"])
-    parser.add_argument("--share", type=float, default=5.0, help="percent of the labels of the training half")
+    parser.add_argument("--shares", nargs="+", type=int, default=[5], help="percent of the labels")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     return parser.parse_args()
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fib25 import problem_of
+from fib25 import problem_of, untuned_segmenter
 from table import HERE, ROWS, measure, parser_of, write_table
 
 from morula.core.types import Array, Voxel
@@ -52,13 +52,7 @@ class Isbi:
         self, weights: Weights, problem: neurons.Problem, decode: neurons.Decode, fabric: Any
     ) -> dict[str, Any]:
         """Scores of a network that no label has taught, at the threshold that no label has tuned."""
-        decoder = neurons.untuned(decode, isotropic=problem.isotropic)
-        return self._scored(
-            neurons.segmenter_of(
-                weights, problem.network, decoder, decode, fabric, isotropic=problem.isotropic
-            ),
-            decode,
-        )
+        return self._scored(untuned_segmenter(weights, problem, decode, fabric), decode)
 
     def box(self, sections: slice, share: int = 100) -> tuple[slice, ...]:
         """The middle of these sections, with this percent of their area."""

@@ -30,9 +30,8 @@ def markdown(head: str, results: Path, titles: Mapping[str, str]) -> str:
     if not found:
         return "\n".join([head, "No result is committed yet.", ""])
     text = [head]
-    for minutes in sorted({tuple(each["minutes"]) for each in found}):
-        own = [each for each in found if tuple(each["minutes"]) == minutes]
-        text += [f"## {minutes[0]:g} minutes of pre-training, {minutes[1]:g} of fine-tuning", ""]
+    for budget, own in _by_budget(found):
+        text += [f"## {budget}", ""]
         for score, name in (("voi", "VOI, bits"), ("are", "adapted Rand error")):
             text += [*_cells(own, score, name, titles), ""]
         text += [*asked(own), "", *_details(own, titles), ""]
@@ -41,9 +40,9 @@ def markdown(head: str, results: Path, titles: Mapping[str, str]) -> str:
     for name, row in read_json(results / "references.json").items():
         text.append(f"| {name} | {' | '.join(f'{row[key]:.3f}' for key in MEASURES)} |")
     text += ["", *_sections(_read(results.parent / "sections"), titles)]
-    text += ["", *_mitochondria(_read(results.parent / "mitochondria"), titles)]
+    text += _mitochondria(_read(results.parent / "mitochondria"), titles)
     machines = sorted({each["hardware"] for each in found})
-    return "\n".join([*text, "", f"Hardware: {'; '.join(machines)}.", ""])
+    return "\n".join([*text, f"Hardware: {'; '.join(machines)}.", ""])
 
 
 def asked(found: Results) -> list[str]:
@@ -78,22 +77,40 @@ def _read(folder: Path) -> Results:
     return [read_json(file) for file in sorted(folder.glob("*.json"))]
 
 
+def _by_budget(found: Results) -> list[tuple[str, Results]]:
+    """The results of each budget, and how it is called."""
+    return [
+        (
+            f"{before:g} minutes of pre-training, {after:g} of fine-tuning",
+            [each for each in found if each["minutes"] == [before, after]],
+        )
+        for before, after in sorted({tuple(each["minutes"]) for each in found})
+    ]
+
+
 def _sections(found: Results, titles: Mapping[str, str]) -> list[str]:
-    return ["## Thick sections (ISBI 2012)", "", *_cells(found, "voi", "VOI, bits", titles)] if found else []
+    text: list[str] = []
+    for budget, own in _by_budget(found):
+        text += [f"## Thick sections (ISBI 2012), {budget}", "", *_cells(own, "voi", "VOI, bits", titles), ""]
+    return text
 
 
 def _mitochondria(found: Results, titles: Mapping[str, str]) -> list[str]:
     text: list[str] = []
-    for share in sorted({each["share"] for each in found}):
-        text += [f"## Mitochondria with {share:g} % of the labels", ""]
-        text += ["| | seeds | IoU | IoU per section | of each seed | steps |", "|---" * 6 + "|"]
+    for budget, trained in _by_budget(found):
+        text += [f"## Mitochondria, {budget}", ""]
+        text += ["| | labels | seeds | IoU | IoU per section | of each seed | steps |", "|---" * 7 + "|"]
         for row, title in titles.items():
-            own = _of(found, row, share)
-            if own:
-                scores = [_told(each["test"][key] for each in own) for key in ("iou", "iou_per_slice")]
-                each = ", ".join(f"{result['test']['iou']:.3f}" for result in own)
-                steps = " + ".join(str(count) for count in own[0]["steps"])
-                text.append(f"| {' | '.join([title, str(len(own)), *scores, each, steps])} |")
+            for share in sorted({each["share"] for each in trained}):
+                own = _of(trained, row, share)
+                if own:
+                    scores = [_told(each["test"][key] for each in own) for key in ("iou", "iou_per_slice")]
+                    each = ", ".join(f"{result['test']['iou']:.3f}" for result in own)
+                    steps = " + ".join(str(count) for count in own[0]["steps"])
+                    text.append(
+                        f"| {' | '.join([title, f'{share} %', str(len(own)), *scores, each, steps])} |"
+                    )
+        text.append("")
     return text
 
 

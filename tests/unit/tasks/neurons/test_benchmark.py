@@ -111,11 +111,11 @@ def test_pages_of_sections_and_mitochondria_show_each_seed(
     write_json(results / "references.json", {})
     for seed, voi in enumerate((1.0, 2.0)):
         write_json(tmp_path / f"sections/best-10-{seed}.json", cell("best", 10, seed, voi) | shared)
-        found = {"row": "best", "share": 5.0, "seed": seed, "test": {"iou": voi / 4, "iou_per_slice": 0.5}}
+        found = {"row": "best", "share": 5, "seed": seed, "test": {"iou": voi / 4, "iou_per_slice": 0.5}}
         write_json(tmp_path / f"mitochondria/best-5-{seed}.json", found | shared)
     page = summary.markdown("head", results, {"scratch": "Scratch", "best": "Best"})
     assert "| Best | 1.500 ± 0.707 |" in page
-    assert "| Best | 2 | 0.375 ± 0.177 | 0.500 ± 0.000 | 0.250, 0.500 | 7 + 9 |" in page
+    assert "| Best | 5 % | 2 | 0.375 ± 0.177 | 0.500 ± 0.000 | 0.250, 0.500 | 7 + 9 |" in page
 
 
 def test_the_few_labels_of_mitochondria_are_like_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
