@@ -22,7 +22,7 @@ $(READY): pyproject.toml requirements.lock
 	touch $@
 
 # Resolves all versions anew; the lock is a plain list of name==version.
-lock:
+lock: $(READY)
 	$(BIN)/uv pip compile --quiet --upgrade --no-annotate --no-header --no-emit-index-url --universal --python-version 3.11 \
 		pyproject.toml --group dev --output-file requirements.lock
 

@@ -1,6 +1,6 @@
 """Predicts a volume or an image of any size with workers that Slurm starts.
 
-    pip install "morula[slurm]"
+    pip install ".[slurm]"
     python predict_on_slurm.py RUN big.ome.zarr seg.ome.zarr --jobs 16 --cpus 4 --memory 16GB
 
 Run it where jobs may be submitted from (a login node, or a job of its own), and let it run until the end: the

@@ -47,10 +47,10 @@ CHOICES = {"advice": "what the recipe ranks first", "random": "at random", "bala
 HEAD = """\
 # Label these next: the recipe's choice against chance
 
-Made by `python benchmarks/cupre/label_next.py --data DATA` from `label_next.json`. DSB2018, one random image
-labelled at first, then as many more as the column says, and a new small network. TP/(TP+FP+FN) at IoU .5 on
-the test third, mean ± standard deviation over seeds; a gain is the mean over seeds of what the choice has
-more than the mean of the random draws, with the 95 % interval of a bootstrap over the seeds.
+Made by `python benchmarks/cupre/label_next.py --data DATA --draws 3` from `label_next.json`. DSB2018, one
+random image labelled at first, then as many more as the column says, and a new small network. TP/(TP+FP+FN)
+at IoU .5 on the test third, mean ± standard deviation over seeds; a gain is the mean over seeds of what the
+choice has more than the mean of the random draws, with the 95 % interval of a bootstrap over the seeds.
 """
 
 

@@ -47,7 +47,7 @@ class Numbered:
         return self.before[-1]
 
     def read(self, box: Box) -> Array:
-        """The numbers in a box, int64."""
+        """The numbers `(z, y, x)` in a box, int64."""
         found = np.asarray(self.local[box]).astype(np.int64)
         for index in self.grid.touching(box):
             part = found[relative(overlap_of(self.grid.write(index), box), box)]
@@ -55,7 +55,7 @@ class Numbered:
         return found
 
     def dense(self, box: Box) -> tuple[Array, Array]:
-        """The numbers in a box as 0..n of those that are there, int32, and the number of each of these."""
+        """The numbers `(z, y, x)` in a box as 0..n, int32, and `(n + 1,)` the number of each, int64."""
         found = np.asarray(self.local[box]).astype(np.int32)
         numbers = [np.zeros(1, np.int64)]
         last = 0

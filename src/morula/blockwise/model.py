@@ -62,6 +62,9 @@ def sample(volume: Volume, voxels: int = 2**20) -> Array:
     Args:
         volume: with axes `zyx`.
         voxels: about how many.
+
+    Returns:
+        `(n,)`, of the volume's dtype.
     """
     side = max(8, round((voxels / 27) ** (1 / 3)))
     places: Sequence[Sequence[slice]] = [

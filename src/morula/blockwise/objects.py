@@ -114,7 +114,7 @@ class Holes:
     enclosed: str
 
     def read(self, box: Box) -> Array:
-        """The holes in a box."""
+        """The holes in a box, `(z, y, x)` bool."""
         table: Any = np.load(self.enclosed, mmap_mode="r", allow_pickle=False)
         return table[self.background.read(box)]
 
@@ -136,7 +136,7 @@ class Mask:
     window: int
 
     def read(self, box: Box) -> Array:
-        """The foreground in a box."""
+        """The foreground in a box, `(z, y, x)` bool."""
         wide = grown(box, self.shape, (self.window // 2, 0, 0))
         return z_median(np.asarray(self.probability[wide]) > self.threshold, self.window)[relative(box, wide)]
 

@@ -75,7 +75,8 @@ def pretrain(
         seed=seed,
         console=o.console(quiet),
     )
-    show({"run": str(path)}, as_json, f"morula train VOLUME --labels BLOCK --weights {path}")
+    hint = f"morula train VOLUME --labels BLOCK --voxel-size Z Y X --recipe {recipe} --weights {path}"
+    show({"run": str(path)}, as_json, hint)
 
 
 @app.command()

@@ -74,14 +74,19 @@ class DeviceName(StrEnum):
     mps = "mps"
 
 
-Images = Annotated[Path, typer.Argument(help="An image, or a folder of images.", show_default=False)]
+Images = Annotated[
+    Path,
+    typer.Argument(
+        help="An image or a volume (`file.h5:/key`, too), or a folder of them.", show_default=False
+    ),
+]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `morula run` or `train` made.")]
 Labels = Annotated[
     Path | None,
     typer.Option(
         help="Label images by stem, COCO JSON, Aperio XML, or a folder of PNGs per image. Labels of some "
         "images train; labels of all of them measure, unless --recipe cupre is given. Of a volume: labels of "
-        "a block of its neurons, which train."
+        "a block of its neurons, which train. Of stacks: SWC traces, which train."
     ),
 ]
 LabelOffset = Annotated[
@@ -120,9 +125,12 @@ VoxelSize = Annotated[
 SourceVoxelSize = Annotated[
     str | None, typer.Option(metavar="Z Y X|unknown", help="The same of the source volumes.")
 ]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the results.")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", help="Folder for the results; runs/DATE-RECIPE-NAME without it."),
+]
 Preset = Annotated[
-    str, typer.Option(help="Starting point of the config; `morula plan --presets` lists them.")
+    str, typer.Option(help="Starting point of the config; the recipe's page says what each one is.")
 ]
 RecipeName = Annotated[
     str | None, typer.Option("--recipe", help="Recipe; chosen from the images by default.")

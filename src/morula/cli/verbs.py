@@ -48,7 +48,7 @@ def root(show_version: Annotated[bool, typer.Option("--version", help="Print the
 
 @app.command()
 def demo(
-    out: o.Out = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder; runs/demo without it.")] = None,
     fast: Annotated[bool, typer.Option("--fast", help="Train for a few steps only.")] = False,
     device: o.Device = o.DeviceName.auto,
     seed: o.Seed = 0,
@@ -299,7 +299,10 @@ def select(
 
 
 @app.command()
-def report(run: o.RunFolder, quiet: o.Quiet = False) -> None:
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `morula run` made.")],
+    quiet: o.Quiet = False,
+) -> None:
     """Write the report of a run anew."""
     from morula.workflows.report import report as work
 

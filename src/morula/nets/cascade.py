@@ -87,7 +87,13 @@ class CascadeStage(nn.Module):
 
     @torch.no_grad()
     def refine(self, boxes: Sequence[Tensor], shifts: Tensor, sizes: Sequence[Size]) -> list[Tensor]:
-        """The boxes of each image, moved, and cut off at its border."""
+        """The boxes of each image, moved, and cut off at its border.
+
+        Args:
+            boxes: of each image `(n, 4)`, x0 y0 x1 y1 in pixels.
+            shifts: `(N, 4)` of all of them, in the stage's units.
+            sizes: of the images, height and width.
+        """
         counts = [len(each) for each in boxes]
         moved = self._coder.decode_single(shifts.detach(), torch.cat([*boxes])).split(counts)
         return [clip_boxes_to_image(each, size) for each, size in zip(moved, sizes, strict=True)]
@@ -138,7 +144,14 @@ class CascadeHeads(RoIHeads):
         image_shapes: list[Size],
         targets: list[Target] | None = None,
     ) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
-        """Detections of each image, or when training the losses, named by the stages."""
+        """Detections of each image, or when training the losses, named by the stages.
+
+        Args:
+            features: maps `(b, c, y, x)` by their level.
+            proposals: of each image `(n, 4)`, x0 y0 x1 y1 in pixels.
+            image_shapes: height and width of each image.
+            targets: of each image `boxes` `(m, 4)`, `labels` `(m,)` and `masks` `(m, y, x)`.
+        """
         if targets is not None and self.training:
             return [], self._losses(features, proposals, image_shapes, targets)
         return self._detections(features, proposals, image_shapes), {}

@@ -59,6 +59,9 @@ def resize_positions(positions: Tensor, grid: tuple[int, int], *, first: int = 1
 
     Returns:
         `(1, first + y * x, width)`.
+
+    Raises:
+        ValueError: n is no square.
     """
     kept, patches = positions[:, :first], positions[:, first:]
     edge = round(patches.shape[1] ** 0.5)

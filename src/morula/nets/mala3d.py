@@ -53,7 +53,10 @@ class Mala3d(nn.Module):
         return self.read_out(self.pyramid(volume), volume.shape[2:])
 
     def pyramid(self, volume: Tensor) -> list[Tensor]:
-        """The decoder's features, coarse to fine, one for each level above the bottleneck."""
+        """The decoder's features `(b, c, z, y, x)` of a volume `(b, channels_in, z, y, x)`, coarse to fine.
+
+        There is one for each level above the bottleneck.
+        """
         x, levels = volume, list[Tensor]()
         for level, block in enumerate(self.encoder):
             x = block(F.max_pool3d(x, self.pool, ceil_mode=True) if level else x)
@@ -66,7 +69,7 @@ class Mala3d(nn.Module):
         return found
 
     def read_out(self, pyramid: Sequence[Tensor], size: Sequence[int]) -> Tensor:
-        """Logits from what `pyramid` gave; its finest level has this size."""
+        """Logits `(b, channels_out, z, y, x)` of this size, float32, from what `pyramid` gave."""
         z, y, x = size
         return self.out(pyramid[-1][..., :z, :y, :x]).float()
 

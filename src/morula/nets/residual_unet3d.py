@@ -74,7 +74,10 @@ class ResidualUNet3d(nn.Module):
         return self.read_out(self.pyramid(volume), volume.shape[2:])
 
     def pyramid(self, volume: Tensor) -> list[Tensor]:
-        """The decoder's features, coarse to fine, one for each level above the bottleneck."""
+        """The decoder's features `(b, c, z, y, x)` of a volume `(b, channels_in, z, y, x)`, coarse to fine.
+
+        There is one for each level above the bottleneck.
+        """
         x, levels = self.stem(volume), list[Tensor]()
         for level, block in enumerate(self.encoder):
             x = block(F.max_pool3d(x, self.pool) if level else x)
@@ -87,7 +90,7 @@ class ResidualUNet3d(nn.Module):
         return found
 
     def read_out(self, pyramid: Sequence[Tensor], size: Sequence[int]) -> Tensor:
-        """Logits of this size from what `pyramid` gave."""
+        """Logits `(b, channels_out, z, y, x)` of this size, float32, from what `pyramid` gave."""
         maps = self.out(self.head(pyramid[-1])).float()
         return maps if maps.shape[2:] == tuple(size) else F.interpolate(maps, tuple(size), mode="trilinear")
 

@@ -79,7 +79,10 @@ class Unetr3d(nn.Module):
         return self.read_out(self.pyramid(volume), volume.shape[2:])
 
     def pyramid(self, volume: Tensor) -> list[Tensor]:
-        """The decoder's features, coarse to fine; the volume is continued to whole patches first."""
+        """The decoder's features `(b, c, z, y, x)` of a volume `(b, channels_in, z, y, x)`, coarse to fine.
+
+        The volume is continued to whole patches first.
+        """
         missing = [-size % part for size, part in zip(volume.shape[2:], self.patch, strict=True)]
         if any(missing):
             z, y, x = missing
@@ -98,7 +101,7 @@ class Unetr3d(nn.Module):
         return found
 
     def read_out(self, pyramid: Sequence[Tensor], size: Sequence[int]) -> Tensor:
-        """Logits of this size from what `pyramid` gave."""
+        """Logits `(b, channels_out, z, y, x)` of this size, float32, from what `pyramid` gave."""
         z, y, x = size
         return self.out(pyramid[-1][..., :z, :y, :x]).float()
 

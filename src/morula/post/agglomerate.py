@@ -122,7 +122,12 @@ def agglomerate(graph: RegionGraph, linkage: Linkage = "mean") -> MergeTree:
 
 
 def relabel(fragments: Array, lookup: Array) -> Array:
-    """The volume with each fragment's label, as `MergeTree.cut` gave it."""
+    """The volume with each fragment's label.
+
+    Args:
+        fragments: `(z, y, x)`, 0..n.
+        lookup: `(n + 1,)`, as `MergeTree.cut` gives it.
+    """
     return lookup[fragments]
 
 

@@ -61,7 +61,7 @@ def filled(mask: Array) -> Array:
 
 
 def drop_small(labels: Array, smallest: float) -> Array:
-    """Labels 1..N without the objects of fewer than `smallest` pixels, as int32."""
+    """Labels of any shape without the objects of fewer than `smallest` pixels; numbered 1..N, int32."""
     area = np.bincount(labels.ravel())
     small = area < smallest
     kept = np.where(small[labels], 0, labels).astype(np.int32)

@@ -77,7 +77,7 @@ def _memory() -> Check:
 
 def _disk(folder: Path) -> Check:
     free = shutil.disk_usage(folder).free / 1e9
-    return Check("disk", free >= _ENOUGH_DISK_GB, f"{free:.0f} GB free here (5 GB are enough)")
+    return Check("disk", free >= _ENOUGH_DISK_GB, f"{free:.0f} GB free here (5 GB are enough for runs)")
 
 
 def _cache() -> Check:

@@ -66,6 +66,15 @@ def test_every_recipe_says_which_batches_are_split(name: str) -> None:
         refuse_uneven(name, recipe.presets()["best"], 7)
 
 
+@pytest.mark.parametrize(
+    ("name", "without", "with_it"), [("mscon", "best", "info-nce"), ("dbmim", "scratch", "mae")]
+)
+def test_the_batch_of_a_stage_without_steps_need_not_be_split(name: str, without: str, with_it: str) -> None:
+    recipe = load_recipe(name)
+    assert set(recipe.batch_sizes(recipe.presets()[without])) == {"finetune.batch"}
+    assert set(recipe.batch_sizes(recipe.presets()[with_it])) == {"pretrain.batch", "finetune.batch"}
+
+
 @pytest.mark.parametrize(("name", "preset"), [("psm", "paper"), ("psm", "paper-small"), ("emda", "cut")])
 def test_what_trains_in_one_process_alone_says_so(name: str, preset: str) -> None:
     config: Config = load_recipe(name).presets()[preset]

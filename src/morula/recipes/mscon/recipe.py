@@ -82,7 +82,8 @@ def pretrain(run: Run, volumes: neurons.Unlabelled, config: MsconConfig) -> Weig
 
 def batch_sizes(config: MsconConfig) -> Mapping[str, int]:
     """Samples in each batch that several processes share, by the name of the setting."""
-    return {"pretrain.batch": config.pretrain.batch, "finetune.batch": config.finetune.batch}
+    before = {"pretrain.batch": config.pretrain.batch} if config.pretrain.steps else {}
+    return {**before, "finetune.batch": config.finetune.batch}
 
 
 def load(path: Path, fabric: Fabric) -> Callable[[Volume], Segmentation]:

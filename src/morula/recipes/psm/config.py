@@ -35,7 +35,7 @@ class PsmConfig(Config):
     rounds: int = Field(
         default=2,
         ge=0,
-        description="self-training rounds, if all images are of one kind, not fluorescence",
+        description="self-training rounds, if nine in ten images are of one kind, not fluorescence",
     )
     batch: int = Field(default=8, ge=1, description="crops in one step")
     crop: int = Field(default=192, ge=32, multiple_of=16, description="edge of a crop, in rescaled pixels")
@@ -48,7 +48,7 @@ class PsmConfig(Config):
 
 
 def best() -> PsmConfig:
-    """The default: about nine minutes on two cores for 26 crops of 512 px."""
+    """The default: about 13 minutes on one core for 26 crops of 512 px (benchmarks/psm)."""
     return PsmConfig()
 
 

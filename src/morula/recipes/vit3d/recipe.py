@@ -1,7 +1,7 @@
 """Single neurons in stacks of light microscopy, learned from a few traced ones (recipe vit3d).
 
 After Cheng et al., "Boosting 3D neuron segmentation with 2D vision transformer pre-trained on natural images"
-(arXiv 2405.02686, 2024). README.md says what differs between the presets and what natural images bring.
+(arXiv 2405.02686, 2024). README.md says what differs between the presets.
 
     morula run STACKS --labels SWCS --voxel-size Z Y X --out RUN
     morula predict RUN NEW_STACKS --out DIR [--root Z Y X]

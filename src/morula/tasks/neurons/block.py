@@ -101,7 +101,7 @@ def prepare(record: Record, image: Array, validation: float) -> Block:
 
 
 def parted(labels: Array) -> Array:
-    """The labels with every connected piece as one of its own, int32; truth within a box can be no more."""
+    """Labels `(z, y, x)` with every connected piece as one of its own, int32; truth in a box is no more."""
     return cc3d.connected_components(labels, connectivity=6).astype(np.int32)
 
 

@@ -106,6 +106,10 @@ def fitting(crop: tuple[int, int, int], shape: tuple[int, ...], *, isotropic: bo
 
 
 def window(draw: np.random.Generator, shape: tuple[int, ...], size: tuple[int, ...]) -> tuple[slice, ...]:
-    """A box of this size at a random place."""
+    """A box of this size, z, y, x in voxels, at a random place.
+
+    Raises:
+        ValueError: the shape has no room for it.
+    """
     starts = [int(draw.integers(length - part + 1)) for length, part in zip(shape, size, strict=True)]
     return tuple(slice(start, start + part) for start, part in zip(starts, size, strict=True))

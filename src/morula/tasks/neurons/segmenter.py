@@ -56,7 +56,12 @@ class Segmenter:
         return self.decoder.drawn(found, image)
 
     def within(self, image: Array, box: tuple[slice, ...]) -> Affinities:
-        """Affinities of a box of grey values, predicted with some of its surroundings in view."""
+        """Affinities `(c, z, y, x)` of a box in voxels, predicted with some of its surroundings in view.
+
+        Args:
+            image: grey values of the whole volume `(z, y, x)`, as `grey` gives them.
+            box: a slice of each axis.
+        """
         wide = tuple(
             slice(max(0, each.start - _CONTEXT), min(size, each.stop + _CONTEXT))
             for each, size in zip(box, image.shape, strict=True)
