@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
+from math import prod
 from typing import Protocol
 
 import numpy as np
@@ -12,7 +14,7 @@ from morula.blockwise.apply import Sink
 from morula.blockwise.grid import BlockGrid, Box
 from morula.blockwise.tiles import Tiled
 from morula.blockwise.work import Work
-from morula.core.types import Array, ArraySource, Volume
+from morula.core.types import Array, ArraySource
 
 __all__ = ["BlockModel", "Loader", "as_bytes", "sample"]
 
@@ -56,20 +58,31 @@ def as_bytes(probability: Array) -> Array:
     return np.clip(np.ceil(scaled, out=scaled), 0, 255, out=scaled).astype(np.uint8)
 
 
-def sample(volume: Volume, voxels: int = 2**20) -> Array:
-    """Values from all over a volume, without reading it all: what ranges of grey are told from.
+_WINDOWS = 9  # along each axis
+_WHOLE = 2**26  # voxels of a volume that is read whole
+
+
+def sample(volume: ArraySource, voxels: int = 2**22) -> Array:
+    """Values from all over a volume: what ranges of grey are told from, in training and in prediction.
+
+    Of a small volume every so manyth, of a large one small windows on an even lattice, not to read it all.
 
     Args:
-        volume: with axes `zyx`.
+        volume: of any number of axes.
         voxels: about how many.
 
     Returns:
         `(n,)`, of the volume's dtype.
     """
-    side = max(8, round((voxels / 27) ** (1 / 3)))
+    if prod(volume.shape) <= _WHOLE:
+        values = np.asarray(volume[(slice(None),) * len(volume.shape)]).ravel()
+        return values[:: max(1, values.size // voxels)]
+    side = max(8, round(voxels ** (1 / 3) / _WINDOWS))
     places: Sequence[Sequence[slice]] = [
-        [slice(start, start + side) for start in np.linspace(0, max(0, size - side), 3).astype(int).tolist()]
+        [
+            slice(start, start + side)
+            for start in np.linspace(0, max(0, size - side), _WINDOWS).astype(int).tolist()
+        ]
         for size in volume.shape
     ]
-    parts = [volume[z, y, x].ravel() for z in places[0] for y in places[1] for x in places[2]]
-    return np.concatenate(parts)
+    return np.concatenate([np.asarray(volume[box]).ravel() for box in product(*places)])

@@ -30,7 +30,7 @@ def _run(arguments: list[str] | None) -> int:
     except MorulaError as error:
         return _say(str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _say("stopped; the same command goes on where it was", INTERRUPTED)
+        return _say("stopped; a run, or a volume done by blocks, goes on with the same command", INTERRUPTED)
     except MemoryError:
         return _say("not enough memory. Fix: use smaller images, or close other programs", OUT_OF_RESOURCES)
     except Exception:  # noqa: BLE001  the outermost frame: what gets here is a bug, and is shown whole

@@ -120,7 +120,10 @@ Natural = Annotated[
 ]
 VoxelSize = Annotated[
     str | None,
-    typer.Option(metavar="Z Y X|unknown", help="Edges of a voxel in nm; `unknown` to have it estimated."),
+    typer.Option(
+        metavar="Z Y X|unknown",
+        help="Edges of a voxel in nm, in place of what the files say; `unknown` where nobody knows.",
+    ),
 ]
 SourceVoxelSize = Annotated[
     str | None, typer.Option(metavar="Z Y X|unknown", help="The same of the source volumes.")
@@ -162,7 +165,7 @@ Resume = Annotated[
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable images out instead of stopping.")]
 PixelSize = Annotated[
-    float | None, typer.Option(min=1e-3, help="Edge of a pixel in nm, where the files do not say.")
+    float | None, typer.Option(min=1e-3, help="Edge of a pixel in nm, in place of what the files say.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object last.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]

@@ -67,4 +67,8 @@ def predict(
         device=device,
         console=o.console(quiet),
     )
-    return show(found.as_json(), as_json, f"{found.objects} objects in {len(found.images)} images: {out}")
+    left = f", {len(found.skipped)} left out" if found.skipped else ""
+    for reason in () if quiet else found.skipped:
+        o.console(quiet).print(f"left out: {reason}", markup=False)
+    told = f"{found.objects} objects in {len(found.images)} images{left}: {out}"
+    return show(found.as_json(), as_json, told)

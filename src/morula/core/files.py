@@ -14,7 +14,10 @@ from uuid import uuid4
 
 from morula.core.errors import DataError, ResourceError
 
-__all__ = ["atomic_path", "is_full", "write_json", "write_text"]
+__all__ = ["atomic_path", "full", "is_full", "write_json", "write_text"]
+
+_FULL = ("No space left on device", "os error 28", "os error 122", "Disk quota exceeded", "unexpected pos")
+"""Of the errors that safetensors and torch raise when a disk is full; the last is torch's."""
 
 
 @contextmanager
@@ -32,24 +35,32 @@ def atomic_path(path: Path) -> Generator[Path]:
         temporary.replace(path)
     except OSError as error:
         if is_full(error):
-            free = shutil.disk_usage(_existing_parent(path)).free
-            raise ResourceError(
-                path,
-                f"the disk is full ({free / 1e6:.0f} MB free)",
-                "free some space and repeat the command",
-            ) from error
+            raise full(path) from error
         if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
             raise DataError(
                 path, "no permission to write here", "choose another folder with --out"
             ) from error
         raise
+    except Exception as error:
+        if is_full(error):
+            raise full(path) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def is_full(error: OSError) -> bool:
-    """Whether the disk is full or a quota is reached."""
-    return error.errno in {errno.ENOSPC, errno.EDQUOT}
+def is_full(error: BaseException) -> bool:
+    """Whether the disk is full or a quota is reached; torch and safetensors say so in words alone."""
+    if isinstance(error, OSError):
+        return error.errno in {errno.ENOSPC, errno.EDQUOT}
+    return any(words in str(error) for words in _FULL)
+
+
+def full(path: Path) -> ResourceError:
+    """What to say where `path` cannot be written because the disk is full."""
+    free = shutil.disk_usage(_existing_parent(path)).free
+    found = f"the disk is full ({free / 1e6:.0f} MB free)"
+    return ResourceError(path, found, "free some space and repeat the command")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -15,7 +15,7 @@ from morula.core.hashing import fingerprint
 if TYPE_CHECKING:
     from morula.core.tree import Tree
 
-__all__ = ["Array", "ArraySource", "Axes", "Domain", "Record", "Segmentation", "Volume", "Voxel"]
+__all__ = ["Array", "ArraySource", "Axes", "Domain", "Record", "Segmentation", "Volume", "Voxel", "VoxelSize"]
 
 Array = npt.NDArray[Any]
 Domain = Literal["source", "target"]
@@ -93,6 +93,10 @@ class Voxel:
         return self.y * self.x
 
 
+VoxelSize = Voxel | Literal["unknown"] | None
+"""What a user says of a size in nm: what it is, that nobody knows it, or to take what the files say."""
+
+
 @dataclass(frozen=True)
 class Volume:
     """An image or volume that is read when sliced; never written to.
@@ -147,6 +151,17 @@ class Volume:
     def fingerprint(self) -> str:
         """Changes when the content, the axes or the voxel size change."""
         return fingerprint(self.uri, self.stamp, self.shape, str(self.dtype), self.axes.order, self.voxel)
+
+    def sized(self, told: VoxelSize) -> Volume:
+        """The same values with the size that a user told, in place of the file's.
+
+        Args:
+            told: without z the file's z is kept.
+        """
+        if told is None or told == "unknown":
+            return self if told is None else replace(self, voxel=None)
+        z = told.z if told.z is not None or self.voxel is None else self.voxel.z
+        return replace(self, voxel=replace(told, z=z))
 
     def read(self) -> Array:
         """The whole array, axes as in `axes`."""

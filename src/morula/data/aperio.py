@@ -37,6 +37,8 @@ def read_aperio(path: str | PathLike[str], shape: tuple[int, int]) -> Array:
     count = 0
     for region in _root(path).iter("Region"):
         vertices = _vertices(path, region)
+        if not len(vertices):
+            continue
         rows, columns = polygon(vertices[:, 1], vertices[:, 0], shape)
         free = labels[rows, columns] == 0
         if free.any():

@@ -96,7 +96,8 @@ def read_coco(path: str | PathLike[str], *, name: Callable[[str], str] = image_i
         name: what to call an image by its file name, where stems repeat in different folders.
 
     Raises:
-        DataError: not JSON, no `images` and `annotations`, or an entry without the keys it needs.
+        DataError: not JSON, no `images` and `annotations`, an entry without the keys it needs, boxes without
+            outlines, or annotations of two images of one name.
     """
     path = Path(path)
     with reading(path, "COCO JSON file"):
@@ -105,6 +106,7 @@ def read_coco(path: str | PathLike[str], *, name: Callable[[str], str] = image_i
         found = "no `images` and `annotations`"
         raise DataError(path, found, "give COCO instance annotations, in one JSON object")
     try:
+        _refuse_boxes(path, document["annotations"])
         segmentations = _by_image(_values(document["annotations"]))
         images = [_image(path, entry, segmentations) for entry in _values(document["images"])]
         named = [(name(image.file_name), image) for image in images]
@@ -113,8 +115,12 @@ def read_coco(path: str | PathLike[str], *, name: Callable[[str], str] = image_i
         raise DataError(path, found, "export the annotations again as COCO JSON") from error
     entries: dict[str, CocoImage] = {}
     for key, image in named:
-        if key not in entries or not entries[key].segmentations:
+        other = entries.get(key)
+        if other is None or not other.segmentations:
             entries[key] = image
+        elif image.segmentations and image.file_name != other.file_name:
+            found = f"annotations of {other.file_name} and of {image.file_name}, which share a name"
+            raise DataError(path, found, "keep the images of one folder in it, or rename one of the two")
     return entries
 
 
@@ -193,6 +199,14 @@ def _compact(entry: dict[str, Any]) -> dict[str, Any]:
 
 def _values(entries: Any) -> Iterable[Mapping[str, Any]]:
     return entries.values() if isinstance(entries, Mapping) else entries
+
+
+def _refuse_boxes(path: Path, annotations: Any) -> None:
+    """Refuses a file whose annotations are boxes alone: all objects would be lost."""
+    boxes = [each for each in _values(annotations) if each.get("bbox") and not each.get("iscrowd")]
+    if boxes and not any(each.get("segmentation") for each in boxes):
+        found = f"{len(boxes)} annotations with boxes and none with an outline"
+        raise DataError(path, found, "export the outlines (`segmentation`), too")
 
 
 def _by_image(annotations: Iterable[Mapping[str, Any]]) -> dict[Any, list[Any]]:

@@ -15,6 +15,7 @@ from morula.core.files import atomic_path
 from morula.core.types import Array, Axes, Segmentation, Volume, Voxel
 from morula.data.coco import coco_document
 from morula.data.labels import LABELS, STORE, label_type, write_labels
+from morula.data.listing import visible
 from morula.data.objects import ObjectTable, measure
 from morula.data.ome_zarr import write_image
 from morula.data.outlines import outlines
@@ -91,7 +92,7 @@ def _check_replaceable(folder: Path) -> None:
     fix = "choose another folder with --out, or move it away"
     if not folder.is_dir():
         raise DataError(folder, "a file where the prediction's folder should be", fix)
-    names = {item.name for item in folder.iterdir()}
+    names = {item.name for item in visible(folder)}
     whole = _TABLE in names and not names.isdisjoint({LABELS, STORE})
     if names and not (whole and names <= _WRITTEN):
         others = sorted(names - _WRITTEN) or sorted(names)

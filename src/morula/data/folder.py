@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 
 from morula.core.errors import DataError
-from morula.core.types import Array, Record, Volume, Voxel
+from morula.core.types import Array, Record, Volume, VoxelSize
 from morula.data.listing import of_kinds, visible, what_else
 from morula.data.open import IMAGE_SUFFIXES, open_volume
 from morula.data.pairing import find_labels
@@ -43,7 +43,7 @@ def load_records(
     labels: str | PathLike[str] | None = None,
     *,
     skip_bad: bool = False,
-    voxel: Voxel | None = None,
+    voxel: VoxelSize = None,
 ) -> tuple[list[Record], list[DataError]]:
     """Opens all images and labels and reads each once to the last pixel: no later step meets a bad one.
 
@@ -53,7 +53,7 @@ def load_records(
             the images; a folder with one subfolder of object masks an image; or a COCO JSON file. Images
             without labels stay in as unlabelled records, labels without an image are an error.
         skip_bad: leave bad images out, in place of refusing all.
-        voxel: size of a pixel or voxel in nm, where a file does not say.
+        voxel: size of a pixel or voxel in nm, in place of what the files say (`Volume.sized`).
 
     Returns:
         The records in natural order of their files, and the errors of those left out.
@@ -76,7 +76,7 @@ def load_records(
     return records, errors
 
 
-def _record(path: Path, openers: Mapping[str, Callable[[Volume], Array]], voxel: Voxel | None) -> Record:
+def _record(path: Path, openers: Mapping[str, Callable[[Volume], Array]], voxel: VoxelSize) -> Record:
     image = open_volume(path, voxel=voxel)
     image.read()
     name = image_id(path)

@@ -11,7 +11,7 @@ import numpy as np
 
 from morula.core.errors import DataError
 from morula.core.hashing import fingerprint
-from morula.core.types import Array, Volume, Voxel
+from morula.core.types import Array, Volume, VoxelSize
 from morula.data import hdf5, mrc, raster, slices, tiff, vaa3d
 from morula.data.box import bounding_box
 from morula.data.hdf5 import split_key
@@ -98,7 +98,7 @@ class ImageFile:
         return array
 
 
-def open_volume(path: str | PathLike[str], *, voxel: Voxel | None = None) -> Volume:
+def open_volume(path: str | PathLike[str], *, voxel: VoxelSize = None) -> Volume:
     """Opens an image, a stack or a volume; pixels are read when it is sliced.
 
     * PNG, JPEG, BMP, TIFF, OME-TIFF, ImageJ TIFF. Alpha is dropped, a palette expanded to RGB, and 1 bit
@@ -116,7 +116,7 @@ def open_volume(path: str | PathLike[str], *, voxel: Voxel | None = None) -> Vol
 
     Args:
         path: the file, the file and key, or the folder.
-        voxel: size of a pixel or voxel in nm, where the file does not say.
+        voxel: size of a pixel or voxel in nm, in place of what the file says (`Volume.sized`).
 
     Returns:
         A read-only volume with axes `(c) (z) y x`.
@@ -125,7 +125,7 @@ def open_volume(path: str | PathLike[str], *, voxel: Voxel | None = None) -> Vol
         DataError: the file cannot be opened, is too small, too large, or holds axes other than c, z, y, x.
     """
     if is_ome_zarr(path):
-        volume = open_ome_zarr(path, voxel=voxel)
+        volume = open_ome_zarr(path).sized(voxel)
         _check_side(path, volume.shape)
         check_chunks(volume)
         return volume
@@ -137,10 +137,10 @@ def open_volume(path: str | PathLike[str], *, voxel: Voxel | None = None) -> Vol
         ImageFile(located, header),
         header.axes,
         str(located),
-        voxel=header.voxel or voxel,
+        voxel=header.voxel,
         channels=header.channels,
         stamp=_stamp(path),
-    )
+    ).sized(voxel)
 
 
 def read_header(path: Path) -> Header:

@@ -13,7 +13,7 @@ from morula.core.errors import DataError
 from morula.core.types import Array, Volume
 from morula.data.aperio import read_aperio
 from morula.data.coco import CocoImage, read_coco
-from morula.data.labels import read_labels
+from morula.data.labels import predicted_labels, read_labels
 from morula.data.open import IMAGE_SUFFIXES
 from morula.data.reading import check_file, image_id
 
@@ -131,6 +131,8 @@ def _opener(path: Path) -> Opener | None:
     if path.name.startswith((".", "__MACOSX")):
         return None
     if path.is_dir():
+        if (numbered := predicted_labels(path)).is_file():  # a prediction that somebody corrected
+            return _LabelFile(numbered)
         inside = path / "masks" if (path / "masks").is_dir() else path
         masks = tuple(sorted(p for p in inside.iterdir() if _is_mask(p)))
         return _MaskFolder(masks) if masks else None

@@ -20,7 +20,9 @@ NANOMETRES = {
 """Length units as files write them, in nm; any other ("pixel") leaves the size unknown."""
 
 PRINT_LIMIT = 20_000.0
-"""A plain TIFF resolution of more nm a pixel (below 1,270 dpi) is meant for a printer, not a microscope."""
+"""A resolution of more nm a pixel (below 1,270 dpi) is meant for a printer, not a microscope."""
+
+_PRINTED = (NANOMETRES["inch"], NANOMETRES["cm"])  # units in which ImageJ hands on what a TIFF says of print
 
 
 def pixel_size(tif: TiffFile, page: TiffPage, *, stack: bool) -> Voxel | None:
@@ -36,10 +38,15 @@ def pixel_size(tif: TiffFile, page: TiffPage, *, stack: bool) -> Voxel | None:
     if (imagej := tif.imagej_metadata) is not None:
         scale = NANOMETRES.get(str(imagej.get("unit", "")).lower())
         spacing = float(imagej["spacing"]) * scale if scale and stack and "spacing" in imagej else None
-        return _voxel(page, scale, spacing)
+        voxel = _voxel(page, scale, spacing)
+        return _seen(voxel) if scale in _PRINTED else voxel
     unit = page.tags.valueof("ResolutionUnit", default=1)
     scale = {2: NANOMETRES["inch"], 3: NANOMETRES["cm"]}.get(int(unit))
-    voxel = _voxel(page, scale, _shaped_spacing(tif) if stack else None)
+    return _seen(_voxel(page, scale, _shaped_spacing(tif) if stack else None))
+
+
+def _seen(voxel: Voxel | None) -> Voxel | None:
+    """The size, unless it is that of a print."""
     return voxel if voxel and max(voxel.y, voxel.x) <= PRINT_LIMIT else None
 
 

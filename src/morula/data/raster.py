@@ -12,7 +12,7 @@ from PIL import Image
 
 from morula.core.errors import DataError
 from morula.core.types import Array, Axes
-from morula.data.reading import MAX_PIXELS, Header, reading
+from morula.data.reading import MAX_PIXELS, Header, reading, tells_labels
 
 __all__ = ["SUFFIXES", "decode", "header"]
 
@@ -89,8 +89,9 @@ def _palette(image: Image.Image, indices: bool) -> Array:
     colours = np.asarray(image.convert("RGBA"))[..., :3]
     if not indices:
         return _channels_first(colours)
-    is_grey = bool((colours == colours[..., :1]).all())
-    return np.array(colours[..., 0] if is_grey else np.asarray(image.getchannel(0)))
+    stored = np.asarray(image.getchannel(0))
+    used, first = np.unique(stored, return_index=True)
+    return np.array(colours[..., 0] if tells_labels(used, colours.reshape(-1, 3)[first]) else stored)
 
 
 def _deep_png(path: Path) -> int | None:

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from morula.core.errors import DataError, ResourceError, reason_of
-from morula.core.types import Axes, Voxel
+from morula.core.types import Array, Axes, Voxel
 
-__all__ = ["MAX_PIXELS", "Header", "check_file", "check_header", "image_id", "reading"]
+__all__ = ["MAX_PIXELS", "Header", "check_file", "check_header", "image_id", "reading", "tells_labels"]
 
 MAX_PIXELS = 2**28
 """Most pixels in one plane (16,384 x 16,384); a header that claims more is refused before decoding."""
@@ -139,3 +139,23 @@ def check_header(path: Path, header: Header, size: int) -> None:
 
 def _times(shape: tuple[int, ...]) -> str:
     return " x ".join(f"{size:,}" for size in shape)
+
+
+def tells_labels(indices: Array, colours: Array) -> bool:
+    """Whether the colours of a palette are the labels, and not the numbers that stand for the colours.
+
+    They are where they are greys that differ and leave background, 0, what it is.
+
+    Args:
+        indices: `(n,)` those that an image uses.
+        colours: `(n, 3)` of each.
+
+    >>> tells_labels(np.array([0, 1]), np.array([[0, 0, 0], [255, 255, 255]]))
+    True
+    >>> tells_labels(np.array([0, 1, 2]), np.array([[0, 0, 0], [255, 255, 255], [255, 255, 255]]))
+    False
+    """
+    greys = colours[:, 0]
+    if (colours != greys[:, None]).any() or len(np.unique(greys)) < len(greys):
+        return False
+    return bool((greys[indices == 0] == 0).all())

@@ -17,7 +17,7 @@ from tifffile import PHOTOMETRIC, TiffFile, TiffPage, TiffPageSeries
 from morula.core.errors import DataError
 from morula.core.types import Array, Axes
 from morula.data.pixel_size import channel_names, pixel_size
-from morula.data.reading import Header, reading
+from morula.data.reading import Header, reading, tells_labels
 
 __all__ = ["SUFFIXES", "decode", "header", "part"]
 
@@ -279,5 +279,5 @@ def _expand(array: Array, colormap: Array, indices: bool) -> Array:
     colours = (colormap >> 8).astype(np.uint8)
     if not indices:
         return np.ascontiguousarray(colours[:, array])
-    used = colours[:, np.unique(array)]
-    return colours[0][array] if (used == used[0]).all() else np.ascontiguousarray(array)
+    used = np.unique(array)
+    return colours[0][array] if tells_labels(used, colours[:, used].T) else np.ascontiguousarray(array)

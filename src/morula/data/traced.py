@@ -11,7 +11,7 @@ import numpy as np
 
 from morula.core.errors import DataError, UsageError
 from morula.core.tree import Tree
-from morula.core.types import Array, Record, Volume, Voxel
+from morula.core.types import Array, Record, Volume, Voxel, VoxelSize
 from morula.data.alignment import Alignment, align
 from morula.data.listing import of_kinds, visible, what_else
 from morula.data.swc import SUFFIXES, SwcFile, read_swc
@@ -36,7 +36,7 @@ def load_traced(
     labels: str | PathLike[str],
     *,
     suffix: str = "",
-    voxel: Voxel | None = None,
+    voxel: VoxelSize = None,
     skip_bad: bool = False,
 ) -> tuple[list[Record], list[DataError]]:
     """Opens stacks and the traced neurons of some of them, and checks that these lie in their stacks.

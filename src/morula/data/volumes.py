@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from morula.core.errors import DataError
-from morula.core.types import Array, ArraySource, Axes, Domain, Record, Volume, Voxel
+from morula.core.types import Array, ArraySource, Axes, Domain, Record, Volume, VoxelSize
 from morula.data import hdf5, mrc, vaa3d
 from morula.data.folder import check_unique, first_of
 from morula.data.labels import read_labels
@@ -36,7 +36,7 @@ def load_volumes(
     images: str | PathLike[str],
     labels: str | PathLike[str] | None = None,
     *,
-    voxel: Voxel | None = None,
+    voxel: VoxelSize = None,
     stored: Stored = "zyx",
     domain: Domain = "target",
     skip_bad: bool = False,
@@ -59,8 +59,8 @@ def load_volumes(
     Args:
         images: the volumes.
         labels: their labels, None where there are none.
-        voxel: size of a voxel in nm. It takes the place of what the files say, and where its z is None
-            theirs is kept; `open_volume(record.image.uri).voxel` has what a file says.
+        voxel: size of a voxel in nm, in place of what the files say (`Volume.sized`);
+            `open_volume(record.image.uri).voxel` has what a file says.
         stored: the order of the axes in the files, of volumes and labels alike, where it is not z, y, x.
         domain: the role of all these volumes in domain adaptation.
         skip_bad: leave bad volumes out, in place of refusing all.
@@ -189,11 +189,8 @@ def read_label_stack(path: Path, stored: Stored = "zyx") -> Array:
     return (labels if labels.ndim == 3 else labels[None]).transpose(places(stored))
 
 
-def _record(path: Path, labels: Path | None, voxel: Voxel | None, stored: Stored, domain: Domain) -> Record:
-    image = turned(as_stack(open_volume(path)), stored)
-    if voxel is not None:
-        z = voxel.z if voxel.z is not None or image.voxel is None else image.voxel.z
-        image = replace(image, voxel=replace(voxel, z=z))
+def _record(path: Path, labels: Path | None, voxel: VoxelSize, stored: Stored, domain: Domain) -> Record:
+    image = turned(as_stack(open_volume(path)), stored).sized(voxel)
     _read_through(image)
     name = volume_id(path)
     opener = _Labels(labels, image.uri, image.shape, stored) if labels is not None else None

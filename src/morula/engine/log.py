@@ -18,6 +18,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from morula.core.files import full, is_full
+
 __all__ = ["Advance", "append_metrics", "progress", "read_metrics"]
 
 Advance = Callable[[Mapping[str, float]], None]
@@ -38,22 +40,39 @@ def progress(console: Console, label: str, total: int, *, start: int = 0) -> Gen
 
 def append_metrics(path: Path, step: int, metrics: Mapping[str, float]) -> None:
     """Adds one JSON line, `{"step": ..., name: value}`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps({"step": step, **metrics}) + "\n")
+    line = json.dumps({"step": step, **metrics}) + "\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(line)
+    except OSError as error:
+        if is_full(error):
+            raise full(path) from error
+        raise
 
 
 def read_metrics(path: Path) -> dict[str, list[float]]:
     """The logged curves by name; of steps that were run twice after a resume, the last counts.
+
+    Lines that a stopped process left in pieces are passed over.
 
     Args:
         path: a file that `append_metrics` wrote; a missing one gives no curves.
     """
     if not path.exists():
         return {}
-    rows = {row["step"]: row for row in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
+    lines = map(_read, path.read_text(encoding="utf-8", errors="replace").splitlines())
+    rows = {row["step"]: row for row in lines if row is not None}
     names = {name for row in rows.values() for name in row}
     return {name: [rows[step][name] for step in sorted(rows) if name in rows[step]] for name in sorted(names)}
+
+
+def _read(line: str) -> dict[str, float] | None:
+    """A line, or of two that a stop has run together the second."""
+    try:
+        return json.loads(line[line.rfind('{"step"') :])
+    except json.JSONDecodeError:
+        return None
 
 
 def _bar(console: Console) -> Progress:

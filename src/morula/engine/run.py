@@ -21,6 +21,7 @@ from morula.core.files import atomic_path, write_json
 from morula.core.hashing import fingerprint
 from morula.core.rng import Rng
 from morula.core.types import Array
+from morula.data.listing import visible
 from morula.engine.provenance import provenance
 from morula.engine.ranks import leave, once
 from morula.engine.state import TrainState
@@ -246,7 +247,7 @@ def _clear_the_way(path: Path, key: str, existing: Existing) -> None:
     if not header.exists():
         if existing == "resume":
             raise UsageError(path, "there is no run to resume", "leave --resume out to start one")
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and not (path.is_dir() and not visible(path)):
             found = (
                 "the folder is not empty and holds no run"
                 if path.is_dir()
@@ -254,7 +255,8 @@ def _clear_the_way(path: Path, key: str, existing: Existing) -> None:
             )
             raise UsageError(path, found, "choose another --out")
     elif existing == "overwrite":
-        shutil.rmtree(path)
+        shutil.rmtree(path.resolve())  # the folder may be a link to another disk
+        path.resolve().mkdir()
     elif read_json(header)["fingerprint"] != key:
         if existing == "continue" and not any(path.glob("*/stage.json")):
             header.unlink()  # that run was refused before its first stage, so nothing is lost

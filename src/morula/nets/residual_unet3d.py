@@ -30,6 +30,7 @@ class ResidualUNet3d(nn.Module):
         widths: channels per level.
         pool: how much each level shrinks z, y, x.
         kernel: of the first convolution of a block and, wider in the plane, of stem and head.
+        deep: slices that the other convolutions of a block see.
         norm: after every convolution but stem and head.
         skips: add the encoder's features; without them a decoder has to draw from the bottleneck alone,
             which is what pre-training wants.
@@ -45,6 +46,7 @@ class ResidualUNet3d(nn.Module):
         *,
         pool: Kernel = (1, 2, 2),
         kernel: Kernel = (1, 3, 3),
+        deep: int = 3,
         norm: Norm3d = "batch",
         skips: bool = True,
         stride: Kernel = (1, 1, 1),
@@ -54,11 +56,11 @@ class ResidualUNet3d(nn.Module):
         self.pool, self.skips, self.widths = pool, skips, tuple(widths)
         self.stem = nn.Sequential(_conv(channels_in, widths[0], wide, stride), nn.ELU())
         self.encoder = nn.ModuleList(
-            _Block(above, below, kernel, norm) for above, below in pairwise((widths[0], *widths))
+            _Block(above, below, kernel, deep, norm) for above, below in pairwise((widths[0], *widths))
         )
         upwards = list(pairwise(reversed(widths)))
         self.narrow = nn.ModuleList(nn.Conv3d(below, above, 1) for below, above in upwards)
-        self.decoder = nn.ModuleList(_Block(above, above, kernel, norm) for _, above in upwards)
+        self.decoder = nn.ModuleList(_Block(above, above, kernel, deep, norm) for _, above in upwards)
         self.head = nn.Sequential(_conv(widths[0], widths[0], wide), nn.ELU())
         self.out = nn.Conv3d(widths[0], channels_out, 1)
 
@@ -80,7 +82,8 @@ class ResidualUNet3d(nn.Module):
         """
         x, levels = self.stem(volume), list[Tensor]()
         for level, block in enumerate(self.encoder):
-            x = block(F.max_pool3d(x, self.pool) if level else x)
+            small = any(size < part for size, part in zip(x.shape[2:], self.pool, strict=True))
+            x = block(F.max_pool3d(x, self.pool, ceil_mode=small) if level else x)
             levels.append(x)
         found: list[Tensor] = []
         for narrow, block, skip in zip(self.narrow, self.decoder, reversed(levels[:-1]), strict=True):
@@ -98,14 +101,14 @@ class ResidualUNet3d(nn.Module):
 class _Block(nn.Module):
     """A convolution in the plane, then two in space around which its result is carried."""
 
-    def __init__(self, channels_in: int, channels: int, kernel: Kernel, norm: Norm3d) -> None:
+    def __init__(self, channels_in: int, channels: int, kernel: Kernel, deep: int, norm: Norm3d) -> None:
         super().__init__()
         self.first = nn.Sequential(_conv(channels_in, channels, kernel), _norm(norm, channels), nn.ELU())
         self.residual = nn.Sequential(
-            _conv(channels, channels, (3, 3, 3)),
+            _conv(channels, channels, (deep, 3, 3)),
             _norm(norm, channels),
             nn.ELU(),
-            _conv(channels, channels, (3, 3, 3)),
+            _conv(channels, channels, (deep, 3, 3)),
         )
         self.last = nn.Sequential(_norm(norm, channels), nn.ELU())
 

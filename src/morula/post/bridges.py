@@ -36,8 +36,9 @@ def bridged(mask: Array, gap: float, *, depth: float = 1.0, cost: Array | None =
     if gap <= 0 or count < 2:
         return joined
     price = np.ones(mask.shape, np.float32) if cost is None else cost
-    near = ndi.distance_transform_edt(~joined, sampling=(depth, 1, 1)) <= gap / 2
-    ways = np.pad((near | (price < _CHEAP)) & ~ndi.binary_erosion(joined), 1)
+    far: Array = ndi.distance_transform_edt(~joined, sampling=(depth, 1, 1))
+    cheap = (price < _CHEAP) & (far <= gap / 2 / max(float(price.min()), 1e-3))  # further none leads
+    ways = np.pad(((far <= gap / 2) | cheap) & ~ndi.binary_erosion(joined), 1)
     voxels = tuple((np.argwhere(ways) - 1).T)
     graph = voxel_graph(ways, price[voxels], (depth, 1.0, 1.0))
     owner = labels[voxels]

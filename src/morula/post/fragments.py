@@ -104,6 +104,8 @@ def _seeds(height: Array, threshold: float, smoothing: float) -> Array:
     distance: Array = inside if inside.all() else ndi.distance_transform_edt(inside)
     smooth: Array = ndi.gaussian_filter(distance.astype(np.float32), smoothing)
     tops = (smooth == ndi.maximum_filter(smooth, 3)) & inside
+    if not tops.any():  # the top of a plateau or of a ring may lie outside of it
+        tops = inside
     around = np.ones((3,) * height.ndim)
     return np.asarray(ndi.label(tops, around)[0], dtype=np.int32)
 

@@ -14,7 +14,8 @@ from morula.post.untyped import ndi
 __all__ = ["sharpen"]
 
 _SMOOTHING, _AROUND = 0.5, 5  # voxels
-_LEAST = 0.1  # contrast, below which grey values say nothing
+_LEAST = 0.1  # contrast that counts at least, so that noise is not taken for a membrane
+_FLAT = 1e-6  # contrast below which grey values say nothing: saturated, or beyond the tissue
 
 
 def sharpen(affinities: Affinities, image: Array, *, per_section: bool) -> Affinities:
@@ -43,17 +44,19 @@ def sharpen(affinities: Affinities, image: Array, *, per_section: bool) -> Affin
     for channel, offset in zip(edges, NEAREST[flat:], strict=True):
         here, there = edge(offset, attractive.shape)
         m = np.minimum(inside[here], inside[there])
-        g = (local[here] + local[there]) / 2
+        told = (local[here] + local[there]) / 2
+        g = np.where(np.isnan(told), channel[here], told)
         values[attractive.offsets.index(offset)][here] = m * channel[here] + (1 - m) * g
     return replace(attractive, values=values)
 
 
 def _local(image: Array, *, per_section: bool) -> Array:
-    """Each voxel's grey value, 0 for the darkest and 1 for the brightest around it."""
+    """Each voxel's grey value, 0 for the darkest and 1 for the brightest around it; NaN if all are alike."""
     depth = 0 if per_section else 1
     sigma = (depth * _SMOOTHING, _SMOOTHING, _SMOOTHING)
     grey: Array = ndi.gaussian_filter(np.clip(image, 0, 1).astype(np.float32), sigma)
     size = (depth * (_AROUND - 1) + 1, _AROUND, _AROUND)
     low, high = ndi.minimum_filter(grey, size), ndi.maximum_filter(grey, size)
     found: Array = (grey - low) / np.maximum(high - low, _LEAST)
+    found[high - low < _FLAT] = np.nan
     return found

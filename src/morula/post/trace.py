@@ -228,7 +228,7 @@ def _centred(voxels: Array, weight: Array) -> Array:
 
 def _start(graph: _Graph, root: Array | None) -> tuple[int, bool]:
     """The voxel to start from, and whether the neuron lies on one side of it."""
-    thick = float(_SOMA * np.median(graph.radius[graph.radius > graph.radius.mean()]))
+    thick = float(_SOMA * np.median(graph.radius[graph.radius >= graph.radius.mean()]))
     if root is not None:
         nearest = int(np.linalg.norm(graph.places - root, axis=1).argmin())
         around = np.linalg.norm(graph.places - graph.places[nearest], axis=1) <= thick

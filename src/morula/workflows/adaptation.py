@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from morula.core.errors import DataError, UsageError
-from morula.core.types import Domain, Record, Voxel
+from morula.core.types import Domain, Record, VoxelSize
 from morula.data import load_volumes
 from morula.recipes import RECIPES
 
-__all__ = ["VoxelSize", "load_domains", "survey_domains", "why_adapt"]
-
-VoxelSize = Voxel | Literal["unknown"] | None
-"""A size in nm; `unknown` where nobody knows it; None to take what the files say."""
+__all__ = ["load_domains", "survey_domains", "why_adapt"]
 
 _LOPSIDED = 3.0  # times; pixel sizes that differ more leave little that both domains show
 
@@ -88,13 +84,9 @@ def why_adapt(facts: Mapping[str, Any], *, asked: bool) -> tuple[tuple[str, ...]
 def _load(
     images: Path, labels: Path | None, voxel: VoxelSize, domain: Domain, option: str, skip_bad: bool
 ) -> tuple[list[Record], list[DataError]]:
-    size = None if voxel == "unknown" else voxel
-    records, bad = load_volumes(images, labels, voxel=size, domain=domain, skip_bad=skip_bad)
-    if voxel == "unknown":
-        unsized = [replace(record, image=replace(record.image, voxel=None)) for record in records]
-        return unsized, bad
+    records, bad = load_volumes(images, labels, voxel=voxel, domain=domain, skip_bad=skip_bad)
     missing = next((record for record in records if record.image.voxel is None), None)
-    if missing is not None:
+    if missing is not None and voxel != "unknown":
         found = f"{missing.image.uri} does not say how large a voxel is"
         raise UsageError(option, found, "give Z Y X in nm, or the word unknown to have it estimated")
     return records, bad

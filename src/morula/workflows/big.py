@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from morula.core.errors import DataError, UsageError
-from morula.core.types import Volume, Voxel
+from morula.core.types import Volume, VoxelSize
 from morula.data.open import open_volume
 from morula.recipes import RECIPES, BlockPredictor
-from morula.workflows.adaptation import VoxelSize
 from morula.workflows.blocks import check_out, levels_of, steps_of, weights_of
 from morula.workflows.predict import open_model
 
@@ -108,7 +107,7 @@ def predict_big(
         run: a finished run, of a recipe for volumes or for cells in 2D.
         image: OME-Zarr, HDF5, MRC or a TIFF stack with axes z, y, x; or as `predict_image` takes it.
         out: the store to make, `name.ome.zarr`.
-        voxel: size of a voxel in nm, where the file does not say.
+        voxel: size of a voxel in nm, in place of what the file says.
         workers: how many work at once.
         executor: as `morula.blockwise.workers` takes it; by default `inline` for one worker, else `local`.
         dry_run: measure a part of the prediction and say what it would take; write nothing.
@@ -125,17 +124,16 @@ def predict_big(
     from morula.engine import cores
 
     run, out = Path(run), Path(out)
-    size = None if voxel == "unknown" else voxel
     check_out(out)
     if _is_for_images(run):
         from morula.workflows.big_images import predict_image
 
         return predict_image(
-            run, str(image), out, size,
+            run, str(image), out, voxel,
             workers=workers, executor=executor, dry_run=dry_run, device=device, console=console,
         )  # fmt: skip
-    volume = _opened(str(image), size)
-    load = _Load(str(run.resolve()), device, str(image), size, cores(workers))
+    volume = _opened(str(image), voxel)
+    load = _Load(str(run.resolve()), device, str(image), voxel, cores(workers))
     model = load()
     grid = _predicted(volume, model, voxels)
     if dry_run:
@@ -186,7 +184,7 @@ class _Load:
     run: str
     device: str
     image: str
-    voxel: Voxel | None
+    voxel: VoxelSize
     threads: int
 
     def __call__(self) -> BlockModel:
@@ -205,7 +203,7 @@ def _loaded(load: _Load) -> BlockModel:
     return model.blocks(_opened(load.image, load.voxel))
 
 
-def _opened(image: str, voxel: Voxel | None) -> Volume:
+def _opened(image: str, voxel: VoxelSize) -> Volume:
     volume = open_volume(image, voxel=voxel)
     if volume.axes.order != "zyx":
         if volume.axes.spatial == "yx":

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from morula.core.errors import DataError, UsageError
-from morula.core.types import Volume, Voxel
+from morula.core.types import Volume, VoxelSize
 from morula.data import write_objects
 from morula.data.open import open_volume
 from morula.workflows.big import BigPrediction
@@ -37,7 +37,7 @@ def predict_image(
     run: Path,
     image: str,
     out: Path,
-    voxel: Voxel | None = None,
+    voxel: VoxelSize = None,
     *,
     workers: int = 1,
     executor: str | None = None,
@@ -55,7 +55,7 @@ def predict_image(
         run: a finished run of recipe psm or cupre.
         image: OME-Zarr or TIFF with axes (c) y x; other files are decoded whole.
         out: the store to make.
-        voxel: size of a pixel in nm, where the file does not say.
+        voxel: size of a pixel in nm, in place of what the file says.
         workers: how many work at once.
         executor: as `morula.blockwise.workers` takes it.
         dry_run: measure one tile and say what it would take; write nothing.
@@ -148,7 +148,7 @@ def _loaded(load: _Load) -> CellPredictor:
     return model
 
 
-def _opened(image: str, voxel: Voxel | None) -> Volume:
+def _opened(image: str, voxel: VoxelSize) -> Volume:
     volume = open_volume(image, voxel=voxel)
     if volume.axes.spatial != "yx":
         found = f"axes {volume.axes.order}, but the run is for 2D images"

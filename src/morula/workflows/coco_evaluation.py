@@ -68,6 +68,8 @@ def _collected(
             raise DataError(root, "no <stem>/coco.json here", "choose a run, or a COCO JSON file")
         documents = {file: _json(file) for file in files}
     numbers = {image_id(image["file_name"]): image["id"] for image in document["images"]}
+    if len(numbers) < len({image["id"] for image in document["images"]}):
+        raise DataError("truth", "images in it share a name", "keep the images of one folder in it")
     results: list[dict[str, Any]] = []
     for path, found in documents.items():
         with reading(path, "COCO document with scores"):

@@ -132,13 +132,16 @@ def evaluate(
         scores = store_scores(pred, truth, kind)
         return {"images": {volume_id(Path(truth)): scores}, "mean": scores}
     pairs = _pair_files(Path(pred), Path(truth), _LABELS)
-    return _evaluate_labels(pairs, _SCORES[kind])
+    return _evaluate_labels(pairs, _SCORES[kind], labelled=kind == "neurons")
 
 
 def _evaluate_labels(
-    pairs: Mapping[str, tuple[Path, Path]], score: Callable[[Array, Array], dict[str, float]]
+    pairs: Mapping[str, tuple[Path, Path]],
+    score: Callable[[Array, Array], dict[str, float]],
+    *,
+    labelled: bool,
 ) -> dict[str, Any]:
-    images = {stem: score(*_read_label_pair(*paths)) for stem, paths in pairs.items()}
+    images = {stem: score(*_read_label_pair(*paths, labelled=labelled)) for stem, paths in pairs.items()}
     names = next(iter(images.values()))
     mean = {name: float(np.mean([scores[name] for scores in images.values()])) for name in names}
     return {"images": images, "mean": mean}
@@ -202,7 +205,8 @@ def _pair_files(pred: Path, truth: Path, layout: _Layout, suffix: str = "") -> d
     if pred.is_file() and truth.is_file():
         return {image_id(truth).removesuffix(suffix): (pred, truth)}
     preds = _files_by_stem(pred, layout)
-    truths = {stem.removesuffix(suffix): path for stem, path in _files_by_stem(truth, layout).items()}
+    named = _files_by_stem(truth, layout).items()
+    truths = {stem.removesuffix(suffix): path for stem, path in named if stem.endswith(suffix)}
     _refuse_unpaired(pred, "prediction", sorted(truths.keys() - preds.keys()), len(truths))
     _refuse_unpaired(truth, "truth", sorted(preds.keys() - truths.keys()), len(preds))
     return {stem: (preds[stem], truths[stem]) for stem in sorted(truths)}
@@ -236,8 +240,11 @@ def _refuse_unpaired(where: Path, role: str, missing: list[str], count: int) -> 
         raise DataError(where, found, "add the missing files, or remove their partners")
 
 
-def _read_label_pair(pred_path: Path, truth_path: Path) -> tuple[Array, Array]:
+def _read_label_pair(pred_path: Path, truth_path: Path, *, labelled: bool) -> tuple[Array, Array]:
+    """Both arrays; `labelled` where a truth without labels would call any prediction flawless."""
     pred, truth = read_labels(pred_path), read_labels(truth_path)
+    if labelled and not truth.any():
+        raise DataError(truth_path, "no voxel is labelled", "name the true labels")
     if pred.shape != truth.shape:
         found = f"shape {pred.shape}, but the truth {truth_path} has {truth.shape}"
         raise DataError(pred_path, found, "predict the image that was annotated, at its full size")

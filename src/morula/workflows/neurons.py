@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 
 from morula.core.errors import DataError, UsageError
-from morula.core.types import Record
+from morula.core.types import Record, VoxelSize
 from morula.data import load_block
 from morula.data.ome_zarr import is_ome_zarr
 from morula.data.open import read_header
 from morula.data.turned import Stored
 from morula.data.volumes import list_volumes, load_volumes
 from morula.recipes import RECIPES
-from morula.workflows.adaptation import VoxelSize
 
 __all__ = [
     "LABEL_A_BLOCK",
@@ -89,8 +88,8 @@ def load_neurons(
             raise DataError(volume, f"{len(found)} volumes; a run segments one", "name one of them")
         (record,) = found
     check_axes(record, axes)
-    if voxel == "unknown":
-        return replace(record, image=replace(record.image, voxel=None))
+    if voxel == "unknown":  # only now, for the size may have told where the block lies
+        return replace(record, image=record.image.sized(voxel))
     if record.image.voxel is None or record.image.voxel.z is None:
         found = f"{record.image.uri} does not say how large a voxel is"
         raise UsageError("--voxel-size", found, "give Z Y X in nm, or the word unknown for thick sections")

@@ -13,11 +13,11 @@ import numpy as np
 from morula.core.config import Config, from_toml, override, parse_assignments, to_toml
 from morula.core.errors import DataError, UsageError
 from morula.core.files import write_text
-from morula.core.types import Record, Voxel
+from morula.core.types import Record, VoxelSize
 from morula.data import is_traced, load_records, load_traced
 from morula.data.modality import modality
 from morula.recipes import RECIPES, load_recipe
-from morula.workflows.adaptation import VoxelSize, load_domains, survey_domains, why_adapt
+from morula.workflows.adaptation import load_domains, survey_domains, why_adapt
 from morula.workflows.neurons import (
     NEURONS,
     LabelOffset,
@@ -128,7 +128,7 @@ def plan(
         preset: the recipe's preset to start from.
         config: TOML file with changes; `recipe` and `preset` in it count, too.
         assignments: `key=value` texts that change the config last.
-        voxel: size of a pixel or voxel in nm, where the files do not say; `unknown` where nobody knows.
+        voxel: size of a pixel or voxel in nm, in place of what the files say; `unknown` where nobody knows.
         source_voxel: the same of the source.
         label_offset: first voxel of a labelled block in its volume, z, y, x.
         axes: order of the axes in the files of a volume and its labelled block, where it is not `zyx`.
@@ -141,7 +141,13 @@ def plan(
     """
     images, labels = Path(images), None if labels is None else Path(labels)
     changes = {} if config is None else from_toml(config)
+    if recipe is not None and changes.get("recipe", recipe) != recipe:
+        found = f"{config} says recipe {changes['recipe']}"
+        raise UsageError("--recipe", found, "leave --recipe out, or take it out of the file")
     recipe, preset = changes.pop("recipe", recipe), changes.pop("preset", preset)
+    if "config" in changes and len(changes) > 1:
+        strange = ", ".join(sorted(changes.keys() - {"config"}))
+        raise UsageError(str(config), f"{strange} above the table [config]", "move it below that line")
     changes = changes.pop("config", changes)
     chosen = recipe or _told_by_roles(images, labels, source)
     if chosen is not None:
@@ -160,7 +166,7 @@ def plan(
     elif chosen is not None and RECIPES[chosen].traces:
         assert labels is not None
         suffix = label_suffix or ""
-        target, bad = load_traced(images, labels, suffix=suffix, voxel=_known(voxel), skip_bad=skip_bad)
+        target, bad = load_traced(images, labels, suffix=suffix, voxel=voxel, skip_bad=skip_bad)
         check_sizes(target, voxel)
         others, facts = [], survey_traced(target, suffix)
         reasons, doubts = why_traced(facts, chosen, asked=recipe is not None)
@@ -169,7 +175,7 @@ def plan(
         facts = survey_neurons(target[0], label_offset, axes)
         reasons, doubts = why_neurons(target[0], facts, chosen, asked=recipe is not None)
     else:
-        target, bad = load_records(images, labels, skip_bad=skip_bad, voxel=_known(voxel))
+        target, bad = load_records(images, labels, skip_bad=skip_bad, voxel=voxel)
         others, facts = [], _survey(target, labels)
         chosen, reasons = _choose(recipe, facts)
         doubts = _doubts(facts, target)
@@ -225,10 +231,6 @@ def _check_traces(recipe: str | None, labels: Path | None, suffix: str | None) -
         raise UsageError("--labels", found, "name an SWC file, or a folder of them")
     if not traces and suffix is not None:
         raise UsageError("--label-suffix", "the labels are no SWC files", "leave it out")
-
-
-def _known(voxel: VoxelSize) -> Voxel | None:
-    return None if voxel == "unknown" else voxel
 
 
 def _told_by_roles(images: Path, labels: Path | None, source: str | Path | None) -> str | None:
@@ -324,6 +326,12 @@ def _doubts(facts: Mapping[str, Any], records: Sequence[Record]) -> tuple[str, .
         doubts.append("The folder mixes modalities; a run for each kind of image usually does better.")
     if facts["pixel_nm"] is None:
         doubts.append("No pixel size is known: areas are in pixels. Give it with --pixel-size, in nm.")
+    sized = sum(record.image.voxel is not None for record in records)
+    if 0 < sized < len(records):
+        doubts.append(
+            f"{sized} of {len(records)} images say how large a pixel is: areas of these are in µm², of the "
+            "others in pixels. Give it for all with --pixel-size, in nm."
+        )
     if len(records) < 4:
         doubts.append(
             f"Only {len(records)} image(s) to learn from; a dozen or more make the network steadier."

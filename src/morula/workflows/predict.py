@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from morula.core.errors import DataError, UsageError
-from morula.core.types import Record, Segmentation, Voxel
+from morula.core.types import Record, Segmentation, VoxelSize
 from morula.data import load_records, load_volumes, write_prediction
 from morula.recipes import RECIPES, Predictor, load_recipe
-from morula.workflows.adaptation import VoxelSize
 from morula.workflows.neurons import StoredAxes, check_axes
 from morula.workflows.tracing import check_sizes, rooted
 
@@ -28,10 +27,12 @@ class Predicted:
     Attributes:
         out: the folder that holds one folder per image.
         images: stem -> number of objects.
+        skipped: what was wrong with the images that were left out.
     """
 
     out: Path
     images: dict[str, int]
+    skipped: tuple[str, ...] = ()
 
     @property
     def objects(self) -> int:
@@ -40,7 +41,8 @@ class Predicted:
 
     def as_json(self) -> dict[str, Any]:
         """The result as JSON values."""
-        return {"out": str(self.out), "objects": self.objects, "images": self.images}
+        whole = {"out": str(self.out), "objects": self.objects, "images": self.images}
+        return {**whole, "skipped": list(self.skipped)} if self.skipped else whole
 
 
 def predict(
@@ -62,7 +64,7 @@ def predict(
         run: a folder that `morula run` or `morula train` made.
         images: an image or a folder of images.
         out: folder for the results.
-        voxel: size of a pixel or voxel in nm, where the files do not say. Recipe emda takes volumes of
+        voxel: size of a pixel or voxel in nm, in place of what the files say. Recipe emda takes volumes of
             unknown size to be like those that the run was made for.
         axes: order of the axes in the files of volumes, where it is not `zyx`; labels are written as `zyx`.
         root: where the neuron begins, z, y, x in voxels, for recipes that trace; found where it is not given.
@@ -78,8 +80,7 @@ def predict(
     """
     run, out = Path(run), Path(out)
     model = open_model(run, device)
-    size = None if voxel == "unknown" else voxel
-    records = _records(run, Path(images), size, axes, skip_bad=skip_bad)
+    records, bad = _records(run, Path(images), voxel, axes, skip_bad=skip_bad)
     if hasattr(model, "traced"):
         check_sizes(records, voxel)
     if root is not None:
@@ -90,12 +91,12 @@ def predict(
             out / there[0], "a prediction is there already", "choose another --out, or add --overwrite"
         )
     counts = {record.id: len(found.scores) for record, found in segment(model, records, out, console)}
-    return Predicted(out, counts)
+    return Predicted(out, counts, tuple(map(str, bad)))
 
 
 def _records(
-    run: Path, images: Path, voxel: Voxel | None, axes: StoredAxes, *, skip_bad: bool
-) -> list[Record]:
+    run: Path, images: Path, voxel: VoxelSize, axes: StoredAxes, *, skip_bad: bool
+) -> tuple[list[Record], list[DataError]]:
     from morula.engine import read_json
 
     name = read_json(run / "run.json")["recipe"]
@@ -103,12 +104,12 @@ def _records(
         found = f"a run of recipe {name} takes no volumes whose axes could be in another order"
         raise UsageError("--axes", found, "leave it out")
     if not RECIPES[name].volumes:
-        return load_records(images, skip_bad=skip_bad, voxel=voxel)[0]
-    records, _ = load_volumes(images, skip_bad=skip_bad, voxel=voxel, stored=axes or "zyx")
+        return load_records(images, skip_bad=skip_bad, voxel=voxel)
+    records, bad = load_volumes(images, skip_bad=skip_bad, voxel=voxel, stored=axes or "zyx")
     if RECIPES[name].block:
         for record in records:
             check_axes(record, axes)
-    return records
+    return records, bad
 
 
 def open_model(run: Path, device: str = "auto") -> Predictor:

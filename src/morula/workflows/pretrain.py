@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from morula.core.config import from_toml, override, parse_assignments
 from morula.core.errors import UsageError
+from morula.core.types import VoxelSize
 from morula.data import load_volumes
 from morula.recipes import RECIPES, load_recipe
-from morula.workflows.adaptation import VoxelSize
 from morula.workflows.neurons import StoredAxes, check_axes
 from morula.workflows.processes import refuse_uneven
 from morula.workflows.train import describe
@@ -49,7 +49,7 @@ def pretrain(
         preset: the recipe's preset to start from.
         config: TOML file with changes.
         assignments: `key=value` texts that change the config last.
-        voxel: size of a voxel in nm, where the files do not say; `unknown` where nobody knows.
+        voxel: size of a voxel in nm, in place of what the files say; `unknown` where nobody knows.
         axes: order of the axes in the files, where it is not `zyx`.
         existing: what to do with a run that is there (see `morula.engine.Run.open`).
         device: `auto`, `cpu`, `cuda` or `mps`.
@@ -81,8 +81,7 @@ def pretrain(
     settings: Any = override(settings, parse_assignments(assignments))
     if not settings.pretrain.steps and not settings.self_training.steps:
         raise UsageError("--preset", f"{preset} has no step of pre-training", "choose another preset")
-    known = None if voxel == "unknown" else voxel
-    records, _ = load_volumes(volumes, voxel=known, stored=axes or "zyx")
+    records, _ = load_volumes(volumes, voxel=voxel, stored=axes or "zyx")
     for record in records:
         check_axes(record, axes)
     if voxel is None and any(each.image.voxel is None or each.image.voxel.z is None for each in records):

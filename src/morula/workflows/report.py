@@ -66,6 +66,7 @@ class _Finding:
 
     id: str
     image: Volume | None
+    nm: Sequence[float | None] | None  # of a pixel, z, y, x
     folder: Path
     truth: Mapping[str, float] | None
 
@@ -122,7 +123,7 @@ def _findings(run: Path) -> list[_Finding]:
     scores = {path.stem: read_json(path) for path in (run / "scores").glob("*.json")}
     stored = read_json(run / "plan.json")["facts"].get("axes") or "zyx"
     return [
-        _Finding(name, reopened(entry, stored), run / "predictions" / name, scores.get(name))
+        _Finding(name, reopened(entry, stored), entry["nm"], run / "predictions" / name, scores.get(name))
         for name, entry in images.items()
     ]
 
@@ -132,7 +133,7 @@ def _content(run: Path, findings: Sequence[_Finding]) -> ReportContent:
 
     plan, header = read_json(run / "plan.json"), read_json(run / "run.json")
     classes = tuple(sorted({row["class"] for finding in findings for row in finding.rows}))
-    unit = _unit(plan["facts"])
+    unit = _unit([finding.nm for finding in findings], plan["facts"]["dimensions"])
     shown = _shown(findings)
     gone = [finding.id for finding in findings if finding.image is None]
     moved = (
@@ -160,10 +161,13 @@ def _content(run: Path, findings: Sequence[_Finding]) -> ReportContent:
     )
 
 
-def _unit(facts: Mapping[str, Any]) -> str:
-    if facts["dimensions"] == 3:
-        return "voxels" if facts["pixel_nm"] is None else "µm³"
-    return "px" if facts["pixel_nm"] is None else "µm²"
+def _unit(sizes: Sequence[Sequence[float | None] | None], dimensions: int) -> str:
+    """Of the areas in the tables, by the sizes of the pixels, z, y, x in nm, that the images have."""
+    stack = dimensions == 3
+    units = {
+        ("µm³" if size and size[0] else "voxels") if stack else ("µm²" if size else "px") for size in sizes
+    }
+    return " or ".join(sorted(units))
 
 
 def _facts(findings: Sequence[_Finding], classes: Sequence[str]) -> tuple[Fact, ...]:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from morula.core.files import write_json
-from morula.core.types import Record, Segmentation
+from morula.core.hashing import fingerprint
+from morula.core.types import Record, Segmentation, VoxelSize
 from morula.data import write_labels, write_swc
 from morula.metrics import instance_scores
 from morula.recipes import RECIPES, Predictor, load_recipe
-from morula.workflows.adaptation import VoxelSize
 from morula.workflows.neurons import LabelOffset, StoredAxes
 from morula.workflows.plan import Plan, plan
 from morula.workflows.predict import open_model, segment
@@ -107,7 +107,7 @@ def run(
         preset: the recipe's preset to start from.
         config: TOML file with changes, such as `morula plan` writes.
         assignments: `key=value` texts that change the config last.
-        voxel: size of a pixel or voxel in nm, where the files do not say; `unknown` where nobody knows.
+        voxel: size of a pixel or voxel in nm, in place of what the files say; `unknown` where nobody knows.
         source_voxel: the same of the source.
         label_offset: first voxel of a labelled block in its volume, z, y, x.
         axes: order of the axes in the files of a volume and its labelled block, where it is not `zyx`.
@@ -220,13 +220,17 @@ def _compare(made: Plan, path: Path) -> None:
 
 def _score_checkpoints(made: Plan, trained: Run) -> None:
     """Mean IoU of all that the model was chosen from, where there is truth; for the report alone."""
+    from morula.engine import read_json
+
     labelled = [record for record in made.records if record.labels is not None]
-    path = trained.path / "checkpoints" / "scores.json"
-    if not labelled or path.exists():
+    path, truth = (trained.path / "checkpoints" / name for name in ("scores.json", "truth.json"))
+    marks = {record.id: fingerprint(record.labels()) for record in labelled if record.labels is not None}
+    if not labelled or (path.exists() and truth.exists() and read_json(truth) == marks):
         return
     found = load_recipe(made.recipe).checkpoints(trained.path, trained.fabric)
     if found:
         write_json(path, {name: _mean_iou(model, labelled) for name, model in found.items()})
+        write_json(truth, marks)
 
 
 def _mean_iou(model: Predictor, records: Sequence[Record]) -> float:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from morula.core.errors import DataError
-from morula.core.types import Array, Voxel
+from morula.core.types import Array, VoxelSize
 from morula.data import list_volumes, open_volume, predicted_labels, read_mask
 from morula.data.listing import of_kinds, visible
 from morula.data.open import VOLUME_SUFFIXES, read_header
@@ -31,8 +31,6 @@ __all__ = ["select"]
 
 _VOTERS = 3
 """Fewest candidates whose consensus is evidence: two differ from each other alike."""
-
-VoxelSize = Voxel | Literal["unknown"] | None
 
 
 class _Candidate(NamedTuple):

@@ -60,7 +60,7 @@ def store_scores(
         told = f"shape {_size(found.shape)}, but the truth {fspath(truth)} has {_size(expected.shape)}"
         raise DataError(pred, told, "name labels of the same volume at the same level")
     grid = BlockGrid.aligned(found.shape, _UNIT, (0, 0, 0), voxels=voxels)
-    return _KINDS[kind](_Pair(found, expected, grid))
+    return _KINDS[kind](_Pair(found, expected, grid, fspath(truth)))
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,7 @@ class _Pair:
     pred: ArraySource
     truth: ArraySource
     grid: BlockGrid
+    where: str
 
     def table(self) -> Overlap:
         return overlap_by_blocks(self.pred, self.truth, self.grid, InlineExecutor())
@@ -101,7 +102,10 @@ class _Pair:
         return instance_scores_of(self.table())
 
     def neurons(self) -> dict[str, float]:
-        return neuron_scores_of(self.table())
+        table = self.table()
+        if not table.truth_areas.sum():
+            raise DataError(self.where, "no voxel is labelled", "name the true labels")
+        return neuron_scores_of(table)
 
     def semantic(self) -> dict[str, float]:
         return semantic_scores_of(slices_by_blocks(self.pred, self.truth, self.grid, InlineExecutor()))

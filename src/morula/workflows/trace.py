@@ -11,12 +11,12 @@ import numpy as np
 
 from morula.core.errors import DataError, UsageError
 from morula.core.tree import Tree
-from morula.core.types import Array, Volume, Voxel
+from morula.core.types import Array, Volume, Voxel, VoxelSize
 from morula.data import open_volume, write_traces
 from morula.data.traces import TRACE_FILES
 from morula.data.volumes import as_stack
+from morula.post import Tracing
 from morula.post import trace as trace_map
-from morula.workflows.adaptation import VoxelSize
 from morula.workflows.tracing import check_root
 
 __all__ = ["Traced", "trace"]
@@ -61,7 +61,7 @@ def trace(
         source: a stack in any format that `morula.data.open_volume` reads.
         out: folder for `trace.swc` in micrometres and `trace.voxel.swc` in voxels.
         root: where the neuron begins, z, y, x in voxels; found where it is not given.
-        voxel: size of a voxel in nm, where the file does not say.
+        voxel: size of a voxel in nm, in place of what the file says.
         overwrite: replace earlier traces.
 
     Raises:
@@ -72,18 +72,19 @@ def trace(
     there = next((out / name for name in TRACE_FILES if (out / name).exists()), None)
     if there is not None and not overwrite:
         raise UsageError(there, "a trace is there already", "choose another --out, or add --overwrite")
-    volume = as_stack(open_volume(path))
-    size = _size(volume, voxel)
+    volume = as_stack(open_volume(path, voxel=voxel))
+    size = _size(volume)
+    depth = (size.z or size.x) / size.x
     if root is not None:
         check_root(root, volume.shape)
-    tree = trace_map(_probability(path, volume), root=root)
+    tree = trace_map(_probability(path, volume), root=root, tracing=Tracing(depth=depth))
     if not len(tree):
         raise DataError(path, "there is no foreground in it", "give a mask or a map with values above 0.5")
     return Traced(out, tree, write_traces(out, tree, size))
 
 
-def _size(volume: Volume, voxel: VoxelSize) -> Voxel:
-    size = voxel if isinstance(voxel, Voxel) else volume.voxel
+def _size(volume: Volume) -> Voxel:
+    size = volume.voxel
     if size is None or size.z is None:
         found = f"{volume.uri} does not say how large a voxel is along z, y and x"
         raise UsageError("--voxel-size", found, "give Z Y X in nm")

@@ -10,10 +10,9 @@ import numpy as np
 
 from morula.core.errors import UsageError
 from morula.core.tree import Tree
-from morula.core.types import Record, Segmentation, Volume, Voxel
+from morula.core.types import Record, Segmentation, Volume, Voxel, VoxelSize
 from morula.metrics import OLFACTORY, diadem_score, spatial_distances, tolerance_scores
 from morula.recipes import RECIPES, Predictor
-from morula.workflows.adaptation import VoxelSize
 
 __all__ = [
     "TRACED",

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 from morula.core.errors import MorulaError
 from morula.core.files import write_json, write_text
 from morula.core.hashing import fingerprint
-from morula.core.types import Record, Volume, Voxel
+from morula.core.types import Record, Volume, Voxel, VoxelSize
 from morula.data import open_volume
 from morula.data.turned import Stored, turned
 from morula.data.volumes import as_stack
 from morula.recipes import RECIPES, load_recipe
-from morula.workflows.adaptation import VoxelSize
 from morula.workflows.neurons import LabelOffset, StoredAxes
 from morula.workflows.plan import Plan, plan
 from morula.workflows.processes import refuse_uneven
@@ -128,7 +127,7 @@ def train_plan(
 
 
 def _described(made: Plan) -> dict[str, Any]:
-    """Images by name; those of a source behind `source/`, for they may share a name with a target."""
+    """Images by name, with all labels that train; a source is behind `source/`, for it may share a name."""
     ours = {record.id: describe(record) for record in made.records}
     if RECIPES[made.recipe].learns:  # other labels make another run
         for record in made.records:
@@ -136,7 +135,10 @@ def _described(made: Plan) -> dict[str, Any]:
             if record.trace is not None:
                 tree = record.trace()
                 ours[record.id]["labels"] = fingerprint(tree.points, tree.radius, tree.parent)
-    return ours | {f"source/{record.id}": describe(record) for record in made.sources}
+    for record in made.sources:
+        labels = None if record.labels is None else fingerprint(record.labels())
+        ours[f"source/{record.id}"] = {**describe(record), "labels": labels}
+    return ours
 
 
 def _training_records(made: Plan) -> list[Record]:

@@ -29,3 +29,14 @@ def test_disk_and_permission_errors_say_what_to_do(
     with pytest.raises(expected, match=found), atomic_path(tmp_path / "sub" / "a.txt"):
         raise OSError(number, "simulated")
     assert list((tmp_path / "sub").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "said", ["I/O error: No space left on device (os error 28)", "unexpected pos 64 vs 0"]
+)
+def test_a_full_disk_is_told_by_those_who_raise_no_oserror(tmp_path: Path, said: str) -> None:
+    with pytest.raises(ResourceError, match="the disk is full"), atomic_path(tmp_path / "a.pt"):
+        raise RuntimeError(said)
+    with pytest.raises(RuntimeError, match="another"), atomic_path(tmp_path / "a.pt"):
+        raise RuntimeError("another")
+    assert not [*tmp_path.iterdir()]

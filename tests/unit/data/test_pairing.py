@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from morula.core.errors import DataError
-from morula.data import load_volumes
+from morula.data import load_records, load_volumes
 from volume_files import MASK, STACK, labels_of, one, write_hdf5, write_mrc, write_sections, write_tiff
 
 
@@ -73,3 +74,15 @@ def test_names_that_are_equal_come_before_words(tmp_path: Path) -> None:
         write_tiff(tmp_path / f"{name}.tif")
     records, _ = load_volumes(tmp_path / "images", tmp_path / "labels")
     assert [(record.id, record.is_labelled) for record in records] == [("a", True), ("a_raw", False)]
+
+
+def test_a_prediction_that_was_corrected_is_labels(tmp_path: Path) -> None:
+    """Each of its folders holds numbered labels, not a mask an object."""
+    (tmp_path / "images").mkdir()
+    tifffile.imwrite(tmp_path / "images/a.tif", np.arange(400, dtype=np.uint8).reshape(20, 20))
+    labels = np.zeros((20, 20), np.uint16)
+    labels[2:5, 2:5], labels[8:12, 8:12] = 1, 7
+    (tmp_path / "predictions/a").mkdir(parents=True)
+    tifffile.imwrite(tmp_path / "predictions/a/labels.tif", labels)
+    (record,), _ = load_records(tmp_path / "images", tmp_path / "predictions")
+    np.testing.assert_array_equal(labels_of(record), labels)

@@ -12,6 +12,9 @@ from types import ModuleType
 import pytest
 import torch
 
+from morula.engine import Run, launch
+from morula.engine.log import append_metrics, read_metrics
+
 SCRIPT = Path(__file__).with_name("trainings.py")
 
 
@@ -48,3 +51,27 @@ def test_another_seed_gives_other_weights(trainings: ModuleType, tmp_path: Path)
         trainings.train(tmp_path / "a", 5)["student.0.weight"],
         trainings.train(tmp_path / "b", 6)["student.0.weight"],
     )
+
+
+def test_a_line_of_metrics_cut_short_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    append_metrics(path, 1, {"loss": 3.0})
+    with path.open("a") as stream:
+        stream.write('{"step": 2, "lo')
+    append_metrics(path, 3, {"loss": 1.0})
+    with path.open("a") as stream:
+        stream.write('{"step": 4')
+    assert read_metrics(path) == {"loss": [3.0, 1.0], "step": [1, 3]}
+
+
+def test_overwriting_a_run_behind_a_link_empties_its_folder(tmp_path: Path) -> None:
+    disk, link = tmp_path / "disk", tmp_path / "link"
+    disk.mkdir()
+    (disk / ".DS_Store").write_text("Finder")  # a folder that looks empty may be taken
+    link.symlink_to(disk)
+    fabric = launch("cpu")
+    opened = {"recipe": "a", "config": {}, "data": {}, "fabric": fabric}
+    first = Run.open(link, **opened, seed=0)
+    first.stage("train").finish(told=1)
+    again = Run.open(link, **opened, seed=1, existing="overwrite")
+    assert link.is_symlink() and not again.stage("train").done

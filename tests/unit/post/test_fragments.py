@@ -62,3 +62,13 @@ def test_without_any_contrast_there_is_still_a_fragment(level: float) -> None:
 def test_what_lacks_a_nearest_offset_is_refused() -> None:
     with pytest.raises(KeyError, match="no channel"):
         fragments(Affinities(np.ones((1, 2, 4, 4)), ((-1, 0, 0),)), per_section=True)
+
+
+def test_a_section_without_seeds_has_fragments_of_its_own() -> None:
+    """The smoothed top of two equal pixels lies between them, where there is only border."""
+    values = np.full((3, 3, 9, 9), 0.95, np.float32)
+    values[1:, 1] = 0.1
+    values[1:, 1, 4, (3, 5)] = 0.2
+    pieces = fragments(Affinities(values, NEAREST), per_section=True)
+    assert pieces.min() == 1
+    assert not set(np.unique(pieces[1])) & (set(np.unique(pieces[0])) | set(np.unique(pieces[2])))

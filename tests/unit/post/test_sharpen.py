@@ -45,3 +45,11 @@ def test_polarity_and_type_are_those_of_the_result() -> None:
     assert sharpen(small, image, per_section=False).values.dtype == np.float16
     with pytest.raises(KeyError):
         sharpen(Affinities(before.values[1:], before.offsets[1:]), image, per_section=False)
+
+
+def test_flat_grey_says_nothing() -> None:
+    """Beyond the tissue, or where the camera is saturated, the affinities stay as they are."""
+    values = np.full((3, 4, 8, 8), 0.6, np.float32)
+    for grey in (0.0, 0.5, 1.0):
+        found = sharpen(Affinities(values, NEAREST), np.full((4, 8, 8), grey, np.float32), per_section=False)
+        np.testing.assert_allclose(found.values, 0.6, atol=1e-6)

@@ -135,3 +135,21 @@ def test_bridges_are_as_few_as_join_all() -> None:
     assert labels[0, 7, 18] != labels[0, 1, 1]
     assert 0 < (joined & ~mask).sum() <= 6
     np.testing.assert_array_equal(bridged(mask, 0.0), mask)
+
+
+@pytest.mark.parametrize("wide", [1, 2])
+def test_a_neuron_as_thin_as_a_voxel_is_traced(wide: int) -> None:
+    mask = np.zeros((5, 9, 40), bool)
+    mask[2 : 2 + wide, 4 : 4 + wide, 3:37] = True
+    for root in (None, (2, 4, 36)):
+        tree = trace(mask, root=root)
+        assert tree.length == pytest.approx(33, abs=2)
+
+
+def test_what_cheap_voxels_lie_far_away_changes_no_bridge() -> None:
+    mask = np.zeros((1, 9, 60), bool)
+    mask[0, 4, :10] = mask[0, 4, 20:30] = True
+    cost = np.full(mask.shape, 0.5, np.float32)
+    joined = bridged(mask, 6.0, cost=cost)
+    assert components(joined).max() == 1
+    assert components(bridged(mask, 4.0, cost=cost)).max() == 2

@@ -256,3 +256,19 @@ def test_refuses_a_table_that_is_no_text(tmp_path: Path, write: Write) -> None:
 def test_needs_no_torch() -> None:
     code = "import sys, morula.workflows.evaluate; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_neurons_without_truth_are_refused(tmp_path: Path) -> None:
+    for name, value in (("pred", 1), ("truth", 0)):
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.full((2, 4, 4), value, np.uint16))
+    with pytest.raises(DataError, match="no voxel is labelled"):
+        evaluate(tmp_path / "pred.tif", tmp_path / "truth.tif", kind="neurons")
+
+
+def test_a_suffix_says_which_trace_is_the_true_one(tmp_path: Path) -> None:
+    line = "1 2 {0} 1 1 1 -1\n2 2 {0} 1 30 1 1\n"
+    for name, x in (("pred/a.swc", 1), ("truth/a.swc", 50), ("truth/a-gold.swc", 1)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(line.format(x))
+    scores = evaluate(tmp_path / "pred", tmp_path / "truth", kind="swc", label_suffix="-gold")
+    assert scores["images"]["a"]["f1_4"] == 1.0

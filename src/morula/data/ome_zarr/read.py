@@ -12,7 +12,7 @@ import numpy as np
 
 from morula.core.errors import DataError
 from morula.core.hashing import fingerprint
-from morula.core.types import Array, ArraySource, Axes, Volume, Voxel
+from morula.core.types import Array, ArraySource, Axes, Volume
 from morula.data.ome_zarr.metadata import Level, Multiscale, parsed
 from morula.data.ome_zarr.store import StoredArray, is_remote, opened_group
 
@@ -38,16 +38,13 @@ def read_multiscale(uri: str | PathLike[str]) -> Multiscale:
     return parsed(dict(group.attrs), str(uri))
 
 
-def open_ome_zarr(
-    uri: str | PathLike[str], *, level: int | None = None, voxel: Voxel | None = None
-) -> Volume:
+def open_ome_zarr(uri: str | PathLike[str], *, level: int | None = None) -> Volume:
     """Opens an image of OME-Zarr 0.4 or 0.5, local or remote; a box is read when it is sliced.
 
     Args:
         uri: the group of the image (`a.ome.zarr`, `a.ome.zarr/labels/mito`), or the array of one of its
             levels (`a.ome.zarr/1`); a path, or a URL that fsspec knows.
         level: 0 is the largest; where the uri names a level, leave it out.
-        voxel: size of a voxel in nm, where the metadata do not say.
 
     Returns:
         A volume with axes `(c) (z) y x`; axes of time and channel with one entry are dropped.
@@ -75,7 +72,7 @@ def open_ome_zarr(
         source,
         axes,
         stored.where,
-        voxel=image.voxel(chosen) or voxel,
+        voxel=image.voxel(chosen),
         channels=_names(image, count),
         stamp=_stamp(text, stored),
     )

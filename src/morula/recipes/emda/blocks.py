@@ -16,7 +16,7 @@ from morula.blockwise.grid import Box, relative
 from morula.blockwise.receptive import receptive_field
 from morula.core.types import Array, ArraySource, Volume
 from morula.recipes.emda.decode import Cleaning, probability, restore
-from morula.recipes.emda.domains import resample
+from morula.recipes.emda.domains import TAILS, resample
 from morula.recipes.emda.segmenter import segment
 
 __all__ = ["block_model"]
@@ -24,7 +24,6 @@ __all__ = ["block_model"]
 _STEP = 32  # pixels; boxes begin on multiples, where the poolings of every network begin, too
 _TILE, _OVERLAP = 512, 0.25  # pixels and share, for a network that looks at all of an image
 _TRIED = 256  # pixels of the image that the reach is measured on
-_TAILS = (0.001, 0.999)
 
 
 def block_model(
@@ -43,7 +42,7 @@ def block_model(
     reach = _reach(network)
     low, high = (0.0, 255.0)
     if volume.dtype != np.uint8:
-        low, high = (float(each) for each in np.quantile(sample(volume), _TAILS))
+        low, high = (float(each) for each in np.quantile(sample(volume), TAILS))
     maps = _Maps(network.to(fabric.device).eval(), fabric, zoom, low, high, views)
     if reach is None:
         side = ceil(_TILE / zoom)

@@ -87,7 +87,8 @@ def judge(files: Sequence[Path], predict: Callable[[Path], list[Array]], domains
     seen = look(domains.target.images)
     pixels = prior.area if area is None else prior.area / area
     alone: list[Verdict] = []
-    found: list[list[Array]] = []
+    found: list[Array] = []
+    solid: list[float] = []
     measured: list[Shapes] = []
     for file in files:
         maps = predict(file)
@@ -99,9 +100,10 @@ def judge(files: Sequence[Path], predict: Callable[[Path], list[Array]], domains
             "entropy": float(sum(map(normalised_entropy, maps)) / len(maps)),
         }
         alone.append(composite(shape, prior, evidence))
-        found.append(masks)
+        found.append(_joined(masks))
+        solid.append(_mean_solidity(masks))
         measured.append(shape)
-    voted = with_consensus(alone, [_joined(masks) for masks in found]) if len(alone) >= _VOTERS else alone
+    voted = with_consensus(alone, found) if len(alone) >= _VOTERS else alone
     return [
         Judgement(
             step=int(file.stem),
@@ -114,9 +116,7 @@ def judge(files: Sequence[Path], predict: Callable[[Path], list[Array]], domains
             objections=verdict.objections,
             fraction=shape.fraction,
         )
-        for file, verdict, shape, value in zip(
-            files, voted, measured, map(_mean_solidity, found), strict=True
-        )
+        for file, verdict, shape, value in zip(files, voted, measured, solid, strict=True)
     ]
 
 

@@ -10,13 +10,17 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from morula.blockwise import sample
 from morula.core.errors import DataError, UsageError
 from morula.core.hashing import fingerprint
 from morula.core.types import Array, Record, Volume
 from morula.data.masks import to_mask
 from morula.recipes.emda.scale import estimate_scale
 
-__all__ = ["Domain", "Domains", "as_bytes", "domains_of", "pixel_nm", "resample"]
+__all__ = ["TAILS", "Domain", "Domains", "as_bytes", "domains_of", "pixel_nm", "resample"]
+
+TAILS = (0.001, 0.999)
+"""Quantiles between which grey values that are not 8 bit become so."""
 
 _SURE = 0.5  # confidence of a scale by texture; volumes of one kind and instrument have more
 _LEAST = 48  # pixels; the least side of a section after resampling that a network can learn from
@@ -142,7 +146,7 @@ def as_bytes(volume: Volume) -> Array:
     stack = array if array.ndim == 3 else array[None]
     if stack.dtype == np.uint8:
         return stack
-    low, high = np.quantile(stack[:: max(1, len(stack) // 16)], [0.001, 0.999])
+    low, high = np.quantile(sample(stack), TAILS)
     unit = (stack.astype(np.float32) - low) / max(high - low, 1e-6)
     return np.round(np.clip(unit, 0, 1) * 255).astype(np.uint8)
 

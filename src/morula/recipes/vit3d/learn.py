@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from morula.engine import Run, Stage, TrainState, cosine, ema_, fit, seeded, update
+from morula.engine import LoadReport, Run, Stage, TrainState, cosine, ema_, fit, seeded, update
 from morula.recipes.vit3d.config import Vit3dConfig
 from morula.recipes.vit3d.crops import Crops, LabelledCrops
 from morula.recipes.vit3d.losses import dice_focal, tube_loss
@@ -18,8 +18,10 @@ from morula.recipes.vit3d.stacks import Taught
 __all__ = ["learn"]
 
 
-def learn(run: Run, stage: Stage, stacks: Sequence[Taught], config: Vit3dConfig) -> nn.Module:
-    """A network trained on the stacks: the moving average of its weights.
+def learn(
+    run: Run, stage: Stage, stacks: Sequence[Taught], config: Vit3dConfig
+) -> tuple[nn.Module, LoadReport | None]:
+    """The moving average of a network's weights, and what came of natural-image weights, if any.
 
     Raises:
         DataError: natural-image weights cannot be read or do not fit.
@@ -53,10 +55,7 @@ def learn(run: Run, stage: Stage, stacks: Sequence[Taught], config: Vit3dConfig)
         return {"loss": loss.detach()}
 
     fit(step, crops, state, config.steps, stage)
-    tensors = {} if told is None else {"loaded": list(told.loaded), "inflated": list(told.inflated)}
-    skipped = {} if told is None else {"skipped": list(told.skipped)}
-    stage.finish(weights=config.weights, **tensors, **skipped)
-    return mean
+    return mean, told
 
 
 def _loss(logits: Tensor, batch: LabelledCrops, config: Vit3dConfig) -> Tensor:

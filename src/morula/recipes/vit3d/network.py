@@ -54,13 +54,17 @@ def network_of(config: Vit3dConfig) -> nn.Module:
     memory that nobody wrote (torch 2.15 on CPUs).
 
     Raises:
-        UsageError: timm has no such transformer, or a crop does not fit its patches.
+        UsageError: timm has no such transformer, the U-Net is less deep, or a crop does not fit patches.
     """
     if config.network == "inflated":
         return InflatedUNet3d(config.inflation, depth=config.depth)
     if config.network == "unet":
-        kernel = (min(config.depth, 3), 3, 3)
-        made = ResidualUNet3d(1, 1, _WIDTHS, norm="group", stride=(1, 2, 2), pool=(1, 2, 2), kernel=kernel)
+        if config.depth > 3:
+            raise UsageError("depth", f"{config.depth}, but the 3D U-Net has 3 at most", "give 1 or 3")
+        made = ResidualUNet3d(
+            1, 1, _WIDTHS, norm="group", stride=(1, 2, 2), pool=(1, 2, 2),
+            kernel=(config.depth, 3, 3), deep=config.depth,
+        )  # fmt: skip
         nn.init.constant_(made.out.bias, _RARE)  # pyright: ignore[reportArgumentType]
         return made
     import timm  # slow to import, and the other networks do not need it

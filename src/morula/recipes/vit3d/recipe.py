@@ -61,10 +61,12 @@ def train(run: Run, records: Sequence[Record], config: Vit3dConfig) -> None:
     stage = run.stage("train", steps=config.steps)
     if stage.done:
         return
-    network = learn(run, stage, stacks, config)  # lines 2, 3
+    network, told = learn(run, stage, stacks, config)  # lines 2, 3
     folder = run.path / "model"
     Weights.of(network, WeightsInfo("vit3d.segmenter")).save(folder / "network.safetensors")
     write_json(folder / "model.json", {"config": config.model_dump(mode="json")})
+    fates = ("loaded", "inflated", "skipped") if told is not None else ()
+    stage.finish(weights=config.weights, **{fate: list(getattr(told, fate)) for fate in fates})
 
 
 def batch_sizes(config: Vit3dConfig) -> Mapping[str, int]:

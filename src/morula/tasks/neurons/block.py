@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import cc3d
 import numpy as np
 
+from morula.blockwise import sample
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Array, Record, Volume
 
 __all__ = ["TAILS", "Block", "Dense", "Part", "grey", "middle", "parted", "prepare"]
 
 _LEAST = 8  # voxels along the axis that is cut, for a part to be worth anything
-_SAMPLED = 2**22  # voxels that the grey range is told from
 TAILS = (0.5, 99.5)  # percent
 
 
@@ -61,8 +61,7 @@ class Block:
 def grey(volume: Volume) -> Array:
     """Grey values `(z, y, x)` float32 with the middle 99 % in [0, 1], so that any instrument looks alike."""
     values = volume.read()
-    step = max(1, values.size // _SAMPLED)
-    low, high = np.percentile(values.ravel()[::step], TAILS)
+    low, high = np.percentile(sample(values), TAILS)
     return ((values - np.float32(low)) / np.float32(max(high - low, 1e-6))).astype(np.float32)
 
 
@@ -78,7 +77,7 @@ def prepare(record: Record, image: Array, validation: float) -> Block:
 
     Raises:
         UsageError: the record has no labels.
-        DataError: the block is too small to cut, or holds fewer than two neurons.
+        DataError: the block is too small to cut, or one of the parts holds fewer than two neurons.
     """
     if record.labels is None:
         raise UsageError(
@@ -93,10 +92,14 @@ def prepare(record: Record, image: Array, validation: float) -> Block:
         raise DataError(
             record.id, found, f"label at least {round(_LEAST / validation)} voxels along one axis"
         )
-    if len(np.unique(labels[labels > 0])) < 2:
-        fix = "label at least two neurons; their borders are what is learned"
-        raise DataError(record.id, "the labelled block holds a single neuron", fix)
+    if min(labels.shape) < 2:
+        found = f"a labelled block of {' x '.join(map(str, labels.shape))} voxels"
+        raise DataError(record.id, found, "label two sections or more; what links them is learned, too")
     train, other = _cut(labels, box, axis, slice(0, kept)), _cut(labels, box, axis, slice(kept, None))
+    for part, what in ((train, "learned from"), (other, "kept to tune")):
+        if len(np.unique(part.labels[part.labels > 0])) < 2:
+            found = f"a single neuron in the part of the labelled block that is {what}"
+            raise DataError(record.id, found, "label more neurons; their borders are what is learned")
     return Block(image, train, Part(other.box, parted(other.labels)))
 
 
