@@ -12,6 +12,7 @@ import tifffile
 
 import morula
 from commands import cli
+from morula.core.errors import UsageError
 from morula.core.types import Voxel
 from morula.metrics import iou
 from synthetic import em_pair
@@ -148,3 +149,23 @@ def test_real_volumes_run_to_the_end(real_data: Path, tmp_path: Path) -> None:
     )
     assert result.scores is not None
     assert set(result.scores) == {"iou", "iou_per_slice", "dice", "ap50"}
+
+
+def test_other_labels_of_the_source_are_another_run(
+    finished: Path, pair: dict[str, Path], tmp_path: Path
+) -> None:
+    """What was learned from the old ones would otherwise stand beside what the new ones tuned."""
+    other = tmp_path / "source_labels.tif"
+    tifffile.imwrite(other, np.roll(tifffile.imread(pair["source_labels"]), 3, axis=2))
+    with pytest.raises(UsageError, match="another config, other images or another seed"):
+        morula.run(
+            pair["target"],
+            labels=pair["target_labels"],
+            source=pair["source"],
+            source_labels=other,
+            voxel=Voxel(z=40, y=12, x=12),
+            source_voxel=Voxel(z=40, y=8, x=8),
+            out=finished,
+            preset="smoke",
+            device="cpu",
+        )

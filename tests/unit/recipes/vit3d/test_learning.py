@@ -10,11 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from morula.core.errors import DataError
+from morula.core.errors import DataError, UsageError
 from morula.core.rng import Rng
 from morula.core.tree import Tree
+from morula.core.types import Axes, Record, Volume
 from morula.data import draw_tree
+from morula.engine import Run, launch
 from morula.nets import InflatedUNet3d
+from morula.recipes import load_recipe
 from morula.recipes.vit3d.config import presets
 from morula.recipes.vit3d.crops import Crops
 from morula.recipes.vit3d.losses import dice_focal, line_recall, tube_loss
@@ -188,3 +191,31 @@ def test_the_classical_way_finds_a_bright_line() -> None:
     assert (found & truth).sum() > 0.95 * truth.sum()
     assert found.sum() < 2 * truth.sum() < 0.2 * truth.size
     assert not thresholded(np.zeros((3, 20, 20), np.uint8)).any()
+
+
+def test_the_unet_is_as_deep_as_is_asked() -> None:
+    flat = network_of(presets()["scratch"].model_copy(update={"depth": 1}))
+    assert {each.kernel_size[0] for each in flat.modules() if isinstance(each, torch.nn.Conv3d)} == {1}
+    with pytest.raises(UsageError, match="3 at most"):
+        network_of(presets()["scratch"].model_copy(update={"depth": 5}))
+
+
+def test_a_training_is_not_done_before_its_model_is_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, tree = traced_stack(0)
+    records = [Record("a", Volume(image, Axes("zyx"), "a"), trace=lambda: tree)]
+    module: Any = load_recipe("vit3d")
+    config = presets()["smoke"].model_copy(update={"steps": 2})
+    run = Run.open(tmp_path, recipe="vit3d", config={}, data={}, seed=0, fabric=launch("cpu"))
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="full"):
+        patched.setattr("morula.recipes.vit3d.recipe.write_json", full)
+        module.train(run, records, config)
+    assert not run.stage("train", steps=2).done
+    again = Run.open(tmp_path, recipe="vit3d", config={}, data={}, seed=0, fabric=run.fabric)
+    module.train(again, records, config)
+    assert (tmp_path / "model/model.json").exists()
+
+
+def full(*_: object) -> None:
+    raise OSError("full")

@@ -66,6 +66,12 @@ def test_blocks_that_teach_nothing_are_refused() -> None:
         prepare(record(phantom((3, 9, 10))), np.zeros(1), 0.25)
     with pytest.raises(DataError, match="a single neuron"):
         prepare(record(np.ones((9, 40, 40), np.int32)), np.zeros(1), 0.25)
+    alone = np.ones((9, 40, 40), np.int32)
+    alone[:, :20, :10] = 2
+    with pytest.raises(DataError, match=r"single neuron in the part .* kept to tune"):
+        prepare(record(alone.transpose(0, 2, 1)), np.zeros(1), 0.25)
+    with pytest.raises(DataError, match="two sections or more"):
+        prepare(record(phantom((1, 40, 40))), np.zeros(1), 0.25)
     with pytest.raises(UsageError, match="--labels"):
         prepare(Record("a", record(phantom()).image), np.zeros(1), 0.25)
 
