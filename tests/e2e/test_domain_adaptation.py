@@ -57,6 +57,7 @@ def test_the_report_shows_the_choice_and_both_domains(finished: Path) -> None:
     page = (finished / "report" / "index.html").read_text()
     for text in ("Mitochondria in target", "Choice of the checkpoint", "Histograms of the domains", "Oracle"):
         assert text in page
+    assert "whether confidence follows them" in page and "there are no labels" not in page
     chosen = json.loads(next(finished.glob("*-select/done.json")).read_text())["chosen"]
     assert set(chosen) == {"last", "solidity", "composite"}
 

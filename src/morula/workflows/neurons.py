@@ -21,6 +21,7 @@ from morula.recipes import RECIPES
 __all__ = [
     "LABEL_A_BLOCK",
     "NEURONS",
+    "SCORED_ON_A_PART",
     "LabelOffset",
     "StoredAxes",
     "check_axes",
@@ -40,6 +41,10 @@ StoredAxes = Stored | None
 NEURONS = "mscon"
 """The recipe that a labelled block of a volume gets where none is asked for."""
 
+SCORED_ON_A_PART = (
+    "The scores are of a part of the labels that the network did not learn from, but that a threshold was "
+    "chosen on. Elsewhere in the volume expect a little less."
+)
 LABEL_A_BLOCK = (
     "Correct the neurons in a block of the volume, best where the pictures above look wrong, and run again "
     "with it as --labels: it teaches the network, tunes the threshold, and a part of it measures the result."

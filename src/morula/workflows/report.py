@@ -34,7 +34,7 @@ from morula.report import (
 )
 from morula.report import Plan as PlanText
 from morula.workflows.commands import commands
-from morula.workflows.neurons import LABEL_A_BLOCK, lacks_block
+from morula.workflows.neurons import LABEL_A_BLOCK, SCORED_ON_A_PART, lacks_block
 from morula.workflows.tracing_report import LEARNED_FROM, has_trace, trace_overlays
 from morula.workflows.tracing_report import MEASURES as TRACE_MEASURES
 from morula.workflows.train import reopened
@@ -57,6 +57,9 @@ _MEASURES: Mapping[str, str] = {
     "are": "adapted Rand error, 0 is perfect: pairs of voxels that are joined in one and apart in the other",
 }
 _SHOWN = ("aji", "ap50", "pq", "iou", "f1_4", "f1_2")
+_FEW_SCORED = (
+    "The scores above are measured; whether confidence follows them takes three labelled images to tell."
+)
 _SECTIONS = 3  # of a volume that are shown
 
 
@@ -325,11 +328,8 @@ def _trust(findings: Sequence[_Finding], entry: Entry, *, labelled: bool) -> tup
                 f"Over the {len(scored)} labelled images the mean confidence follows the score with a "
                 f"correlation of {correlation:.2f} (1: it can be trusted to rank images; 0: it cannot)."
             )
-    elif scored and entry.learns:
-        lines.append(
-            "The scores are of a part of the labels that the network did not learn from, but that a "
-            "threshold was chosen on. Elsewhere in the volume expect a little less."
-        )
+    elif scored:
+        lines.append(SCORED_ON_A_PART if entry.learns else _FEW_SCORED)
     elif entry.learns and labelled:
         lines.append(
             "Nothing was measured, for the labels trained the network. Label three to five other images, "
