@@ -170,3 +170,26 @@ def test_other_labels_of_the_source_are_another_run(
             preset="smoke",
             device="cpu",
         )
+
+
+def test_other_truth_measures_the_checkpoints_anew(
+    finished: Path, pair: dict[str, Path], tmp_path: Path
+) -> None:
+    run, truth = tmp_path / "run", tmp_path / "target_labels.tif"
+    shutil.copytree(finished, run)
+    tifffile.imwrite(truth, tifffile.imread(pair["target_labels"])[:, ::-1])
+    scores = run / "checkpoints" / "scores.json"
+    before = json.loads(scores.read_text())
+    morula.run(
+        pair["target"],
+        labels=truth,
+        source=pair["source"],
+        source_labels=pair["source_labels"],
+        voxel=Voxel(z=40, y=12, x=12),
+        source_voxel=Voxel(z=40, y=8, x=8),
+        out=run,
+        preset="smoke",
+        device="cpu",
+    )
+    after = json.loads(scores.read_text())
+    assert after.keys() == before.keys() and max(after.values()) < max(before.values())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
 from morula.core.errors import UsageError
 from morula.workflows.plan import plan
@@ -22,3 +24,10 @@ def test_a_file_and_options_that_disagree_are_refused(tmp_path: Path, text: str,
     file.write_text(text)
     with pytest.raises(UsageError, match=told):
         plan(tmp_path, recipe="cupre", config=file)
+
+
+def test_a_folder_of_which_some_images_say_their_size_is_told(tmp_path: Path) -> None:
+    grey = np.random.default_rng(0).integers(0, 200, (64, 64), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", grey, imagej=True, resolution=(4, 4), metadata={"unit": "um"})
+    tifffile.imwrite(tmp_path / "b.tif", grey)
+    assert any(told.startswith("1 of 2 images say how large") for told in plan(tmp_path).warnings)

@@ -75,3 +75,16 @@ def test_what_cannot_be_traced(
     assert code == 3
     assert told in error
     assert "a.tif" in error
+
+
+@pytest.mark.parametrize(("depth", "reach"), [(250, 59), (7500, 31)])
+def test_a_gap_between_sections_is_as_wide_as_they_are_deep(
+    tmp_path: Path, depth: int, reach: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack = np.zeros((60, 24, 24), np.uint8)
+    stack[:24, 10:13, 10:13] = stack[28:, 10:13, 10:13] = 1
+    save(tmp_path / "mask.tif", stack)
+    size = ["--voxel-size", depth, 250, 250]
+    assert cli(capsys, "trace", tmp_path / "mask.tif", "--out", tmp_path / "out", *size)[0] == 0
+    heights = read_swc(tmp_path / "out/trace.voxel.swc").tree.points[:, 0]
+    assert np.ptp(heights) == pytest.approx(reach, abs=4)
