@@ -23,21 +23,19 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return em_pair(tmp_path_factory.mktemp("pair"))
 
 
+def adapt(pair: dict[str, Path], out: Path, **other: Path) -> None:
+    """A run with the target's labels for evaluation, and with what else is given."""
+    labels = {"labels": pair["target_labels"], "source_labels": pair["source_labels"], **other}
+    sizes = {"voxel": Voxel(z=40, y=12, x=12), "source_voxel": Voxel(z=40, y=8, x=8)}
+    morula.run(
+        pair["target"], source=pair["source"], **labels, **sizes, out=out, preset="smoke", device="cpu"
+    )
+
+
 @pytest.fixture(scope="module")
 def finished(pair: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with the target's labels for evaluation."""
     out = tmp_path_factory.mktemp("runs") / "run"
-    morula.run(
-        pair["target"],
-        labels=pair["target_labels"],
-        source=pair["source"],
-        source_labels=pair["source_labels"],
-        voxel=Voxel(z=40, y=12, x=12),
-        source_voxel=Voxel(z=40, y=8, x=8),
-        out=out,
-        preset="smoke",
-        device="cpu",
-    )
+    adapt(pair, out)
     return out
 
 
@@ -159,17 +157,7 @@ def test_other_labels_of_the_source_are_another_run(
     other = tmp_path / "source_labels.tif"
     tifffile.imwrite(other, np.roll(tifffile.imread(pair["source_labels"]), 3, axis=2))
     with pytest.raises(UsageError, match="another config, other images or another seed"):
-        morula.run(
-            pair["target"],
-            labels=pair["target_labels"],
-            source=pair["source"],
-            source_labels=other,
-            voxel=Voxel(z=40, y=12, x=12),
-            source_voxel=Voxel(z=40, y=8, x=8),
-            out=finished,
-            preset="smoke",
-            device="cpu",
-        )
+        adapt(pair, finished, source_labels=other)
 
 
 def test_other_truth_measures_the_checkpoints_anew(
@@ -180,16 +168,6 @@ def test_other_truth_measures_the_checkpoints_anew(
     tifffile.imwrite(truth, tifffile.imread(pair["target_labels"])[:, ::-1])
     scores = run / "checkpoints" / "scores.json"
     before = json.loads(scores.read_text())
-    morula.run(
-        pair["target"],
-        labels=truth,
-        source=pair["source"],
-        source_labels=pair["source_labels"],
-        voxel=Voxel(z=40, y=12, x=12),
-        source_voxel=Voxel(z=40, y=8, x=8),
-        out=run,
-        preset="smoke",
-        device="cpu",
-    )
+    adapt(pair, run, labels=truth)
     after = json.loads(scores.read_text())
     assert after.keys() == before.keys() and max(after.values()) < max(before.values())
