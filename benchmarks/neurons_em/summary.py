@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -100,16 +101,10 @@ def _mitochondria(found: Results, titles: Mapping[str, str]) -> list[str]:
     for budget, trained in _by_budget(found):
         text += [f"## Mitochondria, {budget}", ""]
         text += ["| | labels | seeds | IoU | IoU per section | of each seed | steps |", "|---" * 7 + "|"]
-        for row, title in titles.items():
-            for share in sorted({each["share"] for each in trained}):
-                own = _of(trained, row, share)
-                if own:
-                    scores = [_told(each["test"][key] for each in own) for key in ("iou", "iou_per_slice")]
-                    each = ", ".join(f"{result['test']['iou']:.3f}" for result in own)
-                    steps = " + ".join(str(count) for count in own[0]["steps"])
-                    text.append(
-                        f"| {' | '.join([title, f'{share} %', str(len(own)), *scores, each, steps])} |"
-                    )
+        for begin, steps, own in _lines(trained, titles):
+            scores = [_told(each["test"][key] for each in own) for key in ("iou", "iou_per_slice")]
+            each = ", ".join(f"{result['test']['iou']:.3f}" for result in own)
+            text.append(f"| {' | '.join([*begin, *scores, each, steps])} |")
         text.append("")
     return text
 
@@ -136,18 +131,19 @@ def _details(found: Results, titles: Mapping[str, str]) -> list[str]:
     """What is behind each cell: split and merge, the oracle's threshold, the given fragments, the steps."""
     names = ("row", "labels", "seeds", *_COLUMNS, "steps", "s to predict", "s to decode")
     text = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
-    for row, title in titles.items():
-        for share in sorted({each["share"] for each in found}):
-            own = _of(found, row, share)
-            if not own:
-                continue
-            steps = " + ".join(str(count) for count in own[0]["steps"])
-            seconds = [
-                f"{_mean([each['seconds'][key] for each in own]):.1f}" for key in ("predict", "decode")
-            ]
-            told = [_told(map(column, own)) for column in _COLUMNS.values()]
-            text.append(f"| {' | '.join([title, f'{share} %', str(len(own)), *told, steps, *seconds])} |")
+    for begin, steps, own in _lines(found, titles):
+        seconds = [f"{_mean([each['seconds'][key] for each in own]):.1f}" for key in ("predict", "decode")]
+        told = [_told(map(column, own)) for column in _COLUMNS.values()]
+        text.append(f"| {' | '.join([*begin, *told, steps, *seconds])} |")
     return text
+
+
+def _lines(found: Results, titles: Mapping[str, str]) -> Iterator[tuple[list[str], str, Results]]:
+    """Of each row and label budget with results its first cells, its steps, and these results."""
+    for (row, title), share in product(titles.items(), sorted({each["share"] for each in found})):
+        if own := _of(found, row, share):
+            steps = " + ".join(str(count) for count in own[0]["steps"])
+            yield [title, f"{share} %", str(len(own))], steps, own
 
 
 def _of(found: Results, row: str, share: float) -> Results:

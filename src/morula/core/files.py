@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from morula.core.errors import DataError, ResourceError
 
-__all__ = ["atomic_path", "full", "is_full", "write_json", "write_text"]
+__all__ = ["atomic_path", "is_full", "write_json", "write_text", "writing"]
 
 _FULL = ("No space left on device", "os error 28", "os error 122", "Disk quota exceeded", "unexpected pos")
 """Of the errors that safetensors and torch raise when a disk is full; the last is torch's."""
@@ -30,23 +30,33 @@ def atomic_path(path: Path) -> Generator[Path]:
     """
     temporary = path.with_name(f".{path.stem}.{uuid4().hex[:8]}.part{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        if is_full(error):
-            raise full(path) from error
-        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-            raise DataError(
-                path, "no permission to write here", "choose another folder with --out"
-            ) from error
-        raise
-    except Exception as error:
-        if is_full(error):
-            raise full(path) from error
-        raise
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Generator[None]:
+    """Says what is wrong with the disk or the folder where `path` cannot be written.
+
+    Raises:
+        ResourceError: the disk is full or a quota is reached.
+        DataError: the folder may not be written to.
+    """
+    try:
+        yield
+    except Exception as error:
+        if is_full(error):
+            free = shutil.disk_usage(_existing_parent(path)).free
+            found = f"the disk is full ({free / 1e6:.0f} MB free)"
+            raise ResourceError(path, found, "free some space and repeat the command") from error
+        if isinstance(error, OSError) and error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+            found = "no permission to write here"
+            raise DataError(path, found, "choose another folder with --out") from error
+        raise
 
 
 def is_full(error: BaseException) -> bool:
@@ -54,13 +64,6 @@ def is_full(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno in {errno.ENOSPC, errno.EDQUOT}
     return any(words in str(error) for words in _FULL)
-
-
-def full(path: Path) -> ResourceError:
-    """What to say where `path` cannot be written because the disk is full."""
-    free = shutil.disk_usage(_existing_parent(path)).free
-    found = f"the disk is full ({free / 1e6:.0f} MB free)"
-    return ResourceError(path, found, "free some space and repeat the command")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -158,8 +158,10 @@ class Volume:
         Args:
             told: without z the file's z is kept.
         """
-        if told is None or told == "unknown":
-            return self if told is None else replace(self, voxel=None)
+        if told is None:
+            return self
+        if told == "unknown":
+            return replace(self, voxel=None)
         z = told.z if told.z is not None or self.voxel is None else self.voxel.z
         return replace(self, voxel=replace(told, z=z))
 

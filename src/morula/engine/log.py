@@ -18,7 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from morula.core.files import full, is_full
+from morula.core.files import writing
 
 __all__ = ["Advance", "append_metrics", "progress", "read_metrics"]
 
@@ -40,15 +40,10 @@ def progress(console: Console, label: str, total: int, *, start: int = 0) -> Gen
 
 def append_metrics(path: Path, step: int, metrics: Mapping[str, float]) -> None:
     """Adds one JSON line, `{"step": ..., name: value}`."""
-    line = json.dumps({"step": step, **metrics}) + "\n"
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as stream:
-            stream.write(line)
-    except OSError as error:
-        if is_full(error):
-            raise full(path) from error
-        raise
+            stream.write(json.dumps({"step": step, **metrics}) + "\n")
 
 
 def read_metrics(path: Path) -> dict[str, list[float]]:

@@ -247,7 +247,7 @@ def _clear_the_way(path: Path, key: str, existing: Existing) -> None:
     if not header.exists():
         if existing == "resume":
             raise UsageError(path, "there is no run to resume", "leave --resume out to start one")
-        if path.exists() and not (path.is_dir() and not visible(path)):
+        if path.exists() and (not path.is_dir() or visible(path)):
             found = (
                 "the folder is not empty and holds no run"
                 if path.is_dir()

@@ -43,8 +43,9 @@ def shape_descriptors(
     [0.0, 0.0, 0.8, 0.6, 0.5, 0.4, 0.2, 0.0, 0.0]
     """
     z, y, x = every
-    ids, numbers = np.unique(labels[::z, ::y, ::x], return_inverse=True)
-    coarse = numbers.reshape(labels[::z, ::y, ::x].shape) + int(ids[0] != 0)  # 1..n, however large the ids
+    coarse = labels[::z, ::y, ::x]
+    ids, numbers = np.unique(coarse, return_inverse=True)
+    coarse = numbers.reshape(coarse.shape) + int(ids[0] != 0)  # 1..n, however large the ids
     width = np.array(sigma) / every
     found = np.zeros((DESCRIPTORS, *coarse.shape), np.float32)
     margin = np.ceil(_REACH * width).astype(int)

@@ -40,7 +40,7 @@ def evaluate_coco(pred: Path, truth: Path) -> dict[str, Any]:
         results: list[dict[str, Any]] = content
     else:  # documents number their categories by names of their own
         document = _one_category(document)
-        results = _collected(pred, content, document)
+        results = _collected(pred, content, _numbers(truth, document))
     kinds = ("bbox", "segm") if all("segmentation" in each for each in results) else ("bbox",)
     table: dict[str, dict[str, dict[str, float]]] = {}
     with reading(pred, "set of COCO detections of the images of the truth"):
@@ -55,8 +55,16 @@ def evaluate_coco(pred: Path, truth: Path) -> dict[str, Any]:
     }
 
 
+def _numbers(truth: Path, document: Mapping[str, Any]) -> dict[str, Any]:
+    """The number of each image by its stem, which no two may share."""
+    numbers = {image_id(image["file_name"]): image["id"] for image in document["images"]}
+    if len(numbers) < len({image["id"] for image in document["images"]}):
+        raise DataError(truth, "images in it share a name", "keep the images of one folder in it")
+    return numbers
+
+
 def _collected(
-    pred: Path, content: Mapping[str, Any] | None, document: Mapping[str, Any]
+    pred: Path, content: Mapping[str, Any] | None, numbers: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """The annotations of one document, or of all in a folder, with the image numbers of the truth."""
     if content is not None:
@@ -67,9 +75,6 @@ def _collected(
         if not files:
             raise DataError(root, "no <stem>/coco.json here", "choose a run, or a COCO JSON file")
         documents = {file: _json(file) for file in files}
-    numbers = {image_id(image["file_name"]): image["id"] for image in document["images"]}
-    if len(numbers) < len({image["id"] for image in document["images"]}):
-        raise DataError("truth", "images in it share a name", "keep the images of one folder in it")
     results: list[dict[str, Any]] = []
     for path, found in documents.items():
         with reading(path, "COCO document with scores"):

@@ -224,13 +224,17 @@ def _score_checkpoints(made: Plan, trained: Run) -> None:
 
     labelled = [record for record in made.records if record.labels is not None]
     path, truth = (trained.path / "checkpoints" / name for name in ("scores.json", "truth.json"))
-    marks = {record.id: fingerprint(record.labels()) for record in labelled if record.labels is not None}
-    if not labelled or (path.exists() and truth.exists() and read_json(truth) == marks):
+    if not labelled or (path.exists() and truth.exists() and read_json(truth) == _marks(labelled)):
         return
     found = load_recipe(made.recipe).checkpoints(trained.path, trained.fabric)
     if found:
         write_json(path, {name: _mean_iou(model, labelled) for name, model in found.items()})
-        write_json(truth, marks)
+        write_json(truth, _marks(labelled))
+
+
+def _marks(records: Sequence[Record]) -> dict[str, str]:
+    """What tells the labels of each image from others."""
+    return {record.id: fingerprint(record.labels()) for record in records if record.labels is not None}
 
 
 def _mean_iou(model: Predictor, records: Sequence[Record]) -> float:

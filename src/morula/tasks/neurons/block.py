@@ -9,12 +9,12 @@ import numpy as np
 
 from morula.blockwise import sample
 from morula.core.errors import DataError, UsageError
-from morula.core.types import Array, Record, Volume
+from morula.core.types import Array, ArraySource, Record, Volume
 
-__all__ = ["TAILS", "Block", "Dense", "Part", "grey", "middle", "parted", "prepare"]
+__all__ = ["Block", "Dense", "Part", "grey", "grey_range", "middle", "parted", "prepare"]
 
 _LEAST = 8  # voxels along the axis that is cut, for a part to be worth anything
-TAILS = (0.5, 99.5)  # percent
+_TAILS = (0.5, 99.5)  # percent
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +61,14 @@ class Block:
 def grey(volume: Volume) -> Array:
     """Grey values `(z, y, x)` float32 with the middle 99 % in [0, 1], so that any instrument looks alike."""
     values = volume.read()
-    low, high = np.percentile(sample(values), TAILS)
+    low, high = grey_range(values)
     return ((values - np.float32(low)) / np.float32(max(high - low, 1e-6))).astype(np.float32)
+
+
+def grey_range(volume: ArraySource) -> tuple[float, float]:
+    """What becomes 0 and 1, in training and in prediction alike."""
+    low, high = np.percentile(sample(volume), _TAILS)
+    return float(low), float(high)
 
 
 def prepare(record: Record, image: Array, validation: float) -> Block:

@@ -17,14 +17,13 @@ from morula.blockwise import (
     Tiling,
     Work,
     as_bytes,
-    sample,
     segment,
 )
 from morula.blockwise.apply import Sink
 from morula.core.affinities import Affinities, Offset
 from morula.core.types import Array, ArraySource, Volume
 from morula.post import RegionGraph, agglomerate
-from morula.tasks.neurons.block import TAILS
+from morula.tasks.neurons.block import grey_range
 from morula.tasks.neurons.decode import Decoder
 from morula.tasks.neurons.mirror import averaged
 from morula.tasks.neurons.settings import Decode
@@ -50,7 +49,7 @@ def block_model(
         settings: how tiles are laid.
         fabric: device and precision.
     """
-    low, high = (float(each) for each in np.percentile(sample(volume), TAILS))
+    low, high = grey_range(volume)
     tiling = Tiling(volume.shape, settings.tile, settings.overlap)
     z, y, x = settings.tile
     maps = _Maps(network.to(fabric.device).eval(), fabric, low, high, offsets, decoder, settings.mirrors)
