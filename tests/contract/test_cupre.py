@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from io import StringIO
-from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,6 +22,7 @@ from morula.engine import Run, Weights, launch, read_json
 from morula.recipes import load_recipe
 from morula.recipes.cupre.config import CupreConfig
 from morula.recipes.cupre.curve import drawn
+from stopping import stopped_at
 from synthetic import field, save_natural
 
 SMALL = {"steps": 8, "round_steps": 4, "budget_steps": 4, "batch": 2, "crop": 64, "widths": [8, 12]}
@@ -115,28 +113,18 @@ def test_the_published_preset_trains_and_predicts(otherwise: bool, tmp_path: Pat
     assert [chapter.name for chapter in recipe.story(tmp_path / "run")][:2] == ["Pre-training", "Fine-tuning"]
 
 
-@pytest.mark.parametrize(("preset", "rounds", "stop"), [("best", 1, 10), ("scratch", 0, 5)])
+@pytest.mark.parametrize(
+    ("preset", "rounds", "stage"), [("best", 1, "train-again-1"), ("scratch", 0, "train")]
+)
 def test_a_stopped_training_goes_on_to_the_same_weights(
-    preset: str, rounds: int, stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    preset: str, rounds: int, stage: str, tmp_path: Path
 ) -> None:
     settings = config(preset, rounds=rounds)
     train(tmp_path / "whole", settings)
-    ticks: Iterator[int] = count(0, 60)
-    monkeypatch.setattr("morula.engine.loop.time", SimpleNamespace(monotonic=lambda: next(ticks)))
-    from morula.tasks.cells import student as module
-
-    made, steps = module.loss_of, count()
-
-    def interrupted(*arguments: torch.Tensor) -> torch.Tensor:
-        if next(steps) == stop:
-            raise KeyboardInterrupt
-        return made(*arguments)
-
-    monkeypatch.setattr(module, "loss_of", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with stopped_at(stage, 2):
         train(tmp_path / "stopped", settings)
-    assert list((tmp_path / "stopped").glob("*/state.pt"))
-    monkeypatch.undo()
+    (kept,) = (tmp_path / "stopped").glob("*/state.pt")
+    assert kept.parent.name.endswith(f"-{stage}")
     train(tmp_path / "stopped", settings)
     one, other = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
     assert [name for name in one if not torch.equal(one[name], other[name])] == []

@@ -1,13 +1,10 @@
-"""Every strategy trains, goes on where it was stopped, and predicts from the run alone."""
+"""Every strategy trains, goes on in every stage where it was stopped, and predicts from the run alone."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +17,7 @@ from morula.core.types import Axes, Record, Volume, Voxel
 from morula.engine import Run, Weights, launch
 from morula.recipes import load_recipe
 from morula.recipes.emda import multi_task
+from stopping import stopped_at
 from synthetic import em_stack
 
 SMALL = {
@@ -43,6 +41,7 @@ STRATEGIES = {
     "mean-teacher": {},
     "inter-section": {},
 }
+BRIEF = {"batch": 1, "target_batch": 1, "candidates": 1, "generator_width": 4, "test_augment": False}
 recipe = load_recipe("emda")
 
 
@@ -51,9 +50,9 @@ def volume(name: str, array: np.ndarray, nm: float | None) -> Volume:
     return Volume(array, Axes("zyx"), name, voxel=size, stamp=name)
 
 
-def records(nm: float = 8.0) -> list[Record]:
-    source, mask = em_stack(0, size=128, sections=3)
-    target, _ = em_stack(1, nm=nm, size=112, sections=3, dark=95, light=150)
+def records(nm: float = 8.0, sections: int = 3) -> list[Record]:
+    source, mask = em_stack(0, size=128, sections=sections)
+    target, _ = em_stack(1, nm=nm, size=112, sections=sections, dark=95, light=150)
     labelled = Record("s", volume("s", source, 8.0), lambda: mask, domain="source")
     return [labelled, Record("t", volume("t", target, nm), domain="target")]
 
@@ -89,39 +88,33 @@ def test_a_strategy_trains_and_predicts_from_the_run_alone(preset: str, tmp_path
     assert len(recipe.checkpoints(tmp_path / "run", launch("cpu"))) == 2
 
 
-@pytest.mark.parametrize("preset", ["best", "cut", "ynet", "damt", "inter-section"])
+@pytest.mark.parametrize(
+    ("preset", "steps", "stops"),
+    [
+        ("best", 4, {"train": 2}),
+        ("mean-teacher", 4, {"train": 2}),
+        ("inter-section", 4, {"train": 2}),
+        ("damt", 4, {"train": 2}),
+        ("cut", 4, {"translate": 1, "train": 1}),
+        ("ssl", 4, {"pretext": 1, "train": 1}),
+        ("ynet", 7, {"step-1": 1, "step-2": 1, "train": 1}),
+    ],
+)
 def test_a_stopped_training_goes_on_to_the_same_weights(
-    preset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    preset: str, steps: int, stops: dict[str, int], tmp_path: Path
 ) -> None:
-    settings = config(preset)
-    train(tmp_path / "whole", settings)
-    stop_in_the_middle(monkeypatch)
-    with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "stopped", settings)
-    monkeypatch.undo()
-    train(tmp_path / "stopped", settings)
-    one, other = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
+    settings, given = config(preset, **BRIEF, steps=steps), records(sections=2)
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    train(whole, settings, given)
+    for stage, step in stops.items():
+        with stopped_at(stage, step):
+            train(stopped, settings, given)
+        (kept,) = stopped.glob("*/state.pt")
+        assert kept.parent.name.endswith(f"-{stage}")
+    train(stopped, settings, given)
+    one, other = weights(whole), weights(stopped)
     assert one.keys() == other.keys()
     assert [name for name in one if not torch.equal(one[name], other[name])] == []
-
-
-def stop_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A checkpoint after every step, and Ctrl-C while the last stage keeps its first candidate."""
-    ticks: Iterator[int] = count(0, 60)
-    monkeypatch.setattr("morula.engine.loop.time", SimpleNamespace(monotonic=lambda: next(ticks)))
-    from morula.recipes.emda import adversarial, inter_section, mean_teacher, supervised
-
-    for module in (adversarial, inter_section, mean_teacher, multi_task, supervised):
-        kept = module.keep
-
-        def interrupted(
-            stage: Any, network: Any, done: int, steps: int, number: int, kept: Any = kept
-        ) -> None:
-            if done == max(2, steps // 2):
-                raise KeyboardInterrupt
-            kept(stage, network, done, steps, number)
-
-        monkeypatch.setattr(module, "keep", interrupted)
 
 
 def test_inter_section_refuses_volumes_that_are_not_deep_enough(tmp_path: Path) -> None:

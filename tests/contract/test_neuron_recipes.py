@@ -5,9 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from importlib import import_module
-from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from morula.core.errors import UsageError
 from morula.core.types import Axes, Record, Volume, Voxel
 from morula.engine import Run, Weights, launch, read_json, read_metrics, weights_file
 from morula.recipes import RECIPES, load_recipe
+from stopping import stopped_at
 from synthetic import neurites
 
 RECIPES_OF_NEURONS = [name for name, entry in RECIPES.items() if entry.block]
@@ -67,28 +66,14 @@ def test_it_trains_and_predicts_from_the_model_alone(name: str, voxel: Voxel, tm
 
 @pytest.mark.parametrize("name", RECIPES_OF_NEURONS)
 @pytest.mark.parametrize("stage", ["pretrain", "self-training-2", "finetune"])
-def test_a_stopped_training_goes_on_to_the_same_weights(
-    name: str, stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stopped_training_goes_on_to_the_same_weights(name: str, stage: str, tmp_path: Path) -> None:
     train(tmp_path / "whole", name)
-    ticks = count(0, 60)
-    monkeypatch.setattr("morula.engine.loop.time", SimpleNamespace(monotonic=lambda: next(ticks)))
-    monkeypatch.setattr("morula.engine.loop._refuse_not_finite", stop_at(stage, step=3))
-    with pytest.raises(KeyboardInterrupt):
+    with stopped_at(stage, 3):
         train(tmp_path / "stopped", name)
-    monkeypatch.undo()
     train(tmp_path / "stopped", name)
     one, other = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
     assert one.keys() == other.keys()
     assert [key for key in one if not torch.equal(one[key], other[key])] == []
-
-
-def stop_at(name: str, step: int) -> Any:
-    def check(metrics: Any, at: int, stage: Any) -> None:
-        if (stage.name, at) == (name, step):
-            raise KeyboardInterrupt
-
-    return check
 
 
 @pytest.mark.parametrize("name", RECIPES_OF_NEURONS)

@@ -4,6 +4,8 @@ import torch
 
 from morula.core.rng import Rng
 from morula.core.types import Axes, Volume
+from morula.engine import Run, Weights, launch
+from morula.recipes.psm import recipe
 from morula.recipes.psm.activation import ActivationNet, agreement_loss, orient, self_activation
 from morula.recipes.psm.clustering import fit_mixture
 from morula.recipes.psm.controls import controls
@@ -14,6 +16,7 @@ from morula.tasks.cells.density import density, optical_density
 from morula.tasks.cells.front import SizePrior, fit_sizes, foreground
 from morula.tasks.cells.pseudo import pseudo_instances, targets
 from morula.tasks.cells.standard import prepare
+from stopping import stopped_at
 
 
 @pytest.fixture
@@ -89,6 +92,24 @@ def test_activation_map_has_the_size_of_the_image_and_a_resolved_sign():
     ramp = np.linspace(0, 1, 64).reshape(8, 8)
     (turned,), agreement = orient([1 - ramp], [ramp])
     assert np.allclose(turned, ramp) and agreement == pytest.approx(1)
+
+
+def test_a_stopped_training_of_the_activation_goes_on_to_the_same_weights(nuclei, tmp_path, monkeypatch):
+    monkeypatch.setattr(recipe, "_VIEWS", 4)
+    config = recipe.presets()["smoke"]
+    images = [prepare(nuclei, {}, config.diameter)]
+
+    def trained(name):
+        run = Run.open(tmp_path / name, recipe="psm", config={}, data={}, seed=0, fabric=launch("cpu"))
+        recipe._activation(run, images, [image.network_input for image in images], config)
+        return Weights.load(run.path / "1-activation" / "activation.safetensors").tensors
+
+    whole = trained("whole")
+    with stopped_at("activation", 2):
+        trained("stopped")
+    assert (tmp_path / "stopped" / "1-activation" / "state.pt").exists()
+    again = trained("stopped")
+    assert [name for name in whole if not torch.equal(whole[name], again[name])] == []
 
 
 def test_mixture_separates_two_densities():
@@ -185,7 +206,7 @@ def test_spread_cells_in_phase_contrast_are_regions():
     assert pseudo.labels.max() == len(pseudo.confidence) == 2
 
 
-def test_every_control_segments_every_modality(nuclei):
+def test_every_control_segments_fluorescence_and_a_stain(nuclei):
     for image in (nuclei, stained(nuclei, (120, 135, 185))):
         order = "yx" if image.shape[-1] == 1 else "cyx"
         pixels = image[..., 0] if order == "yx" else np.moveaxis(image, -1, 0)

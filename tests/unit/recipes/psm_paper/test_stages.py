@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,10 @@ from morula.core.types import Axes, Record, Volume
 from morula.engine import Run, launch
 from morula.recipes.psm.paper import stages
 from morula.recipes.psm.paper.config import Activation, Defects, Downstream, Final, PaperConfig
+from morula.recipes.psm.paper.losses import nll
 from morula.recipes.psm.paper.pseudo import prior_map, pseudo_mask, untrained
 from morula.recipes.psm.paper.segment import foreground, segmentation
+from stopping import stopped_at
 
 TINY = PaperConfig(
     crop=64,
@@ -108,6 +111,28 @@ def test_a_finished_run_is_left_alone_and_a_lost_model_is_made_again(finished: P
     assert weights.read_bytes() == content
 
 
+@pytest.mark.parametrize("name", ["activation", "second"])
+def test_a_stopped_stage_goes_on_to_the_same_weights(name: str, tmp_path: Path) -> None:
+    brief = TINY.model_copy(update={"activation": Activation(network="resnet18", steps=2, batch=1)})
+    how = Downstream(steps=2, batch=1)
+
+    def trained(path: Path) -> dict[str, torch.Tensor]:
+        stage = open_run(path, brief).stage(name)
+        if name == "activation":
+            return stages.learn_activation(stage, RECORDS, brief).state_dict()
+        stage.save_array("a-mask", np.eye(96, dtype=np.uint8))
+        stage.save_array("grey-mask", np.eye(64, 90, dtype=np.uint8))
+        loss = partial(nll, double_softmax=True)
+        return stages.learn_resunet(stage, RECORDS, brief, how, [(stage, "mask")], loss).state_dict()
+
+    whole = trained(tmp_path / "whole")
+    with stopped_at(name, 1):
+        trained(tmp_path / "stopped")
+    assert list((tmp_path / "stopped").glob("*/state.pt"))
+    again = trained(tmp_path / "stopped")
+    assert [key for key in whole if not torch.equal(whole[key], again[key])] == []
+
+
 def test_a_model_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model.json").write_text('{"network": "unet"}')
@@ -155,11 +180,10 @@ def test_every_task_trains(tmp_path: Path) -> None:
     for proxy in ("contrastive", "random_rotate", "simsiam", "mean_value"):
         activation = Activation(network="resnet18", proxy=proxy, batch=2, steps=1)
         config = TINY.model_copy(update={"activation": activation})
-        network = stages.learn_activation(
-            open_run(tmp_path / proxy, config).stage("activation"), RECORDS, config
-        )
-        image = tissue(0)[:64, :64]
-        assert prior_map(network, image, config).shape == (64, 64)
+        stage = open_run(tmp_path / proxy, config).stage("activation")
+        before = untrained(config, stage.rng("init")).state_dict()
+        learned = dict(stages.learn_activation(stage, RECORDS, config).named_parameters())
+        assert any(not torch.equal(learned[name], before[name]) for name in learned), proxy
 
 
 def test_the_controls_take_whole_images() -> None:
@@ -179,15 +203,23 @@ def test_colour_alone_finds_the_nuclei_of_easy_tissue() -> None:
         assert (mask & truth).sum() / (mask | truth).sum() > 0.7
 
 
-def test_a_map_against_the_stain_is_flipped_only_when_asked() -> None:
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_map_against_the_stain_is_flipped_only_when_asked(
+    sign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two maps, each the negative of the other, one is against the stain."""
+
+    def light_or_dark(network: nn.Module, layer: nn.Module, image: torch.Tensor) -> torch.Tensor:
+        return 0.5 + sign * (image.mean(dim=0) - 0.5)
+
+    monkeypatch.setattr("morula.recipes.psm.paper.pseudo.activation_map", light_or_dark)
     image = tissue(0)[:64, :64]
-    network = untrained(TINY, Rng(0, "n"))
-    raw = prior_map(network, image, TINY)
     fixed = TINY.model_copy(update={"defects": Defects(sign_ambiguity=False)})
-    resolved = prior_map(network, image, fixed)
-    dark = -image.astype(float).mean(axis=-1)
-    assert np.corrcoef(resolved.ravel(), dark.ravel())[0, 1] > 0
-    assert np.allclose(resolved, raw) or np.allclose(resolved, 1 - raw)
+    network = untrained(TINY, Rng(0, "n"))
+    raw, resolved = (prior_map(network, image, config) for config in (TINY, fixed))
+    light = image.mean(axis=-1).ravel()
+    assert sign * np.corrcoef(raw.ravel(), light)[0, 1] > 0.99
+    assert np.corrcoef(resolved.ravel(), light)[0, 1] < -0.99
 
 
 class Bright(nn.Module):
