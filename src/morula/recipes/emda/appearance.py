@@ -13,15 +13,7 @@ import scipy.ndimage as ndi
 from morula.core.rng import Rng
 from morula.core.types import Array
 
-__all__ = [
-    "crappify",
-    "fda",
-    "match_histogram",
-    "match_moments",
-    "moments",
-    "normalise",
-    "target_quantiles",
-]
+__all__ = ["crappify", "fda", "match_histogram", "target_quantiles"]
 
 
 def target_quantiles(slices: Iterable[Array]) -> Array:
@@ -82,35 +74,6 @@ def _matched(values: Array, counts: Array, quantiles: Array) -> Array:
     return matched.astype(np.float32)
 
 
-def moments(slices: Iterable[Array]) -> tuple[float, float]:
-    """Mean and standard deviation of the pixels above 0 of all slices.
-
-    Raises:
-        ValueError: no pixel is above 0.
-    """
-    count, total, squares = 0, 0.0, 0.0
-    for image in slices:
-        seen = image[image > 0].astype(np.float64)
-        count, total, squares = count + seen.size, total + seen.sum(), squares + np.square(seen).sum()
-    if count == 0:
-        raise ValueError("the slices are black: they have no mean grey value")
-    mean = float(total / count)
-    return mean, float(np.sqrt(max(0.0, squares / count - mean**2)))
-
-
-def match_moments(image: Array, mean: float, deviation: float) -> Array:
-    """The image, float32, scaled so that its pixels above 0 have this mean and standard deviation.
-
-    Nothing is clipped. A flat image gets the mean alone.
-    """
-    seen = image > 0
-    if not seen.any():
-        return image.astype(np.float32)
-    own, spread = moments([image])
-    scaled = (image - own) * (deviation / spread if spread > 1e-6 * own else 0.0) + mean
-    return np.where(seen, scaled, 0).astype(np.float32)
-
-
 def fda(image: Array, target: Array, beta: float, *, ceiling: float = 255.0) -> Array:
     """The image with the target's low-frequency amplitudes and its own phases (Yang and Soatto, CVPR 2020).
 
@@ -141,20 +104,6 @@ def fda(image: Array, target: Array, beta: float, *, ceiling: float = 255.0) -> 
     spectrum[..., *low] = wanted * np.exp(1j * np.angle(spectrum[..., *low]))
     changed = np.fft.irfft2(spectrum, s=(y, x)).clip(0, ceiling)
     return np.where(image == 0, 0, changed).astype(np.float32)
-
-
-def normalise(image: Array, low: float = 1.0, high: float = 99.0) -> Array:
-    """The image, float32, with these percentiles of its pixels above 0 at 0 and 1, clipped to [0, 1].
-
-    A flat image becomes 0.
-    """
-    seen = image[image > 0]
-    if seen.size == 0:
-        return np.zeros(image.shape, np.float32)
-    bottom, top = np.percentile(seen, [low, high])
-    if top <= bottom:
-        return np.zeros(image.shape, np.float32)
-    return ((image.astype(np.float32) - bottom) / (top - bottom)).clip(0, 1).astype(np.float32)
 
 
 def crappify(image: Array, rng: Rng, index: int, *, noise: float = 0.3) -> Array:

@@ -1,6 +1,6 @@
 """Varies crops: one geometry for image and label, grey values of the image alone.
 
-Everything works on a batch of numpy arrays and draws from one generator, `Rng.at(step)`, so that a batch
+Everything works on a batch of numpy arrays and draws from one generator, that of a step, so that a batch
 depends on its step alone. A view for a teacher and one for a student share their geometry if `recolour` is
 called twice on the same warped images.
 """
@@ -16,13 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from morula.core.rng import Rng
 from morula.core.types import Array
 from morula.recipes.emda.losses import IGNORE
 
-__all__ = ["PAPER", "STRONG_GEOMETRY", "STRONG_GREY", "Geometry", "Grey", "augment", "recolour", "warp"]
-
-_ELASTIC_SPACING = 32
+__all__ = ["PAPER", "Geometry", "Grey", "recolour", "warp"]
 
 
 @dataclass(frozen=True)
@@ -34,8 +31,7 @@ class Geometry:
         turns: rotate by multiples of 90 degrees.
         rotation: largest free rotation in degrees.
         scale: smallest and largest magnification, drawn evenly on a logarithmic scale.
-        elastic: standard deviation, in pixels, of displacements given about every 32 pixels.
-        probability: of free rotation, scale and elastic deformation together; else the pixels are exact.
+        probability: of free rotation and scale together; else the pixels are exact.
         soft_labels: interpolate labels linearly, as the paper's code does; else they keep their values.
     """
 
@@ -43,7 +39,6 @@ class Geometry:
     turns: bool = True
     rotation: float = 0.0
     scale: tuple[float, float] = (1.0, 1.0)
-    elastic: float = 0.0
     probability: float = 1.0
     soft_labels: bool = False
 
@@ -58,7 +53,6 @@ class Grey:
         brightness: largest offset.
         blur: largest standard deviation of a Gaussian blur, in pixels.
         gaussian: largest standard deviation of Gaussian noise.
-        poisson: fewest counts that white stands for, up to ten times as many; 0 for no Poisson noise.
         cutout: longest edge of up to three flat rectangles, as a part of the image's; labels stay.
         probability: of brightness, contrast and gamma; blur, noise and rectangles have half of it each.
     """
@@ -68,62 +62,12 @@ class Grey:
     brightness: float = 0.0
     blur: float = 0.0
     gaussian: float = 0.0
-    poisson: float = 0.0
     cutout: float = 0.0
     probability: float = 1.0
 
 
 PAPER = Geometry(turns=False, rotation=180.0, soft_labels=True)
 """Rotation of +-180 degrees and flips, reflected at the border (Franco-Barranco et al., 2022)."""
-
-STRONG_GEOMETRY = Geometry(rotation=180.0, scale=(0.5, 2.0), elastic=4.0, probability=0.7)
-"""What the preset `best` trains with."""
-
-STRONG_GREY = Grey(
-    gamma=0.5,
-    contrast=0.4,
-    brightness=0.15,
-    blur=1.5,
-    gaussian=0.08,
-    poisson=20.0,
-    cutout=0.3,
-    probability=0.8,
-)
-"""What the preset `best` trains with."""
-
-
-def augment(
-    images: Array,
-    labels: Array,
-    rng: Rng,
-    index: int,
-    *,
-    size: int,
-    geometry: Geometry = STRONG_GEOMETRY,
-    grey: Grey | None = STRONG_GREY,
-) -> tuple[Tensor, Tensor]:
-    """A batch for training: `warp`, then `recolour`.
-
-    Args:
-        images: `(b, c, y, x)` in [0, 1]; sections are channels.
-        labels: `(b, y, x)`.
-        rng: its sample `index` is all the randomness.
-        index: of the step.
-        size: edge of the result in pixels.
-        geometry: see `warp`.
-        grey: see `recolour`; None leaves grey values alone.
-
-    Returns:
-        Images `(b, c, size, size)` and labels `(b, size, size)`, both float32.
-
-    Raises:
-        ValueError: an image is smaller than `size`, or the shapes do not go together.
-    """
-    draw = rng.at(index)
-    image, label = warp(images, labels, draw, size=size, geometry=geometry)
-    if grey is not None:
-        image = recolour(image, draw, grey)
-    return torch.from_numpy(image), torch.from_numpy(label.astype(np.float32))
 
 
 def warp(
@@ -214,10 +158,6 @@ def _grid(
     angle = np.deg2rad(draw.uniform(-geometry.rotation, geometry.rotation))
     scale = float(np.exp(draw.uniform(*np.log(geometry.scale))))
     y, x = np.meshgrid(*[(np.arange(size) - (size - 1) / 2)] * 2, indexing="ij")
-    if geometry.elastic:
-        coarse = draw.normal(0, geometry.elastic, (1, 2, *[size // _ELASTIC_SPACING + 2] * 2))
-        moved = F.interpolate(torch.from_numpy(coarse), size=(size, size), mode="bicubic", align_corners=True)
-        y, x = y + moved[0, 0].numpy(), x + moved[0, 1].numpy()
     sine, cosine = np.sin(angle) / scale, np.cos(angle) / scale
     along_x, along_y = cosine * x - sine * y, sine * x + cosine * y
     grid = np.stack([along_x * 2 / shape[1], along_y * 2 / shape[0]], axis=-1)
@@ -249,9 +189,6 @@ def _recolour(image: Array, draw: np.random.Generator, grey: Grey) -> Array:
     if grey.gaussian and draw.random() < seldom:
         noise = draw.standard_normal(image.shape, dtype=np.float32)
         image = image + draw.uniform(0, grey.gaussian) * noise
-    if grey.poisson and draw.random() < seldom:
-        white = grey.poisson * 10 ** draw.random()
-        image = draw.poisson(image.clip(0, 1) * white) / white
     if grey.cutout and draw.random() < seldom:
         image = _cut_out(image, draw, grey.cutout)
     return image.clip(0, 1).astype(np.float32)

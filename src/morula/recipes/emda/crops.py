@@ -17,7 +17,7 @@ from morula.recipes.emda.config import EmdaConfig
 from morula.recipes.emda.domains import Domain, Domains
 from morula.recipes.emda.style import Style
 
-__all__ = ["GREY", "Crops", "Labelled"]
+__all__ = ["GEOMETRY", "GREY", "Crops", "Labelled"]
 
 GEOMETRY = Geometry(rotation=180.0, scale=(0.8, 1.25), probability=0.8)
 """Of the strong augmentation. After harmonising, objects differ in size by what biology leaves: a wider
@@ -57,10 +57,10 @@ class Crops:
             for section in np.flatnonzero(mask.any(axis=(1, 2))).tolist()
         ]
 
-    def labelled(self, index: int, *, balance: bool = True) -> Labelled:
+    def labelled(self, index: int) -> Labelled:
         """Source batch `index`."""
         draw = self._rng.child("source").at(index)
-        return self._batch([self._source_crop(draw, balance) for _ in range(self._config.batch)], draw)
+        return self._batch([self._source_crop(draw) for _ in range(self._config.batch)], draw)
 
     def target(self, index: int, count: int | None = None) -> Tensor:
         """Target batch `index`, `(b, 1, y, x)` in [0, 1], its grey values as they are."""
@@ -103,10 +103,10 @@ class Crops:
             images = recolour(images, draw, GREY)
         return Labelled(torch.from_numpy(images), torch.from_numpy(labels.astype(np.float32)))
 
-    def _source_crop(self, draw: np.random.Generator, balance: bool) -> tuple[Array, Array]:
+    def _source_crop(self, draw: np.random.Generator) -> tuple[Array, Array]:
         source, size = self._domains.source, self._config.crop
         changes = self._style.draw(draw)
-        centred = balance and draw.random() < self._config.balance
+        centred = draw.random() < self._config.balance
         stack, section, *corner = self._on_object(draw) if centred else _anywhere(source, draw, size)
         image, mask = source.images[stack][section], source.masks[stack][section]
         return self._styled(image[None], mask, corner, changes, draw)

@@ -5,19 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.ndimage as ndi
-import torch
 
 from morula.core.rng import Rng
-from morula.recipes.emda.augment import (
-    PAPER,
-    STRONG_GEOMETRY,
-    STRONG_GREY,
-    Geometry,
-    Grey,
-    augment,
-    recolour,
-    warp,
-)
+from morula.recipes.emda.augment import PAPER, Geometry, Grey, recolour, warp
+from morula.recipes.emda.crops import GEOMETRY, GREY
 from morula.recipes.emda.losses import IGNORE
 
 STILL = Geometry(flips=False, turns=False)
@@ -32,8 +23,8 @@ def blobs(batch: int = 2, side: int = 96, seed: int = 0) -> tuple[np.ndarray, np
     return image[:, None].astype(np.float32), (image > 0.6).astype(np.uint8)
 
 
-def fixed(scale: float = 1.0, rotation: float = 0.0, elastic: float = 0.0, soft: bool = False) -> Geometry:
-    return replace(STILL, scale=(scale, scale), rotation=rotation, elastic=elastic, soft_labels=soft)
+def fixed(scale: float = 1.0, rotation: float = 0.0, soft: bool = False) -> Geometry:
+    return replace(STILL, scale=(scale, scale), rotation=rotation, soft_labels=soft)
 
 
 def test_nothing_random_leaves_the_middle_as_it_was() -> None:
@@ -56,7 +47,7 @@ def test_flips_and_turns_give_all_eight_views_without_touching_a_pixel() -> None
     assert len(views) == 8
 
 
-@pytest.mark.parametrize("geometry", [fixed(rotation=180.0), fixed(elastic=3.0), fixed(1.5), STRONG_GEOMETRY])
+@pytest.mark.parametrize("geometry", [fixed(rotation=180.0), fixed(1.5), GEOMETRY])
 def test_image_and_label_move_together(geometry: Geometry) -> None:
     image, label = blobs(4)
     warped, mask = warp(image, label, RNG.at(1), size=64, geometry=geometry)
@@ -118,7 +109,7 @@ def test_the_papers_geometry_rotates_freely_and_keeps_the_scale() -> None:
 
 def test_grey_values_change_within_0_and_1_and_differ_between_images() -> None:
     image = np.repeat(blobs(1)[0], 6, axis=0)
-    changed = recolour(image, RNG.at(0), STRONG_GREY)
+    changed = recolour(image, RNG.at(0), GREY)
     assert changed.dtype == np.float32
     assert changed.shape == image.shape
     assert 0 <= changed.min() < changed.max() <= 1
@@ -128,7 +119,7 @@ def test_grey_values_change_within_0_and_1_and_differ_between_images() -> None:
 def test_no_grey_change_is_none() -> None:
     image, _ = blobs()
     np.testing.assert_allclose(recolour(image, RNG.at(0), Grey()), image, atol=1e-6)
-    np.testing.assert_array_equal(recolour(image, RNG.at(0), replace(STRONG_GREY, probability=0.0)), image)
+    np.testing.assert_array_equal(recolour(image, RNG.at(0), replace(GREY, probability=0.0)), image)
 
 
 def certainly(**change: float) -> Grey:
@@ -148,9 +139,6 @@ def test_noise_has_the_asked_for_strength() -> None:
     image = np.full((64, 1, 32, 32), 0.5, np.float32)
     gaussian = recolour(image, RNG.at(0), certainly(gaussian=0.1)).std(axis=(1, 2, 3))
     assert (gaussian.min(), gaussian.max()) == (pytest.approx(0, abs=0.01), pytest.approx(0.1, abs=0.01))
-    counts = 0.5 / recolour(image, RNG.at(0), certainly(poisson=40.0)).var(axis=(1, 2, 3))
-    assert counts.min() == pytest.approx(40, rel=0.2)
-    assert counts.max() == pytest.approx(400, rel=0.2)
 
 
 def test_blur_smooths() -> None:
@@ -170,27 +158,9 @@ def test_cutouts_are_flat_rectangles_in_all_sections() -> None:
     assert len(np.unique(changed[0][cut[0]])) == 1
 
 
-def test_a_batch_depends_on_stream_and_step_alone() -> None:
-    image, label = blobs()
-    first, mask = augment(image, label, RNG, 5, size=64)
-    again, same = augment(image, label, Rng(0, "augment"), 5, size=64)
-    assert torch.equal(first, again)
-    assert torch.equal(mask, same)
-    assert not torch.equal(first, augment(image, label, RNG, 6, size=64)[0])
-    assert (first.shape, mask.shape) == ((2, 1, 64, 64), (2, 64, 64))
-    assert (first.dtype, mask.dtype) == (torch.float32, torch.float32)
-
-
-def test_grey_none_moves_pixels_alone() -> None:
-    image, label = blobs()
-    moved, _ = augment(image, label, RNG, 5, size=64, geometry=PAPER, grey=None)
-    warped, _ = warp(image, label, RNG.at(5), size=64, geometry=PAPER)
-    np.testing.assert_array_equal(moved.numpy(), warped)
-
-
 def test_views_share_their_geometry_if_recoloured_after_it() -> None:
     image, label = blobs()
-    warped, _ = warp(image, label, RNG.at(0), size=64, geometry=STRONG_GEOMETRY)
+    warped, _ = warp(image, label, RNG.at(0), size=64, geometry=GEOMETRY)
     draw = RNG.child("student").at(0)
     first, second = (recolour(warped, draw, certainly(brightness=0.1)) for _ in range(2))
     inside = (first > 0) & (first < 1) & (second > 0) & (second < 1)
@@ -201,6 +171,6 @@ def test_views_share_their_geometry_if_recoloured_after_it() -> None:
 def test_images_that_are_too_small_or_do_not_match_are_refused() -> None:
     image, label = blobs(1, 40)
     with pytest.raises(ValueError, match="at least 64 pixels wide and high, not 40 x 40"):
-        augment(image, label, RNG, 0, size=64)
+        warp(image, label, RNG.at(0), size=64, geometry=PAPER)
     with pytest.raises(ValueError, match="do not go together"):
-        augment(image, label[:, 1:], RNG, 0, size=32)
+        warp(image, label[:, 1:], RNG.at(0), size=32, geometry=PAPER)

@@ -15,7 +15,6 @@ from morula.recipes.emda.losses import (
     damt_generator,
     least_squares,
     patch_nce,
-    reverse_gradient,
     ynet,
 )
 
@@ -81,13 +80,18 @@ def test_patch_nce_is_lowest_where_places_agree() -> None:
     assert float(patch_nce(key, key)) < float(patch_nce(key.roll(1, dims=1), key))
 
 
-def test_reversal_lets_values_through_and_works_in_bfloat16() -> None:
-    x = random(3).requires_grad_()
-    assert torch.equal(reverse_gradient(x), x)
-    half = random(3).bfloat16().requires_grad_()
-    reverse_gradient(half, 2.0).sum().backward()
-    assert half.grad is not None
-    assert half.grad.tolist() == [-2, -2, -2]
+def test_damts_network_and_its_judges_want_the_opposite_of_the_targets_scores() -> None:
+    """They learn in turns; no layer has to reverse gradients."""
+    still = torch.zeros(1, 2, 4, 4), torch.zeros(1, 4, 4), *[(torch.zeros(1, 1, 4, 4),) * 2] * 2
+    source, target = random(1, 1, 2, 2, seed=6), random(1, 1, 2, 2).requires_grad_()
+    feature_s, feature_t = random(3, 2, seed=7), random(3, 2, seed=1).requires_grad_()
+    damt_generator(*still, target, feature_t).backward()
+    fooled = target.grad.clone(), feature_t.grad[:, 1].clone()  # type: ignore[union-attr, index]
+    target.grad = feature_t.grad = None
+    sum(damt_discriminators((source, target), (feature_s, feature_t))).backward()  # type: ignore[union-attr]
+    told = target.grad, feature_t.grad[:, 1]  # type: ignore[index]
+    for ours, theirs in zip(fooled, told, strict=True):
+        assert bool((ours < 0).all()) and bool((theirs > 0).all())
 
 
 def test_damt_generator_by_its_formula() -> None:
