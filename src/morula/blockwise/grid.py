@@ -8,7 +8,7 @@ from math import prod
 
 import numpy as np
 
-from morula.core.errors import UsageError
+from morula.core.errors import UsageError, times
 
 __all__ = ["BlockGrid", "Box", "extent", "overlap_of", "relative"]
 
@@ -118,7 +118,7 @@ class BlockGrid:
             if length < size and length % part
         ]
         if shared:
-            found = f"blocks of {_times(self.block)} share chunks of {_times(unit)}"
+            found = f"blocks of {times(self.block)} share chunks of {times(unit)}"
             raise UsageError("blocks", found, "make each side a multiple of the chunk's")
 
 
@@ -152,7 +152,3 @@ def _whole(block: Sequence[int], unit: Sequence[int], shape: Sequence[int]) -> t
         size if length >= size else length // part * part
         for length, part, size in zip(block, unit, shape, strict=True)
     )
-
-
-def _times(sizes: Sequence[int]) -> str:
-    return " x ".join(map(str, sizes))

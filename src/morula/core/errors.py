@@ -8,9 +8,10 @@ cells/a.png: the file is empty (0 bytes). Fix: copy it again from the microscope
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from os import PathLike
 
-__all__ = ["DataError", "MorulaError", "ResourceError", "TrainingError", "UsageError", "reason_of"]
+__all__ = ["DataError", "MorulaError", "ResourceError", "TrainingError", "UsageError", "reason_of", "times"]
 
 
 class MorulaError(Exception):
@@ -66,3 +67,12 @@ def reason_of(error: Exception) -> str:
     'EOFError'
     """
     return (str(error).splitlines() or [type(error).__name__])[0].strip(" .")[:160]
+
+
+def times(shape: Iterable[int]) -> str:
+    """A shape as a phrase.
+
+    >>> times((4, 96, 128))
+    '4 x 96 x 128'
+    """
+    return " x ".join(map(str, shape))

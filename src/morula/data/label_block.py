@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from morula.core.errors import DataError, UsageError
+from morula.core.errors import DataError, UsageError, times
 from morula.core.types import Array, Record, Volume, Voxel
 from morula.data import hdf5
 from morula.data.turned import Stored, places
@@ -54,7 +54,7 @@ def load_block(
     block = read_label_stack(labels, stored)
     whole = record.image.spatial_shape
     if any(ours > theirs for ours, theirs in zip(block.shape, whole, strict=True)):
-        told = f"labels of {_size(block.shape)}, but the volume {record.image.uri} is {_size(whole)}"
+        told = f"labels of {times(block.shape)}, but the volume {record.image.uri} is {times(whole)}"
         raise DataError(labels, told, "give labels of the volume or of a part of it, axes z, y, x")
     start = _placed(labels, block.shape, record.image, offset or _stated(labels, record.image, stored))
     inner = _filled(labels, block)
@@ -79,12 +79,12 @@ def _placed(labels: Path, shape: tuple[int, ...], image: Volume, start: Offset |
     whole = image.spatial_shape
     if start is None:
         if shape != whole:
-            found = f"a block of {_size(shape)} in a volume of {_size(whole)}, and nothing says where it lies"
+            found = f"a block of {times(shape)} in a volume of {times(whole)}, and nothing says where it lies"
             raise UsageError("--label-offset", found, "give its first voxel, Z Y X")
         return (0, 0, 0)
     if any(at < 0 or at + ours > theirs for at, ours, theirs in zip(start, shape, whole, strict=True)):
         told = " ".join(map(str, start))
-        found = f"at {told} a block of {_size(shape)} leaves the volume of {_size(whole)}"
+        found = f"at {told} a block of {times(shape)} leaves the volume of {times(whole)}"
         raise UsageError("--label-offset", found, "give its first voxel in the volume, Z Y X")
     return start
 
@@ -112,7 +112,3 @@ def _filled(path: Path, labels: Array) -> tuple[slice, ...]:
             path, "every label is 0", "number the neurons 1, 2, ... and leave 0 where none was labelled"
         )
     return tuple(slice(int(places[0]), int(places[-1]) + 1) for places in inside)
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from morula.core.errors import DataError
+from morula.core.errors import DataError, times
 from morula.core.types import Array, Volume
 from morula.data.aperio import read_aperio
 from morula.data.coco import CocoImage, read_coco
@@ -101,7 +101,7 @@ def read_object_masks(masks: Sequence[Path], shape: tuple[int, int]) -> Array:
     for path in masks:
         mask = read_labels(path) > 0
         if mask.shape != shape:
-            found = f"a mask of {_size(mask.shape)} for an image of {_size(shape)}"
+            found = f"a mask of {times(mask.shape)} for an image of {times(shape)}"
             raise DataError(path, found, "export the mask again at the size of the image")
         free = mask & (labels == 0)
         if free.any():
@@ -154,16 +154,12 @@ def _check_images(labels: Path, openers: Mapping[str, Opener], names: Sequence[s
 
 def _check_shape(where: Path | str, shape: tuple[int, ...], image: Volume) -> None:
     if shape != image.spatial_shape:
-        found = f"labels of {_size(shape)}, but the image {image.uri} is {_size(image.spatial_shape)}"
+        found = f"labels of {times(shape)}, but the image {image.uri} is {times(image.spatial_shape)}"
         raise DataError(where, found, "give labels of the same size as the image")
 
 
 def _plane(where: Path, image: Volume) -> tuple[int, int]:
     if len(image.spatial_shape) != 2:
-        found = f"2D labels, but the image {image.uri} is {_size(image.spatial_shape)}"
+        found = f"2D labels, but the image {image.uri} is {times(image.spatial_shape)}"
         raise DataError(where, found, "give a label stack of the same size as the image")
     return image.spatial_shape[0], image.spatial_shape[1]
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))

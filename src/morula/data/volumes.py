@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from morula.core.errors import DataError
+from morula.core.errors import DataError, times
 from morula.core.types import Array, ArraySource, Axes, Domain, Record, Volume, VoxelSize
 from morula.data import hdf5, mrc, vaa3d
 from morula.data.folder import check_unique, first_of
@@ -178,7 +178,7 @@ class _Labels:
     def __call__(self) -> Array:
         stack = read_label_stack(self.path, self.stored)
         if stack.shape != self.shape:
-            found = f"labels of {_size(stack.shape)}, but the image {self.image} is {_size(self.shape)}"
+            found = f"labels of {times(stack.shape)}, but the image {self.image} is {times(self.shape)}"
             raise DataError(self.path, found, "give labels of the same size as the image, z, y, x")
         return stack
 
@@ -270,7 +270,3 @@ def _unpaired(labels: Path, orphans: Sequence[Path], alone: Sequence[Path]) -> D
 def _names(paths: Sequence[Path]) -> str:
     told = ", ".join(volume_id(path) for path in paths[:3])
     return told + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))

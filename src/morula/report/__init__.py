@@ -15,7 +15,7 @@ from morula.report.content import (
     Stage,
     Table,
 )
-from morula.report.curves import line_chart
+from morula.report.curves import learning_curves, line_chart
 from morula.report.draw import class_colours, colourise, label_colours, overlay, to_rgb8
 from morula.report.page import render_report, write_report
 from morula.report.projection import draw_segments, projection
@@ -40,6 +40,7 @@ __all__ = [
     "colourise",
     "draw_segments",
     "label_colours",
+    "learning_curves",
     "line_chart",
     "overlay",
     "projection",

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from morula.core.types import Array
 
-__all__ = ["line_chart"]
+__all__ = ["learning_curves", "line_chart"]
 
 _COLOURS = ("#0d7a70", "#d55e00", "#0072b2", "#cc79a7", "#5f6b6d")
 
@@ -46,3 +46,13 @@ def line_chart(
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.array(canvas.buffer_rgba())[..., :3].copy()
+
+
+def learning_curves(logged: Mapping[str, Sequence[float]]) -> Array:
+    """What a training logged over its steps, as `line_chart` draws it.
+
+    Args:
+        logged: name -> values; `step` is one of the names.
+    """
+    lines = {name: (logged["step"], values) for name, values in logged.items() if name != "step"}
+    return line_chart(lines, across="step", up="value")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from morula.core.errors import DataError
+from morula.core.errors import DataError, times
 from morula.core.types import Array, VoxelSize
 from morula.data import list_volumes, open_volume, predicted_labels, read_mask
 from morula.data.listing import of_kinds, visible
@@ -180,7 +180,7 @@ def _measure(
         mask = read_mask(file).astype(np.bool_)
         shape, other = layout.setdefault(stem, (mask.shape, file))
         if shape != mask.shape:
-            what = f"labels of {_size(mask.shape)}, but {other} has {_size(shape)}"
+            what = f"labels of {times(mask.shape)}, but {other} has {times(shape)}"
             raise DataError(file, what, "give candidates of the same images at the same size")
         masks.append(mask)
     found = shapes(masks, pixel_area=pixel_area)
@@ -228,7 +228,3 @@ def _why(ranking: Sequence[Mapping[str, Any]], abstain: bool) -> str:
 
 def _number(value: float) -> float:
     return float(f"{value:.6g}")
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))

@@ -19,7 +19,7 @@ from morula.blockwise import (
     overlap_by_blocks,
     slices_by_blocks,
 )
-from morula.core.errors import DataError, UsageError
+from morula.core.errors import DataError, UsageError, times
 from morula.core.types import Array, ArraySource
 from morula.data import open_ome_zarr, read_labels
 from morula.data.ome_zarr import is_ome_zarr, scratch
@@ -57,7 +57,7 @@ def store_scores(
         raise UsageError("--kind", f"OME-Zarr stores are not scored as {kind}", known)
     found, expected = _opened(pred), _opened(truth)
     if found.shape != expected.shape:
-        told = f"shape {_size(found.shape)}, but the truth {fspath(truth)} has {_size(expected.shape)}"
+        told = f"shape {times(found.shape)}, but the truth {fspath(truth)} has {times(expected.shape)}"
         raise DataError(pred, told, "name labels of the same volume at the same level")
     grid = BlockGrid.aligned(found.shape, _UNIT, (0, 0, 0), voxels=voxels)
     return _KINDS[kind](_Pair(found, expected, grid, fspath(truth)))
@@ -150,7 +150,3 @@ def _opened(path: str | PathLike[str]) -> _Labels:
         found = f"axes {volume.axes.order} of {volume.dtype}, which are no labels"
         raise DataError(path, found, f"name the labels in it, such as {fspath(path)}/labels/neurons")
     return _Labels(volume.source, fspath(path))
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))

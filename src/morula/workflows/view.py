@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 from PIL import Image
 
-from morula.core.errors import DataError
+from morula.core.errors import DataError, times
 from morula.core.types import Array, Volume
 from morula.data import open_ome_zarr, open_volume
 from morula.data.ome_zarr import is_ome_zarr, read_multiscale
@@ -93,7 +93,7 @@ def open_view(store: str | Path, image: str | Path | None = None) -> View:
     for name in names:
         other = open_ome_zarr(f"{store}/labels/{name}").spatial_shape
         if other != size:
-            found = f"{_times(size)} voxels, but the labels {name} have {_times(other)}"
+            found = f"{times(size)} voxels, but the labels {name} have {times(other)}"
             raise DataError(below, found, "name the image that they were made of with --image")
     shown = _fitting(below)
     sections = size[0] if len(size) == 3 else 1
@@ -186,7 +186,3 @@ def _png(pixels: Array) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG")
     return stream.getvalue()
-
-
-def _times(sizes: tuple[int, ...]) -> str:
-    return " x ".join(map(str, sizes))

@@ -10,13 +10,13 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from morula.blockwise import BlockGrid, BlockModel, Tiled, Tiling, Work, as_bytes, label_objects, sample
+from morula.blockwise import BlockGrid, BlockModel, Tiled, Tiling, Work, as_bytes, label_objects
 from morula.blockwise.apply import Sink
 from morula.blockwise.grid import Box, relative
 from morula.blockwise.receptive import receptive_field
 from morula.core.types import Array, ArraySource, Volume
 from morula.recipes.emda.decode import Cleaning, probability, restore
-from morula.recipes.emda.domains import TAILS, resample
+from morula.recipes.emda.domains import grey_range, resample, stretched
 from morula.recipes.emda.segmenter import segment
 
 __all__ = ["block_model"]
@@ -40,10 +40,7 @@ def block_model(
         views: whether eight views are averaged.
     """
     reach = _reach(network)
-    low, high = (0.0, 255.0)
-    if volume.dtype != np.uint8:
-        low, high = (float(each) for each in np.quantile(sample(volume), TAILS))
-    maps = _Maps(network.to(fabric.device).eval(), fabric, zoom, low, high, views)
+    maps = _Maps(network.to(fabric.device).eval(), fabric, zoom, grey_range(volume), views)
     if reach is None:
         side = ceil(_TILE / zoom)
         predict, halo = Tiled(Tiling(volume.shape, (1, side, side), _OVERLAP), maps.rounded), side
@@ -60,12 +57,11 @@ class _Maps:
     network: nn.Module
     fabric: Fabric
     zoom: float
-    low: float
-    high: float
+    between: tuple[float, float]
     views: bool
 
     def __call__(self, stack: Array) -> Array:
-        common = resample(self._bytes(stack), self.zoom)
+        common = resample(stretched(stack, self.between), self.zoom)
         device = torch.device(self.fabric.device)
         with self.fabric.autocast():
             maps = probability(segment(self.network), common, device, augment=self.views)
@@ -74,12 +70,6 @@ class _Maps:
     def rounded(self, stack: Array) -> Array:
         """The same as the one channel of maps, in bytes."""
         return as_bytes(self(stack))[None]
-
-    def _bytes(self, stack: Array) -> Array:
-        if stack.dtype == np.uint8:
-            return stack
-        unit = (stack.astype(np.float32) - self.low) / max(self.high - self.low, 1e-6)
-        return np.round(np.clip(unit, 0, 1) * 255).astype(np.uint8)
 
 
 @dataclass(frozen=True)

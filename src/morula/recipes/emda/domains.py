@@ -13,15 +13,22 @@ from torch.nn import functional as F
 from morula.blockwise import sample
 from morula.core.errors import DataError, UsageError
 from morula.core.hashing import fingerprint
-from morula.core.types import Array, Record, Volume
+from morula.core.types import Array, ArraySource, Record, Volume
 from morula.data.masks import to_mask
 from morula.recipes.emda.scale import estimate_scale
 
-__all__ = ["TAILS", "Domain", "Domains", "as_bytes", "domains_of", "pixel_nm", "resample"]
+__all__ = [
+    "Domain",
+    "Domains",
+    "as_bytes",
+    "domains_of",
+    "grey_range",
+    "pixel_nm",
+    "resample",
+    "stretched",
+]
 
-TAILS = (0.001, 0.999)
-"""Quantiles between which grey values that are not 8 bit become so."""
-
+_TAILS = (0.001, 0.999)  # quantiles between which grey values that are not 8 bit become so
 _SURE = 0.5  # confidence of a scale by texture; volumes of one kind and instrument have more
 _LEAST = 48  # pixels; the least side of a section after resampling that a network can learn from
 
@@ -141,12 +148,30 @@ def pixel_nm(volume: Volume) -> float | None:
 
 
 def as_bytes(volume: Volume) -> Array:
-    """Grey values `(z, y, x)` uint8: as stored, or other types between their 0.1 and 99.9 % quantiles."""
+    """Grey values `(z, y, x)` uint8 of a whole volume: `stretched` over its `grey_range`."""
     array = volume.read()
     stack = array if array.ndim == 3 else array[None]
+    return stretched(stack, grey_range(stack))
+
+
+def grey_range(volume: ArraySource) -> tuple[float, float]:
+    """The grey values that become 0 and 255: 8 bit stay, other types have their 0.1 and 99.9 % quantiles."""
+    if volume.dtype == np.uint8:
+        return 0.0, 255.0
+    low, high = np.quantile(sample(volume), _TAILS)
+    return float(low), float(high)
+
+
+def stretched(stack: Array, between: tuple[float, float]) -> Array:
+    """Any part of a volume as uint8, voxel for voxel as in the whole; 8 bit as stored.
+
+    Args:
+        stack: of any shape.
+        between: of `grey_range`.
+    """
     if stack.dtype == np.uint8:
         return stack
-    low, high = np.quantile(sample(stack), TAILS)
+    low, high = between
     unit = (stack.astype(np.float32) - low) / max(high - low, 1e-6)
     return np.round(np.clip(unit, 0, 1) * 255).astype(np.uint8)
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["chapters", "save_histograms"]
 
-_NOT_LOSSES = {"step", "seconds", "time"}
 _BATCHES = 16  # of source crops, whose grey values are counted after style and variation
 
 
@@ -106,11 +105,9 @@ def _zooms(summary: dict[str, Any]) -> tuple[Picture, ...]:
 
 
 def _curve(stage: Path) -> Picture:
-    from morula.report import Picture, line_chart
+    from morula.report import Picture, learning_curves
 
-    curves = read_metrics(stage / "metrics.jsonl")
-    lines = {name: (curves["step"], values) for name, values in curves.items() if name not in _NOT_LOSSES}
-    return Picture(line_chart(lines, across="step", up="value"), "Learning curves.")
+    return Picture(learning_curves(read_metrics(stage / "metrics.jsonl")), "Learning curves.")
 
 
 def _about_choice(summary: dict[str, Any]) -> str:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["chapters", "keep_section"]
 
 _BUDGETS, _ROUNDS = "*-labels-*", "*-self-training-*"
-_NOT_LOSSES = {"step", "seconds", "time"}
 _RENDERED = 12  # neurons
 
 
@@ -112,11 +111,9 @@ def _taught(rounds: Sequence[Path]) -> tuple[Picture, ...]:
 
 
 def _curve(stage: Path) -> Picture:
-    from morula.report import Picture, line_chart
+    from morula.report import Picture, learning_curves
 
-    curves = read_metrics(stage / "metrics.jsonl")
-    lines = {name: (curves["step"], values) for name, values in curves.items() if name not in _NOT_LOSSES}
-    return Picture(line_chart(lines, across="step", up="loss"), "Lower is better.")
+    return Picture(learning_curves(read_metrics(stage / "metrics.jsonl")), "Lower is better.")
 
 
 def _affinities(stage: Path) -> tuple[Picture, ...]:

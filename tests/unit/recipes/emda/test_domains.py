@@ -7,7 +7,7 @@ import pytest
 
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Axes, Record, Volume, Voxel
-from morula.recipes.emda.domains import as_bytes, domains_of, resample
+from morula.recipes.emda.domains import as_bytes, domains_of, grey_range, resample, stretched
 from synthetic import em_stack
 
 
@@ -113,6 +113,14 @@ def test_other_types_become_bytes_between_their_quantiles():
         found = as_bytes(volume(array))
         assert found.dtype == np.uint8
         assert (found.min(), found.max()) == (0, 255)
+
+
+def test_parts_of_a_volume_become_the_bytes_of_the_whole():
+    noise = np.random.default_rng(0).normal(1000, 300, (3, 64, 64)).clip(0)
+    for array in (noise.astype(np.uint8), noise.astype(np.uint16), noise.astype(np.float32)):
+        given = volume(array)
+        part = stretched(given[1:3, 5:40], grey_range(given))
+        np.testing.assert_array_equal(part, as_bytes(given)[1:3, 5:40])
 
 
 def test_resampling_keeps_the_mean():
