@@ -40,12 +40,10 @@ class Workers:
     Attributes:
         executor: does the work.
         count: how many blocks it works on at once.
-        name: for a message.
     """
 
     executor: Executor
     count: int
-    name: str
 
     @property
     def ahead(self) -> int:
@@ -75,13 +73,13 @@ def workers(count: int = 1, address: str = "inline") -> Generator[Workers]:
         with _local(count) as found:
             yield found
     elif address == "inline":
-        yield Workers(InlineExecutor(), 1, "this process")
+        yield Workers(InlineExecutor(), 1)
     elif address == "threads":
         with ThreadPoolExecutor(count) as pool:
-            yield Workers(pool, count, f"{count} threads")
+            yield Workers(pool, count)
     elif address == "processes":
         with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool:
-            yield Workers(pool, count, f"{count} processes")
+            yield Workers(pool, count)
     else:
         known = "inline, threads, processes, local, or dask://host:port"
         raise UsageError("--executor", f"there is no executor {address!r}", f"choose {known}")
@@ -114,7 +112,7 @@ def _cluster(address: str) -> Generator[Workers]:
             raise ResourceError("--executor", f"the scheduler at {address} has no workers", fix)
         _check_versions(client, address)
         try:
-            yield Workers(client.get_executor(pure=False), threads, f"{threads} threads of {address}")
+            yield Workers(client.get_executor(pure=False), threads)
         except CancelledError as error:
             found = f"the scheduler at {address} is gone"
             raise ResourceError("--executor", found, "start it and its workers again, and repeat") from error

@@ -22,7 +22,7 @@ __all__ = ["Work"]
 
 
 def _alone() -> Workers:
-    return Workers(InlineExecutor(), 1, "this process")
+    return Workers(InlineExecutor(), 1)
 
 
 def _quiet(step: str, count: int) -> Advance:

@@ -19,7 +19,6 @@ __all__ = ["Array", "ArraySource", "Axes", "Domain", "Record", "Segmentation", "
 
 Array = npt.NDArray[Any]
 Domain = Literal["source", "target"]
-_ORDER = "czyx"
 
 
 class ArraySource(Protocol):
@@ -190,7 +189,7 @@ class Record:
         box: the part of the image that `labels` is about, one slice with step 1 for each spatial axis; None
             where it is the whole.
         domain: `source` or `target` for domain adaptation.
-        group: images that must stay on one side of a split (tiles of one slide); the id by default.
+        group: images that must stay on one side of a split (tiles of one slide); empty where nobody says.
         trace: opens the traced neuron of the image, in its voxels; None where there is none.
     """
 

@@ -11,7 +11,7 @@ from morula.core.errors import DataError
 from morula.core.types import Array
 from morula.data.labels import read_labels
 
-__all__ = ["STRAY", "read_ignored", "read_mask", "to_mask"]
+__all__ = ["STRAY", "read_mask", "to_mask"]
 
 STRAY = 0.005
 """Share of voxels with other values that a 0/255 mask stays below; VNC has 1 to 51 of 10^6 in a section."""
@@ -30,7 +30,7 @@ def read_mask(path: str | PathLike[str], *, ignore: Sequence[int] = ()) -> Array
     Args:
         path: the file, `file.h5:/key`, or a folder of sections.
         ignore: values that are neither foreground nor background (in Kasthuri++ 2 is outside the tissue);
-            they are 0 here, and `read_ignored` gives where they are.
+            they are 0 here.
 
     Returns:
         `(z, y, x)` uint8, 0 and 1; an image has one section.
@@ -39,15 +39,6 @@ def read_mask(path: str | PathLike[str], *, ignore: Sequence[int] = ()) -> Array
         DataError: unreadable, colour channels that differ, or values that are no mask.
     """
     return to_mask(_stack(read_labels(path)), ignore=ignore, where=path)
-
-
-def read_ignored(path: str | PathLike[str], values: Sequence[int]) -> Array:
-    """Where a label file has one of `values`, `(z, y, x)` bool.
-
-    Raises:
-        DataError: unreadable, or colour channels that differ.
-    """
-    return np.isin(_stack(read_labels(path)), values)
 
 
 def to_mask(labels: Array, *, ignore: Sequence[int] = (), where: str | PathLike[str] = "labels") -> Array:

@@ -8,10 +8,9 @@ import numpy as np
 
 from morula.core.types import Array
 
-__all__ = ["MODALITIES", "Modality", "modality", "unit_grey"]
+__all__ = ["Modality", "modality", "unit_grey"]
 
 Modality = Literal["fluorescence", "brightfield", "phase contrast", "H&E", "IHC"]
-MODALITIES: tuple[Modality, ...] = ("fluorescence", "brightfield", "phase contrast", "H&E", "IHC")
 
 _DARK, _LIGHT = 0.28, 0.65  # a background (the commonest grey, smoothed) below is dark, above is light
 _COLOURED = 6.0  # mean spread of the channels, of 255, above which an image is not grey

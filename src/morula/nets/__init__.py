@@ -22,7 +22,7 @@ from morula.nets.mask_rcnn import (
 )
 from morula.nets.residual_unet3d import Norm3d, ResidualUNet3d
 from morula.nets.slice_vit import SliceViT, UPerHead, dino_name
-from morula.nets.unet import Norm, UNet2d
+from morula.nets.unet import UNet2d
 from morula.nets.unetr3d import Unetr3d
 
 __all__ = [
@@ -36,7 +36,6 @@ __all__ = [
     "Inflation",
     "Layout",
     "Mala3d",
-    "Norm",
     "Norm3d",
     "ResidualUNet3d",
     "SliceViT",

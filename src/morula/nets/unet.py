@@ -4,27 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from math import gcd
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Norm", "UNet2d"]
-
-Norm = Literal["batch", "group", "instance"]
-"""What normalises: the batch, groups of up to eight channels, or each channel of each image alone."""
+__all__ = ["UNet2d"]
 
 
 class UNet2d(nn.Module):
     """Encoder of residual blocks and decoder with skips; works at half the resolution of its input.
 
+    Every convolution is followed by batch normalisation, whose statistics can be told anew of other images.
+
     Args:
         channels_in: of the image.
         channels_out: of the maps.
         widths: channels per level; each level halves the resolution.
-        norm: after every convolution. Only "batch" keeps statistics of the images, which can be re-estimated.
         narrow: bring deep maps to the width of the skip before they are enlarged, which is a fifth faster.
     """
 
@@ -33,20 +29,19 @@ class UNet2d(nn.Module):
         channels_in: int,
         channels_out: int,
         widths: Sequence[int] = (32, 64, 96, 128),
-        norm: Norm = "batch",
         *,
         narrow: bool = False,
     ) -> None:
         super().__init__()
-        self.stem = _conv(channels_in, widths[0], norm, kernel=5, stride=2)
-        blocks = [_Residual(widths[0], widths[0], norm)]
-        blocks += [_Residual(above, below, norm, stride=2) for above, below in pairwise(widths)]
+        self.stem = _conv(channels_in, widths[0], kernel=5, stride=2)
+        blocks = [_Residual(widths[0], widths[0])]
+        blocks += [_Residual(above, below, stride=2) for above, below in pairwise(widths)]
         self.encoder = nn.ModuleList(blocks)
         self.narrow = nn.ModuleList(
             nn.Conv2d(below, above, 1) if narrow else nn.Identity() for above, below in pairwise(widths)
         )
         self.decoder = nn.ModuleList(
-            _conv((above if narrow else below) + above, above, norm) for above, below in pairwise(widths)
+            _conv((above if narrow else below) + above, above) for above, below in pairwise(widths)
         )
         self.head = nn.Conv2d(widths[0], channels_out, 1)
 
@@ -63,11 +58,11 @@ class UNet2d(nn.Module):
 
 
 class _Residual(nn.Module):
-    def __init__(self, channels_in: int, channels_out: int, norm: Norm, stride: int = 1) -> None:
+    def __init__(self, channels_in: int, channels_out: int, stride: int = 1) -> None:
         super().__init__()
-        self.first = _conv(channels_in, channels_out, norm, stride=stride)
+        self.first = _conv(channels_in, channels_out, stride=stride)
         self.second = nn.Sequential(
-            nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False), _norm(norm, channels_out)
+            nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False), nn.BatchNorm2d(channels_out)
         )
         same = channels_in == channels_out and stride == 1
         self.shortcut = nn.Identity() if same else nn.Conv2d(channels_in, channels_out, 1, stride)
@@ -76,19 +71,9 @@ class _Residual(nn.Module):
         return F.relu(self.second(self.first(x)) + self.shortcut(x))
 
 
-def _conv(
-    channels_in: int, channels_out: int, norm: Norm, *, kernel: int = 3, stride: int = 1
-) -> nn.Sequential:
+def _conv(channels_in: int, channels_out: int, *, kernel: int = 3, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, bias=False),
-        _norm(norm, channels_out),
+        nn.BatchNorm2d(channels_out),
         nn.ReLU(inplace=True),
     )
-
-
-def _norm(norm: Norm, channels: int) -> nn.Module:
-    if norm == "batch":
-        return nn.BatchNorm2d(channels)
-    if norm == "group":
-        return nn.GroupNorm(channels // gcd(channels, 8), channels)
-    return nn.InstanceNorm2d(channels, affine=True)

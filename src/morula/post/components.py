@@ -30,19 +30,18 @@ def components(mask: Array, *, connectivity: Connectivity = 26) -> Array:
     return labels.astype(np.int32)
 
 
-def remove_small(mask: Array, smallest: float, *, voxel_volume: float = 1.0) -> Array:
-    """The mask without the 26-connected objects below a volume.
+def remove_small(mask: Array, smallest: float) -> Array:
+    """The mask without the small 26-connected objects.
 
     Args:
         mask: `(z, y, x)`, non-zero = foreground.
-        smallest: volume in nm^3 (in voxels where `voxel_volume` is left at 1) that an object must have.
-        voxel_volume: of one voxel, in nm^3.
+        smallest: voxels that an object must have.
 
     Returns:
         `(z, y, x)` bool.
     """
     labels = components(mask)
-    kept = np.bincount(labels.ravel()) * voxel_volume >= smallest
+    kept = np.bincount(labels.ravel()) >= smallest
     kept[0] = False
     return kept[labels]
 
@@ -84,14 +83,13 @@ def fill_holes(mask: Array) -> Array:
     return np.stack([ndi.binary_fill_holes(section) for section in mask != 0])
 
 
-def clean(mask: Array, *, window: int = 1, smallest: float = 0.0, voxel_volume: float = 1.0) -> Array:
+def clean(mask: Array, *, window: int = 1, smallest: float = 0.0) -> Array:
     """Median along z, holes filled per section, small objects removed, in this order.
 
     Args:
         mask: `(z, y, x)`, non-zero = foreground.
         window: of the median, in sections, odd.
-        smallest: volume in nm^3 (in voxels where `voxel_volume` is left at 1) that an object must have.
-        voxel_volume: of one voxel, in nm^3.
+        smallest: voxels that an object must have.
 
     Returns:
         `(z, y, x)` bool.
@@ -99,4 +97,4 @@ def clean(mask: Array, *, window: int = 1, smallest: float = 0.0, voxel_volume: 
     Raises:
         ValueError: the window is even or not positive.
     """
-    return remove_small(fill_holes(z_median(mask != 0, window)), smallest, voxel_volume=voxel_volume)
+    return remove_small(fill_holes(z_median(mask != 0, window)), smallest)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from morula.core.errors import DataError
 from morula.core.types import Array
-from morula.data import read_ignored, read_mask, to_mask
+from morula.data import read_mask, to_mask
 
 MASK = np.zeros((4, 30, 40), np.uint8)
 MASK[:, 4:20, 5:25] = 1
@@ -66,12 +66,11 @@ def test_an_image_has_one_section(tmp_path: Path) -> None:
     assert read_mask(tmp_path / "a.png").shape == (1, 30, 40)
 
 
-def test_ignored_values_are_given_apart(tmp_path: Path) -> None:
+def test_ignored_values_are_background(tmp_path: Path) -> None:
     stored = MASK * 255
     stored[:, 22:] = 2
     tifffile.imwrite(tmp_path / "a.tif", stored, photometric="minisblack")
     np.testing.assert_array_equal(read_mask(tmp_path / "a.tif", ignore=[2]), MASK)
-    np.testing.assert_array_equal(read_ignored(tmp_path / "a.tif", [2]), stored == 2)
     with pytest.raises(DataError, match=r"a\.tif.*grey levels \(2\)"):
         read_mask(tmp_path / "a.tif")
 

@@ -55,13 +55,11 @@ class Scale:
         factor: target pixel size over source pixel size.
         confidence: 1 for volumes of one kind and instrument, 0 for volumes that are alike at no scale.
         residual: distance of the two textures at this factor.
-        distances: of the textures at each factor that was tried.
     """
 
     factor: float
     confidence: float
     residual: float
-    distances: Mapping[float, float]
 
 
 def estimate_scale(source: Array, target: Array, *, seed: int = 0) -> Scale:
@@ -96,7 +94,6 @@ def estimate_scale(source: Array, target: Array, *, seed: int = 0) -> Scale:
         factor=2.0 ** ((best + _vertex(found, best)) / STEPS),
         confidence=max(0.0, 1.0 - residual / UNLIKE),
         residual=residual,
-        distances={2.0 ** (shift / STEPS): value for shift, value in found.items()},
     )
 
 

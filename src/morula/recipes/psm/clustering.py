@@ -42,7 +42,7 @@ class Mixture:
     def posterior(self, values: Array) -> Array:
         """Probability of each component, `(..., k)`, for features `(..., f)`."""
         z = (values - self.centre) / self.spread
-        return np.exp(_log_posterior(z, self.means, self.variances, self.weights)[0])
+        return np.exp(_log_posterior(z, self.means, self.variances, self.weights))
 
     def foreground(self, values: Array) -> Array:
         """Probability of the densest components: those above half way between the extremes."""
@@ -80,7 +80,7 @@ def fit_mixture(samples: Array, clusters: int, rng: np.random.Generator, iterati
     variances = np.ones_like(means)
     weights = np.full(clusters, 1 / clusters)
     for _ in range(iterations):
-        share = np.exp(_log_posterior(z, means, variances, weights)[0])
+        share = np.exp(_log_posterior(z, means, variances, weights))
         total = share.sum(axis=0) + 1e-6
         means = share.T @ z / total[:, None]
         variances = np.maximum(share.T @ z**2 / total[:, None] - means**2, _FLOOR)
@@ -88,12 +88,11 @@ def fit_mixture(samples: Array, clusters: int, rng: np.random.Generator, iterati
     return Mixture(centre, spread, means, variances, weights)
 
 
-def _log_posterior(z: Array, means: Array, variances: Array, weights: Array) -> tuple[Array, Array]:
+def _log_posterior(z: Array, means: Array, variances: Array, weights: Array) -> Array:
     terms: Sequence[Array] = [
         np.log(weight) - 0.5 * (((z - mean) ** 2 / variance) + np.log(variance)).sum(axis=-1)
         for mean, variance, weight in zip(means, variances, weights, strict=True)
     ]
     joint = np.stack(terms, axis=-1)
     top = joint.max(axis=-1, keepdims=True)
-    evidence = top + np.log(np.exp(joint - top).sum(axis=-1, keepdims=True))
-    return joint - evidence, evidence
+    return joint - (top + np.log(np.exp(joint - top).sum(axis=-1, keepdims=True)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from morula.nets import Norm, UNet2d
+from morula.nets import UNet2d
 from morula.recipes.emda.networks.sides import require_sides
 
 __all__ = ["ResidualUNet"]
@@ -15,18 +15,14 @@ class ResidualUNet(UNet2d):
 
     Args:
         sections: consecutive sections given as channels.
-        channels_out: maps to predict.
         width: channels of the first level.
-        norm: "batch" is the fastest, and what re-estimating the statistics on another domain needs.
     """
 
-    def __init__(
-        self, sections: int = 1, channels_out: int = 1, width: int = 16, norm: Norm = "batch"
-    ) -> None:
-        super().__init__(sections, channels_out, [width * 2**level for level in range(5)], norm, narrow=True)
+    def __init__(self, sections: int = 1, width: int = 16) -> None:
+        super().__init__(sections, 1, [width * 2**level for level in range(5)], narrow=True)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits `(b, channels_out, y, x)`, float32, of an image `(b, sections, y, x)` of any size from 33.
+        """Logits `(b, 1, y, x)`, float32, of an image `(b, sections, y, x)` of any size from 33.
 
         Raises:
             ValueError: a side is below 33 pixels, so that the last level would be a single pixel.
