@@ -64,7 +64,7 @@ def test_what_a_module_exports_is_there(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_no_state_is_kept_in_modules_and_no_random_state_is_global(path: Path) -> None:
+def test_no_function_assigns_to_its_module_and_no_random_state_is_global(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assert [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Global)] == []
     calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]

@@ -255,5 +255,6 @@ def test_contours_teach_a_labelled_kind_where_they_find_what_was_labelled(
 def test_controls_need_no_labels() -> None:
     given = records(0)
     controls = recipe.controls(given, config("best"))
+    assert set(controls) == {"otsu-watershed", "pseudo-labels"}
     for control in controls.values():
         assert control(given[0].image).labels.max() > 4

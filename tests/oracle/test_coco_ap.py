@@ -1,4 +1,4 @@
-"""COCO's own published numbers, and pycocotools where it is installed, with the settings of LIVECell."""
+"""COCO's own published numbers, and pycocotools, with the settings of LIVECell."""
 
 import copy
 import json
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pycocotools import coco, cocoeval
 
 from morula.data.coco import encode_rle
 from morula.metrics import COCO, LIVECELL, coco_scores
@@ -56,13 +57,11 @@ def scene(seed: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 @pytest.mark.parametrize("kind", ["bbox", "segm"])
 @pytest.mark.parametrize("protocol", [COCO, LIVECELL])
 def test_pycocotools(protocol: Any, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
-    coco = pytest.importorskip("pycocotools.coco")
-    judges = pytest.importorskip("pycocotools.cocoeval")
     truth, results = scene(0)
     index = coco.COCO()
     index.dataset = copy.deepcopy(truth)
     index.createIndex()
-    judge = judges.COCOeval(index, index.loadRes(copy.deepcopy(results)), kind)
+    judge = cocoeval.COCOeval(index, index.loadRes(copy.deepcopy(results)), kind)
     judge.params.maxDets = list(protocol.detections)
     judge.params.useCats = int(protocol.categories)
     small, medium = protocol.small, protocol.medium

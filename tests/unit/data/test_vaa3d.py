@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from v3dpy import loaders
 
 from morula.core.errors import DataError
 from morula.data import open_volume
@@ -83,7 +84,6 @@ def test_pbd16_by_hand(order: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("suffix", [".v3dpbd", ".v3draw"])
 def test_what_v3d_py_helper_writes_is_read_alike(dtype: type, suffix: str, tmp_path: Path) -> None:
-    loaders = pytest.importorskip("v3dpy.loaders")
     loader = loaders.PBD() if suffix == ".v3dpbd" else loaders.Raw()
     stack = (SMOOTH % np.iinfo(dtype).max).astype(dtype)
     stack[2] = 5
