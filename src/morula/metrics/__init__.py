@@ -74,6 +74,7 @@ __all__ = [
     "COCO",
     "DSB_THRESHOLDS",
     "LIVECELL",
+    "LOWER_IS_BETTER",
     "OLFACTORY",
     "AdaptedRand",
     "ApProtocol",
@@ -150,3 +151,6 @@ __all__ = [
     "variation_of_information",
     "with_consensus",
 ]
+
+LOWER_IS_BETTER = frozenset({"voi", "voi_split", "voi_merge", "are", "esa", "dsa", "pds"})
+"""The names of scores that are errors or distances: 0 is perfect."""

@@ -210,14 +210,12 @@ class Control:
         name: `"Otsu threshold"`.
         values: one number per measure of `Controls.measures`, None where not measured; empty without labels.
         is_result: whether this row is the result that the report is about.
-        note: what the method does.
         picture: what it makes of one image, shown beside the others.
     """
 
     name: str
     values: tuple[float | None, ...] = ()
     is_result: bool = False
-    note: str = ""
     picture: Picture | None = None
 
 
@@ -227,17 +225,15 @@ class Controls:
 
     Attributes:
         methods: the result and its controls.
-        measures: names of the columns; empty when there are no labels.
-        lower_is_better: those of `measures` that are errors or distances.
+        measures: names of the columns, of each of which more is better; empty when there are no labels.
         note: what the comparison is meant to show.
 
     Raises:
-        ValueError: a method has values, but not one per measure, or an unknown name is in `lower_is_better`.
+        ValueError: a method has values, but not one per measure.
     """
 
     methods: tuple[Control, ...] = ()
     measures: tuple[str, ...] = ()
-    lower_is_better: tuple[str, ...] = ()
     note: str = ""
 
     def __post_init__(self) -> None:
@@ -246,9 +242,6 @@ class Controls:
                 raise ValueError(
                     f"{method.name}: {len(method.values)} values for {len(self.measures)} measures"
                 )
-        unknown = set(self.lower_is_better) - set(self.measures)
-        if unknown:
-            raise ValueError(f"lower_is_better names {sorted(unknown)}, measures are {self.measures}")
 
 
 @dataclass(frozen=True)

@@ -163,11 +163,12 @@ def _in_order(names: Sequence[str]) -> Iterable[tuple[str, tuple[int, int, int]]
 
 
 def _score_chart(scores: Sequence[Score]) -> dict[str, str] | None:
-    """Only measures between 0 and 1 share an axis; the table holds them all."""
+    """Only measures between 0 and 1 of which more is better share an axis; the table holds them all."""
     bounded = [
         score
         for score in scores
-        if all(0 <= end <= 1 for end in (score.mean, score.low, score.high) if end is not None)
+        if score.higher_is_better
+        and all(0 <= end <= 1 for end in (score.mean, score.low, score.high) if end is not None)
     ]
     if len(bounded) < 2:
         return None
@@ -180,9 +181,7 @@ def _controls(content: ReportContent, side: int) -> dict[str, Any]:
     for index, measure in enumerate(controls.measures):
         known = [m.values[index] for m in controls.methods if m.values]
         finite = [value for value in known if value is not None]
-        lower = measure in controls.lower_is_better
-        best = (min if lower else max)(finite, default=None)
-        columns.append({"measure": measure, "lower": lower, "best": best, "top": max([1.0, *finite])})
+        columns.append({"measure": measure, "best": max(finite, default=None), "top": max([1.0, *finite])})
     return {
         "columns": columns,
         "rows": [
@@ -216,32 +215,28 @@ def _verdicts(controls: Controls, scores: dict[str, Score]) -> list[tuple[str, s
         return []
     verdicts = []
     for index, measure in enumerate(controls.measures):
-        sign = -1 if measure in controls.lower_is_better else 1
         own = result.values[index]
         rivals = [
-            (sign * value, value, method.name)
+            (value, method.name)
             for method in controls.methods
             if method is not result and method.values and (value := method.values[index]) is not None
         ]
         if own is not None and rivals:
-            _, value, name = max(rivals)
-            margin = sign * (own - value)
-            verdicts.append(_verdict(measure, own, value, name, margin, scores.get(measure)))
+            value, name = max(rivals)
+            verdicts.append(_verdict(measure, own, value, name, scores.get(measure)))
     return verdicts
 
 
-def _verdict(
-    measure: str, own: float, value: float, name: str, margin: float, score: Score | None
-) -> tuple[str, str]:
+def _verdict(measure: str, own: float, value: float, name: str, score: Score | None) -> tuple[str, str]:
     pair = f"{_number(own)} against {_number(value)}"
-    if margin == 0:
+    if own == value:
         return "even", f"{measure}: no better than “{name}” ({pair})."
     if score is not None and _within(value, score.low, score.high):
         return (
             "even",
             f"{measure}: too close to call; “{name}” lies within the interval of the result ({pair}).",
         )
-    if margin > 0:
+    if own > value:
         return "won", f"{measure}: ahead of every control measured; the closest is “{name}” ({pair})."
     return "lost", f"{measure}: behind “{name}” ({pair}). Consider using that instead."
 

@@ -15,7 +15,7 @@ from morula.core.errors import DataError
 from morula.core.rng import Rng
 from morula.core.types import Array, Volume
 from morula.data import predicted_labels, read_labels
-from morula.metrics import bootstrap_mean
+from morula.metrics import LOWER_IS_BETTER, bootstrap_mean
 from morula.recipes import RECIPES, Entry, load_recipe
 from morula.report import (
     Control,
@@ -255,7 +255,7 @@ def _scores(findings: Sequence[_Finding]) -> tuple[Score, ...]:
             continue
         found = bootstrap_mean(np.array([row[key] for row in rows]), Rng(0, "report").at(index))
         low, high = (found.low, found.high) if len(rows) > 1 else (None, None)
-        scores.append(Score(key, found.mean, low, high, meaning))
+        scores.append(Score(key, found.mean, low, high, meaning, key not in LOWER_IS_BETTER))
     return tuple(scores)
 
 
