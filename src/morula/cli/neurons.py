@@ -14,6 +14,14 @@ from morula.cli.verbs import app, show
 __all__ = ["agglomerate", "pretrain", "view3d"]
 
 
+class Method(StrEnum):
+    """How neurons are made of affinities."""
+
+    agglomeration = "agglomeration"
+    multicut = "multicut"
+    mutex = "mutex"
+
+
 class Joining(StrEnum):
     """What of a contact counts."""
 
@@ -85,8 +93,15 @@ def agglomerate(
         Path, typer.Argument(help="HDF5, axes c, z, y, x; or one data set, `file.h5:/key`.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="TIFF for the labels.")],
-    threshold: Annotated[float, typer.Option(help="Join below this: one minus the affinity.")] = 0.5,
-    linkage: Annotated[Joining, typer.Option(help="What of a contact counts.")] = Joining.mean,
+    method: Annotated[
+        Method, typer.Option(help="Join contacts in turn, cut all at once, or join voxels.")
+    ] = Method.agglomeration,
+    threshold: Annotated[
+        float | None, typer.Option(help="Join below this: one minus the affinity; by default 0.5.")
+    ] = None,
+    linkage: Annotated[
+        Joining | None, typer.Option(help="What of a contact counts; by default the mean.")
+    ] = None,
     sections: Annotated[bool, typer.Option("--sections", help="Flood each section by itself.")] = False,
     offsets: Annotated[
         OffsetName | None, typer.Option(help="Of the channels, if the file is silent.")
@@ -95,20 +110,21 @@ def agglomerate(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier labels.")] = False,
     as_json: o.Json = False,
 ) -> None:
-    """Make neurons of affinities: watershed, then the strongest contacts are joined."""
+    """Make neurons of affinities: watershed, then the strongest contacts are joined; or another method."""
     from morula.workflows.agglomerate import agglomerate as work
 
     found = work(
         affinities,
         out=out,
+        method=method.value,
         threshold=threshold,
-        linkage=linkage.value,
+        linkage=None if linkage is None else linkage.value,
         sections=sections,
         offsets=None if offsets is None else offsets.value,
         polarity=None if polarity is None else polarity.value,
         overwrite=overwrite,
     )
-    show(found.as_json(), as_json, f"{found.neurons} neurons of {found.fragments} fragments: {out}")
+    show(found.as_json(), as_json, str(found))
 
 
 @app.command()

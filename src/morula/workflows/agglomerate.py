@@ -6,14 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from morula.core.affinities import LONG_RANGE, MUTEX, NEAREST, Offset, Polarity
-from morula.core.errors import UsageError
+from morula.core.affinities import LONG_RANGE, MUTEX, NEAREST, Affinities, Offset, Polarity
+from morula.core.errors import DataError, UsageError
+from morula.core.types import Array
 from morula.data import write_labels
 from morula.data.affinities import read_affinities
-from morula.post import Linkage, fragments, region_graph, relabel
+from morula.post import Linkage, fragments, multicut, mutex_watershed, region_graph, relabel
 from morula.post import agglomerate as join
 
-__all__ = ["OFFSETS", "Agglomerated", "OffsetSet", "agglomerate"]
+__all__ = ["OFFSETS", "Agglomerated", "Method", "OffsetSet", "agglomerate"]
+
+Method = Literal["agglomeration", "multicut", "mutex"]
+"""How neurons are made: contacts of fragments one after the other or all at once, or voxels."""
 
 OffsetSet = Literal["nearest", "long-range", "mutex"]
 
@@ -27,56 +31,96 @@ class Agglomerated:
 
     Attributes:
         out: the labels.
-        fragments: number of pieces before any were joined.
+        fragments: number of pieces before any were joined, None where voxels were.
         neurons: number of them afterwards.
     """
 
     out: Path
-    fragments: int
+    fragments: int | None
     neurons: int
 
     def as_json(self) -> dict[str, Any]:
         """The result as JSON values."""
         return {"out": str(self.out), "fragments": self.fragments, "neurons": self.neurons}
 
+    def __str__(self) -> str:
+        """In words."""
+        of = "" if self.fragments is None else f" of {self.fragments} fragments"
+        return f"{self.neurons} neurons{of}: {self.out}"
+
 
 def agglomerate(
     affinities: str | Path,
     *,
     out: str | Path,
-    threshold: float = 0.5,
-    linkage: Linkage = "mean",
+    method: Method = "agglomeration",
+    threshold: float | None = None,
+    linkage: Linkage | None = None,
     sections: bool = False,
     offsets: OffsetSet | None = None,
     polarity: Polarity | None = None,
     overwrite: bool = False,
 ) -> Agglomerated:
-    """Floods fragments and joins them while one minus the affinity between two is below the threshold.
+    """Makes neurons of affinities.
+
+    An agglomeration joins the fragments of a watershed, the best contact first, while one minus the affinity
+    of a contact is below the threshold. A multicut weighs all contacts at once: below the threshold they
+    hold together, above it they drive apart. A mutex watershed joins voxels, unless a longer offset forbids
+    it.
 
     Args:
         affinities: an HDF5 data set `(c, z, y, x)` (see `morula.data.affinities.read_affinities`).
         out: TIFF for the labels.
-        threshold: in [0, 1]; higher joins more.
-        linkage: what of a contact counts.
+        method: which of these.
+        threshold: in [0, 1]; higher joins more. By default 0.5; a mutex watershed has none.
+        linkage: what of a contact counts in an agglomeration, by default the mean.
         sections: flood each section by itself, where sections are thick.
         offsets: name of the channels' offsets, where the file does not tell them.
         polarity: what 1 means, where the file does not tell.
         overwrite: replace earlier labels.
 
     Raises:
-        DataError: the affinities cannot be used.
-        UsageError: a threshold outside [0, 1], or labels that are there already.
+        DataError: the affinities cannot be used, or have no offset that a mutex watershed needs.
+        UsageError: a threshold outside [0, 1], an option that the method has no use for, or labels that are
+            there already.
     """
     out = Path(out)
-    if not 0 <= threshold <= 1:
-        raise UsageError("--threshold", f"{threshold:g} is no affinity", "give a number from 0 to 1")
+    _check(method, threshold, linkage, sections)
     if out.exists() and not overwrite:
         raise UsageError(out, "the file exists", "choose another --out, or add --overwrite")
     given = read_affinities(
         Path(affinities), offsets=None if offsets is None else OFFSETS[offsets], polarity=polarity
     )
-    pieces = fragments(given, per_section=sections)
-    graph = region_graph(pieces, given, histograms=linkage == "median")
-    labels = relabel(pieces, join(graph, linkage).cut(threshold))
+    if method == "mutex":
+        if not set(given.offsets) - set(NEAREST):
+            found = "the nearest offsets alone, but a mutex watershed needs longer ones"
+            raise DataError(affinities, found, "give affinities that have some, or another --method")
+        pieces, labels = None, mutex_watershed(given)
+    else:
+        pieces = fragments(given, per_section=sections)
+        labels = _joined(pieces, given, method, 0.5 if threshold is None else threshold, linkage or "mean")
     write_labels(out, labels)
-    return Agglomerated(out, int(pieces.max()), int(labels.max()))
+    return Agglomerated(out, None if pieces is None else int(pieces.max()), int(labels.max()))
+
+
+def _joined(
+    pieces: Array, affinities: Affinities, method: Method, threshold: float, linkage: Linkage
+) -> Array:
+    graph = region_graph(pieces, affinities, histograms=linkage == "median")
+    found = (
+        multicut(graph, beta=1 - threshold) if method == "multicut" else join(graph, linkage).cut(threshold)
+    )
+    return relabel(pieces, found)
+
+
+def _check(method: Method, threshold: float | None, linkage: Linkage | None, sections: bool) -> None:
+    given = {"--linkage": linkage, "--threshold": threshold, "--sections": sections or None}
+    unused = {"agglomeration": (), "multicut": ("--linkage",), "mutex": tuple(given)}[method]
+    for name in unused:
+        if given[name] is not None:
+            raise UsageError(name, f"--method {method} has no use for it", "leave one of them out")
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise UsageError("--threshold", f"{threshold:g} is no affinity", "give a number from 0 to 1")
+    if method == "multicut" and threshold in (0, 1):
+        found = f"at {threshold:g} a multicut has nothing to weigh"
+        raise UsageError("--threshold", found, "give a number between 0 and 1")

@@ -1,0 +1,70 @@
+"""Affinities in a file to neurons in a file, by each method."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from blocks import same_partition
+from morula.core.affinities import LONG_RANGE, NEAREST
+from morula.core.errors import DataError, UsageError
+from morula.data import read_labels
+from morula.data.affinities import write_affinities
+from morula.targets import affinities, widen_border
+from morula.workflows.agglomerate import Method, agglomerate
+
+TRUTH = np.kron(np.array([[[1, 1, 1], [2, 2, 3]]] * 5, np.int32), np.ones((1, 20, 20), np.int32))
+APART = widen_border(TRUTH)
+
+
+@pytest.fixture
+def maps(tmp_path: Path) -> Path:
+    write_affinities(tmp_path / "maps.h5", affinities(APART, LONG_RANGE))
+    return tmp_path / "maps.h5"
+
+
+@pytest.mark.parametrize("method", ["agglomeration", "multicut", "mutex"])
+def test_every_method_finds_the_neurons(method: Method, maps: Path, tmp_path: Path) -> None:
+    told = agglomerate(maps, out=tmp_path / "labels.tif", method=method)
+    found = read_labels(tmp_path / "labels.tif")
+    assert same_partition(found[APART > 0], TRUTH[APART > 0])
+    assert told.neurons == found.max()
+    assert (told.fragments is None) == (method == "mutex")
+
+
+@pytest.mark.parametrize("method", ["agglomeration", "multicut"])
+def test_a_higher_threshold_joins_more(method: Method, tmp_path: Path) -> None:
+    doubtful = affinities(APART, NEAREST)
+    doubtful = replace(doubtful, values=np.maximum(doubtful.values, 0.4).astype(np.float32))
+    write_affinities(tmp_path / "maps.h5", doubtful)
+    for threshold, neurons in ((0.5, 3), (0.7, 1)):
+        out = tmp_path / f"{threshold}.tif"
+        told = agglomerate(tmp_path / "maps.h5", out=out, method=method, threshold=threshold)
+        assert told.neurons == neurons
+        assert str(told) == f"{neurons} neurons of {told.fragments} fragments: {out}"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"method": "mutex", "threshold": 0.5}, "--threshold: --method mutex has no use for it"),
+        ({"method": "mutex", "sections": True}, "--sections: --method mutex has no use for it"),
+        ({"method": "multicut", "linkage": "mean"}, "--linkage: --method multicut has no use for it"),
+        ({"method": "multicut", "threshold": 1.0}, "at 1 a multicut has nothing to weigh"),
+        ({"threshold": 1.5}, "1.5 is no affinity"),
+    ],
+)
+def test_options_that_say_nothing_are_refused(options: dict[str, Any], told: str, maps: Path) -> None:
+    with pytest.raises(UsageError, match=told):
+        agglomerate(maps, out=maps.with_name("labels.tif"), **options)
+    assert not maps.with_name("labels.tif").exists()
+
+
+def test_a_mutex_watershed_needs_longer_offsets(tmp_path: Path) -> None:
+    write_affinities(tmp_path / "maps.h5", affinities(APART, NEAREST))
+    with pytest.raises(DataError, match="the nearest offsets alone"):
+        agglomerate(tmp_path / "maps.h5", out=tmp_path / "labels.tif", method="mutex")
