@@ -1,34 +1,30 @@
-"""Work on a Dask cluster: two workers give what one process gives."""
+"""A volume predicted on a local Dask cluster: two workers give what one process gives, byte for byte."""
 
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import numpy as np
-from scipy import ndimage as ndi
 
+from block_runs import emda_run
 from blocks import files_of
-from morula.blockwise import BlockGrid, InlineExecutor, Marks, apply, workers
-from morula.data.ome_zarr import scratch
-
-SHAPE, GRID = (4, 12, 12), BlockGrid((4, 12, 12), (2, 6, 6), (1, 1, 1))
-
-
-def largest(array):
-    return ndi.maximum_filter(array, 3)
+from morula.core.types import Axes, Voxel
+from morula.data import open_ome_zarr
+from morula.data.ome_zarr import write_image
+from morula.workflows.big import predict_big
 
 
-def test_a_cluster_gives_what_one_process_gives(tmp_path):
-    volume = np.random.default_rng(0).integers(0, 99, SHAPE).astype(np.int32)
-    source, sink, alone = (
-        scratch(tmp_path / f"{name}.zarr", SHAPE, np.int32, (2, 6, 6)) for name in ("source", "sink", "alone")
-    )
-    source[:, :, :] = volume
-    apply(largest, source, alone, GRID, InlineExecutor())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of tornado and asyncio when a cluster closes
-        with workers(2, "local") as team:
-            marks = Marks.open(tmp_path / "marks", grid=GRID)
-            apply(largest, source, sink, GRID, team.executor, marks=marks, ahead=team.ahead)
-    assert np.array_equal(sink[...], largest(volume))
-    assert files_of(tmp_path / "sink.zarr") == files_of(tmp_path / "alone.zarr")
+def test_two_workers_give_what_one_process_gives(tmp_path: Path) -> None:
+    noise = np.random.default_rng(4).normal(size=(1, 34, 4))
+    grey = np.clip(128 + 60 * np.kron(noise, np.ones((1, 16, 16))), 0, 255).astype(np.uint8)
+    image, run = tmp_path / "image.ome.zarr", emda_run(tmp_path / "run")
+    write_image(image, grey, Axes("zyx"), Voxel(z=8.0, y=8.0, x=8.0))
+    stores = {name: tmp_path / f"{name}.ome.zarr" for name in ("inline", "local")}
+    for executor, out in stores.items():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of tornado and asyncio when a cluster closes
+            told = predict_big(run, image, out=out, workers=2, executor=executor, device="cpu", voxels=1)
+        assert told.blocks == 3
+    assert open_ome_zarr(stores["local"] / "labels/mitochondria").read().max() > 0
+    assert files_of(stores["local"]) == files_of(stores["inline"])

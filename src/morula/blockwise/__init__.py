@@ -1,6 +1,6 @@
 """Volumes of any size: blocks with halos, joined exactly, by any executor, resumed after any end."""
 
-from morula.blockwise.apply import apply, run_blocks
+from morula.blockwise.apply import run_blocks
 from morula.blockwise.evaluate import overlap_by_blocks, slices_by_blocks
 from morula.blockwise.executors import InlineExecutor, Workers, workers
 from morula.blockwise.grid import BlockGrid, Box
@@ -31,7 +31,6 @@ __all__ = [
     "Tiling",
     "Work",
     "Workers",
-    "apply",
     "as_bytes",
     "enclosed",
     "fill_pyramid",

@@ -1,21 +1,19 @@
-"""Any function of arrays on a volume of any size: read with a halo, worked on, written without it."""
+"""A task on every block of a volume, by any executor; what was done before is not done again."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from morula.blockwise.grid import BlockGrid, Box
 from morula.blockwise.marks import Marks
 from morula.core.errors import ResourceError
-from morula.core.types import Array, ArraySource
+from morula.core.types import Array
 
-__all__ = ["Advance", "Sink", "Task", "apply", "run_blocks"]
+__all__ = ["Advance", "Sink", "Task", "run_blocks"]
 
 Task = Callable[[int], Mapping[str, Array]]
 """Works on the block of an index and returns what there is to tell; picklable where processes do it."""
@@ -30,36 +28,6 @@ class Sink(Protocol):
     def __setitem__(self, box: Any, values: Any, /) -> None:
         """Writes a box."""
         ...
-
-
-def apply(
-    fn: Callable[[Array], Array],
-    source: ArraySource,
-    sink: Sink,
-    grid: BlockGrid,
-    executor: Executor,
-    *,
-    marks: Marks | None = None,
-    advance: Advance | None = None,
-    ahead: int = 4,
-) -> None:
-    """Runs a function over a volume, block by block.
-
-    Args:
-        fn: from the array of a block with its halo to an array of the same size, whose halo is dropped. Axes
-            before those of the grid (channels) are passed whole and may change.
-        source: what is read, its last axes those of the grid.
-        sink: what is written, its last axes those of the grid; no two blocks may share one of its chunks.
-        grid: of the blocks.
-        executor: what works on them.
-        marks: of what is done, None to do everything.
-        advance: called after each block.
-        ahead: how many blocks are under way at most.
-
-    Raises:
-        ResourceError: a worker died.
-    """
-    run_blocks(_Apply(fn, source, sink, grid), len(grid), executor, marks=marks, advance=advance, ahead=ahead)
 
 
 def run_blocks(
@@ -113,25 +81,6 @@ def run_blocks(
     finally:
         for future in waiting:
             future.cancel()
-
-
-@dataclass(frozen=True)
-class _Apply:
-    fn: Callable[[Array], Array]
-    source: ArraySource
-    sink: Sink
-    grid: BlockGrid
-
-    def __call__(self, index: int) -> Mapping[str, Array]:
-        given = np.asarray(self.source[(..., *self.grid.read(index))])
-        found = self.fn(given)
-        if found.shape[-len(self.grid.shape) :] != given.shape[-len(self.grid.shape) :]:
-            raise ValueError(f"a function of arrays made {found.shape} of {given.shape}")
-        self._write(self.grid.write(index), found[(..., *self.grid.inner(index))])
-        return {}
-
-    def _write(self, box: Box, values: Array) -> None:
-        self.sink[(slice(None),) * (values.ndim - len(box)) + box] = values
 
 
 def _done(task: Task, index: int, marks: Marks | None) -> dict[str, Array]:
