@@ -64,6 +64,17 @@ def test_what_a_module_exports_is_there(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_what_a_module_takes_from_another_is_exported_there(path: Path) -> None:
+    modules, hidden = {module_name(each) for each in SOURCES}, list[str]()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("morula"):
+            names = {alias.name for alias in node.names if f"{node.module}.{alias.name}" not in modules}
+            exported = getattr(importlib.import_module(str(node.module)), "__all__", ())
+            hidden += names - set(exported)
+    assert hidden == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
 def test_no_function_assigns_to_its_module_and_no_random_state_is_global(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assert [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Global)] == []

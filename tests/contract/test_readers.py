@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from v3dpy.loaders import PBD, Raw
 
 from morula.core.errors import DataError
 from morula.core.types import Array, Segmentation, Voxel
@@ -78,6 +79,10 @@ def mrc(array: Array, voxel: tuple[float, float, float] = (0, 0, 0)) -> Callable
             file.voxel_size = voxel
 
     return write
+
+
+def vaa3d(loader: Any, array: Array) -> Callable[[Path], object]:
+    return lambda path: loader.save(str(path), array[None])
 
 
 def alpha(array: Array) -> Array:
@@ -156,6 +161,8 @@ CASES = [
     Case("stack.mrc", mrc(STACK), STACK, "zyx"),
     Case("sized.rec", mrc(STACK, (50, 40, 300)), STACK, "zyx", voxel=Voxel(y=4.0, x=5.0, z=30.0)),
     Case("signed.mrc", mrc(GREY8.view(np.int8)), GREY8.view(np.int8)),
+    Case("stack.v3draw", vaa3d(Raw(), STACK), STACK, "zyx"),
+    Case("packed.v3dpbd", vaa3d(PBD(), STACK), STACK, "zyx"),
     Case("print.tif", tiff(GREY8, resolution=(300, 300), resolutionunit=2), GREY8),
 ]
 
@@ -222,6 +229,16 @@ def test_labels_read_what_images_read(case: Case, tmp_path: Path) -> None:
     labels = read_labels(tmp_path / case.file)
     assert labels.dtype == np.int32
     np.testing.assert_array_equal(labels, case.expected)
+
+
+def test_a_jpeg_is_what_it_decodes_to(tmp_path: Path) -> None:
+    for name, array, axes in (("grey.jpg", GREY8, "yx"), ("rgb.JPEG", RGB8, "cyx")):
+        Image.fromarray(array).save(tmp_path / name)
+        volume = open_volume(tmp_path / name)
+        with Image.open(tmp_path / name) as image:
+            decoded = np.asarray(image)
+        assert volume.axes.order == axes
+        np.testing.assert_array_equal(volume.read(), decoded if axes == "yx" else first(decoded))
 
 
 @pytest.mark.parametrize("top", [19, 70_000])

@@ -131,11 +131,12 @@ def agglomerate(
 def view3d(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run, or a folder of predictions.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The page.")] = None,
+    as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
     """Write one HTML page on which the traced neurons can be turned in space."""
     from morula.workflows.view3d import view3d as work
 
     path = work(run, out=out)
-    if not quiet:
-        typer.echo(f"open {path}")
+    if as_json or not quiet:
+        show({"page": str(path)}, as_json, f"open {path}")

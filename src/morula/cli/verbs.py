@@ -301,14 +301,15 @@ def select(
 @app.command()
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `morula run` made.")],
+    as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
     """Write the report of a run anew."""
     from morula.workflows.report import report as work
 
     path = work(run)
-    if not quiet:
-        typer.echo(f"open {path}")
+    if as_json or not quiet:
+        show({"report": str(path)}, as_json, f"open {path}")
 
 
 @app.command()

@@ -21,6 +21,7 @@ __all__ = [
     "measured",
     "optical_density",
     "overview",
+    "relief",
     "toned",
 ]
 
