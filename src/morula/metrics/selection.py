@@ -25,6 +25,7 @@ __all__ = [
     "Verdict",
     "composite",
     "consensus",
+    "equal_gaps",
     "normalised_entropy",
     "objections",
     "shapes",
@@ -157,6 +158,21 @@ def shapes(masks: Iterable[Array], *, pixel_area: float | None = None) -> Shapes
         solidity=float(found.solidity.mean()) if some else 0.0,
         overlap=shared / paired if paired else None,
     )
+
+
+def equal_gaps(ours: float | None, theirs: float | None) -> tuple[int, int]:
+    """How many sections of two volumes are equally far: one of the deeper, as many as fit of the other.
+
+    Args:
+        ours: from one section to the next, in nm; None where it is not known, and both gaps are 1.
+        theirs: the same of the other volume.
+
+    >>> equal_gaps(45.0, 5.0), equal_gaps(8.0, 30.0), equal_gaps(45.0, None)
+    ((1, 9), (4, 1), (1, 1))
+    """
+    if ours is None or theirs is None:
+        return 1, 1
+    return max(1, round(theirs / ours)), max(1, round(ours / theirs))
 
 
 def composite(found: Shapes, prior: Shapes, evidence: Mapping[str, float] | None = None) -> Verdict:
