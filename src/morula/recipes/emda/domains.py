@@ -72,13 +72,16 @@ class Domains:
         return equal_gaps(self.source.depth_nm, self.target.depth_nm)
 
     def zoomed(self, zoom: float) -> Domains:
-        """The same with another zoom of all target volumes, which is no guess any more."""
-        images = tuple(resample(stack, zoom) for stack in self.stored)
+        """The same with another zoom of the first target volume, which is no guess any more.
+
+        The others get the same, or in proportion to their pixels where the sizes are known.
+        """
         known = self.target.stored_nm
+        zooms = tuple(zoom * (size / known[0]) for size in known) or (zoom,) * len(self.stored)
         return replace(
             self,
-            target=replace(self.target, images=images, zooms=(zoom,) * len(images)),
-            pixel_nm=float(np.mean(known)) / zoom if known else self.pixel_nm,
+            target=replace(self.target, images=tuple(map(resample, self.stored, zooms)), zooms=zooms),
+            pixel_nm=known[0] / zoom if known else self.pixel_nm,
             ratio=zoom / float(np.mean(self.source.zooms)),
             stored=(),
         )

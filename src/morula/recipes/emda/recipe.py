@@ -187,8 +187,8 @@ def _settle(run: Run, learned: Stage, network: nn.Module, domains: Domains) -> D
             def predict(stack: Array) -> Array:
                 return _maps(network, stack, run.fabric, augment=False)
 
-            stored = domains.stored
-            found = once(run.fabric, lambda: search_zoom(predict, stored, domains.source, zoom))
+            stored, guesses = domains.stored, domains.target.zooms
+            found = once(run.fabric, lambda: search_zoom(predict, stored, domains.source, guesses))
             zoom, scores = found.zoom, found.scores
         settled = domains.zoomed(zoom) if domains.stored else domains
         stage.finish(
