@@ -24,7 +24,7 @@ TAILS = (0.001, 0.999)
 """Quantiles between which grey values that are not 8 bit become so."""
 
 _SURE = 0.5  # confidence of a scale by texture; volumes of one kind and instrument have more
-_LEAST = 48  # pixels; the least side of a section after resampling that a network can learn from
+_LEAST = 48  # pixels; the least side of a section, resampled or not, that a network can learn from
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ def domains_of(records: Sequence[Record], *, harmonise: bool, edge: float) -> Do
 
     Raises:
         UsageError: there is no source, or a target record carries labels.
-        DataError: a source without labels or mitochondria, a black target, a volume in both domains, or
-            volumes of one domain of which only some have a pixel size.
+        DataError: a source without labels or mitochondria, a black target, a volume in both domains,
+            sections too small to learn from, or volumes of one domain of which only some have a pixel size.
     """
     source = [record for record in records if record.domain == "source"]
     target = [record for record in records if record.domain == "target"]
@@ -111,6 +111,8 @@ def domains_of(records: Sequence[Record], *, harmonise: bool, edge: float) -> Do
     ours = Domain(pixels, masks, (1.0,) * len(source), _sizes(source), _depth(source))
     theirs = Domain(wanted, (), (1.0,) * len(target), _sizes(target), _depth(target))
     if not harmonise:
+        _check_sides(source, pixels)
+        _check_sides(target, wanted)
         return Domains(ours, theirs, common=False)
     _check_sizes("--source-voxel-size", source)
     _check_sizes("--voxel-size", target)
@@ -207,6 +209,13 @@ def _check_sizes(option: str, records: Sequence[Record]) -> None:
     if 0 < bare < len(records):
         found = f"{bare} of {len(records)} volumes have no pixel size, the others have"
         raise DataError(option, found, "give it, or keep volumes of unknown size in a run of their own")
+
+
+def _check_sides(records: Sequence[Record], stacks: Sequence[Array]) -> None:
+    for record, stack in zip(records, stacks, strict=True):
+        if min(stack.shape[1:]) < _LEAST:
+            found = f"sections of {stack.shape[1]} x {stack.shape[2]} pixels"
+            raise DataError(record.image.uri, found, f"give sections of {_LEAST} x {_LEAST} pixels or more")
 
 
 def _check_roles(source: Sequence[Record], target: Sequence[Record]) -> None:

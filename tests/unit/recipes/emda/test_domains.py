@@ -109,6 +109,20 @@ def test_what_cannot_be_adapted_is_refused(records, error, message):
         domains_of(records, harmonise=True, edge=8.0)
 
 
+@pytest.mark.parametrize("small", ["source", "target"])
+def test_sections_too_small_for_a_network_are_refused_without_resampling_too(small: str):
+    image, mask = em_stack(3, sections=2, size=96)
+    place = slice(None), slice(40), slice(None)
+    given = {"source": source(), "target": target()}
+    given[small] = replace(given[small], image=volume(image[place], name=f"{small}.tif"))
+    if small == "source":
+        given["source"] = replace(given["source"], labels=lambda: mask[place])
+    with pytest.raises(
+        DataError, match=rf"{small}\.tif: sections of 40 x 96 pixels.* 48 x 48 pixels or more"
+    ):
+        domains_of([*given.values()], harmonise=False, edge=8.0)
+
+
 def test_black_sections_are_no_obstacle():
     image = target().image.read().copy()
     image[0] = 0
