@@ -75,7 +75,8 @@ class Shapes:
         pixel_area: of a pixel, in nm^2; None where it is not known.
         spread: standard deviation of the logarithm of the areas.
         solidity: mean over cross-sections, as in `morula.metrics.solidity`.
-        overlap: Dice coefficient of each section with the next; None for single sections.
+        overlap: Dice coefficient of each section with the next, or the one that was asked for; None where
+            there is none.
     """
 
     count: int
@@ -118,12 +119,13 @@ class Verdict:
     objections: tuple[str, ...] = ()
 
 
-def shapes(masks: Iterable[Array], *, pixel_area: float | None = None) -> Shapes:
+def shapes(masks: Iterable[Array], *, pixel_area: float | None = None, gap: int = 1) -> Shapes:
     """Measures a segmentation.
 
     Args:
         masks: stacks `(z, y, x)` or single sections `(y, x)`; non-zero = foreground.
         pixel_area: in nm^2; None where it is not known.
+        gap: sections to the one that a section is overlapped with; `equal_gaps` has those to compare with.
 
     Raises:
         ValueError: there is no mask, or one has fewer than 2 or more than 3 axes.
@@ -141,8 +143,8 @@ def shapes(masks: Iterable[Array], *, pixel_area: float | None = None) -> Shapes
         parts.append(cross_sections(stack))
         foreground += int(np.count_nonzero(stack))
         pixels += stack.size
-        shared += 2 * int(np.count_nonzero(stack[1:] & stack[:-1]))
-        paired += int(np.count_nonzero(stack[1:])) + int(np.count_nonzero(stack[:-1]))
+        shared += 2 * int(np.count_nonzero(stack[gap:] & stack[:-gap]))
+        paired += int(np.count_nonzero(stack[gap:])) + int(np.count_nonzero(stack[:-gap]))
     if not parts:
         raise ValueError("a segmentation has at least one mask")
     found = CrossSections.pooled(parts)

@@ -47,6 +47,15 @@ def test_shapes_by_hand() -> None:
     assert found.overlap == pytest.approx(2 * (3 * 128) / (3 * 128 + 2 * 128 + 128 + 16))
 
 
+def test_sections_are_overlapped_with_those_as_far_away() -> None:
+    deep = cubes((0, 0), (20, 20))
+    deep[1, 20:28, 20:28] = False
+    thin = deep.repeat(3, axis=0)
+    assert shapes([thin], gap=3).overlap == pytest.approx(shapes([deep]).overlap)
+    assert shapes([thin]).overlap > shapes([deep]).overlap + 0.05
+    assert shapes([deep], gap=4).overlap is None
+
+
 def test_an_empty_mask_has_shapes_too() -> None:
     found = shapes([np.zeros((2, 9, 9))])
     assert (found.count, found.area, found.plain_area, found.spread, found.overlap) == (0, 0, 0, 0, None)

@@ -82,7 +82,8 @@ def judge(files: Sequence[Path], predict: Callable[[Path], list[Array]], domains
         domains: source labels and target images.
     """
     area = (domains.pixel_nm or 1.0) ** 2 if domains.common else None
-    prior = shapes(domains.source.masks, pixel_area=area)
+    ours, theirs = domains.gaps
+    prior = shapes(domains.source.masks, pixel_area=area, gap=ours)
     published = _mean_solidity(domains.source.masks)
     seen = look(domains.target.images)
     pixels = prior.area if area is None else prior.area / area
@@ -93,7 +94,7 @@ def judge(files: Sequence[Path], predict: Callable[[Path], list[Array]], domains
     for file in files:
         maps = predict(file)
         masks = [each >= 0.5 for each in maps]
-        shape = shapes(masks, pixel_area=area)
+        shape = shapes(masks, pixel_area=area, gap=theirs)
         evidence = {
             "predictability": predictability(masks, seen),
             "edges": edge_contrast(masks, seen, area=pixels),

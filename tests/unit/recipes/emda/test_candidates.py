@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from torch import nn
 
+from morula.core.types import Array
 from morula.metrics import solidity
 from morula.recipes.emda.candidates import Judgement, candidate_files, chosen, judge, keep
 from morula.recipes.emda.domains import Domain, Domains
@@ -16,6 +17,11 @@ from synthetic import em_stack
 
 def judgement(step: int, distance: float, composite: float, *objections: str) -> Judgement:
     return Judgement(step, 0.9, distance, composite, {}, {}, {}, objections, 0.1)
+
+
+def truth_judged(domains: Domains, truth: Array) -> Judgement:
+    """The judgement of a network that predicts the truth."""
+    return judge([Path("1.safetensors")], lambda _: [truth.astype(np.float32)], domains)[0]
 
 
 @pytest.mark.parametrize(("steps", "count"), [(10, 3), (7, 7), (100, 10), (3, 10)])
@@ -54,3 +60,11 @@ def test_the_truth_is_judged_better_than_nothing_and_than_specks() -> None:
     assert judged[2].solidity == pytest.approx(solidity(truth))
     assert judged[2].distance == pytest.approx(abs(solidity(truth) - solidity(mask)))
     assert Judgement.of_json(judged[2].as_json()) == judged[2]
+
+
+def test_sections_overlap_as_those_of_the_source_that_are_as_far_apart() -> None:
+    image, mask = em_stack(0, size=96, sections=3)
+    thin = Domain((image.repeat(4, axis=0),), (mask.repeat(4, axis=0),), (1.0,), depth_nm=10.0)
+    found = truth_judged(Domains(thin, Domain((image,), (), (1.0,), depth_nm=40.0), common=True), mask)
+    assert found.measured["overlap"] == pytest.approx(found.expected["overlap"])
+    assert found.reasons["overlap"] == pytest.approx(0)
