@@ -81,12 +81,11 @@ def judge(files: Sequence[Path], predict: Callable[[Path], list[Array]], domains
         predict: a checkpoint's foreground probability on each target volume, at the common pixel size.
         domains: source labels and target images.
     """
-    area = (domains.pixel_nm or 1.0) ** 2 if domains.common else None
-    ours, theirs = domains.gaps
-    prior = shapes(domains.source.masks, pixel_area=area, gap=ours)
+    (ours, theirs), gaps = domains.pixel_areas, domains.gaps
+    prior = shapes(domains.source.masks, pixel_area=ours, gap=gaps[0])
     published = _mean_solidity(domains.source.masks)
     seen = look(domains.target.images)
-    pixels = prior.area if area is None else prior.area / area
+    pixels = prior.area * (ours / theirs if ours and theirs else 1.0)
     alone: list[Verdict] = []
     found: list[Array] = []
     solid: list[float] = []
@@ -94,7 +93,7 @@ def judge(files: Sequence[Path], predict: Callable[[Path], list[Array]], domains
     for file in files:
         maps = predict(file)
         masks = [each >= 0.5 for each in maps]
-        shape = shapes(masks, pixel_area=area, gap=theirs)
+        shape = shapes(masks, pixel_area=theirs, gap=gaps[1])
         evidence = {
             "predictability": predictability(masks, seen),
             "edges": edge_contrast(masks, seen, area=pixels),

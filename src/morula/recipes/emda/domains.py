@@ -71,6 +71,20 @@ class Domains:
         """Sections from one to another of the source and of the target that are equally far apart."""
         return equal_gaps(self.source.depth_nm, self.target.depth_nm)
 
+    @property
+    def pixel_areas(self) -> tuple[float | None, float | None]:
+        """Of a pixel of the source and of the target as the network sees them, in nm^2; None if not known.
+
+        Both are 1 where one pixel size was found that nobody knows in nm.
+        """
+        if self.common:
+            return ((self.pixel_nm or 1.0) ** 2,) * 2
+        ours, theirs = (
+            float(np.mean(each.stored_nm)) ** 2 if each.stored_nm else None
+            for each in (self.source, self.target)
+        )
+        return ours, theirs
+
     def zoomed(self, zoom: float) -> Domains:
         """The same with another zoom of the first target volume, which is no guess any more.
 

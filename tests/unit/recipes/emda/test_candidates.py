@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -68,3 +69,27 @@ def test_sections_overlap_as_those_of_the_source_that_are_as_far_apart() -> None
     found = truth_judged(Domains(thin, Domain((image,), (), (1.0,), depth_nm=40.0), common=True), mask)
     assert found.measured["overlap"] == pytest.approx(found.expected["overlap"])
     assert found.reasons["overlap"] == pytest.approx(0)
+
+
+def test_the_band_around_an_outline_is_as_wide_as_objects_are_in_pixels() -> None:
+    """Sizes in nm, alike or not, change neither where edges are looked for nor what is found there."""
+    image, mask = em_stack(0, size=160, sections=2)
+    source, target = Domain((image,), (mask,), (1.0,)), Domain((image,), (), (1.0,))
+    edges = {
+        nm: truth_judged(Domains(source, target, common=True, pixel_nm=nm), mask).measured["edges"]
+        for nm in (None, 8.0)
+    }
+    assert edges[8.0] == edges[None]
+    sized = [replace(each, stored_nm=(16.0,)) for each in (source, target)]
+    assert truth_judged(Domains(*sized, common=False), mask).measured["edges"] == edges[None]
+
+
+def test_areas_of_pixels_that_are_not_resampled_are_compared_in_nm() -> None:
+    image, mask = em_stack(0, size=96, sections=2)
+    large = [np.kron(each, np.ones((1, 3, 3), each.dtype)) for each in (image, mask)]
+    fine = Domain((large[0],), (large[1],), (1.0,), stored_nm=(4.0,))
+    coarse = Domain((image,), (), (1.0,))
+    known = truth_judged(Domains(fine, replace(coarse, stored_nm=(12.0,)), common=False), mask)
+    unknown = truth_judged(Domains(fine, coarse, common=False), mask)
+    assert known.reasons["area"] < 0.1 < 1 < unknown.reasons["area"]
+    assert unknown.objections and not known.objections
