@@ -31,6 +31,7 @@ from morula.metrics.points import (
     point_scores,
 )
 from morula.metrics.selection import (
+    Packed,
     Shapes,
     Term,
     Verdict,
@@ -88,6 +89,7 @@ __all__ = [
     "Look",
     "Matching",
     "Overlap",
+    "Packed",
     "PanopticQuality",
     "Shapes",
     "SpatialDistances",

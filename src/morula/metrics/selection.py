@@ -10,9 +10,10 @@ blind to objects that were missed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, inf, log, log1p
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from morula.core.types import Array
 from morula.metrics.morphology import CrossSections, cross_sections
 
 __all__ = [
+    "Packed",
     "Shapes",
     "Term",
     "Verdict",
@@ -247,14 +249,34 @@ def objections(found: Shapes, prior: Shapes, evidence: Mapping[str, float] | Non
     return tuple(against)
 
 
-def consensus(masks: Sequence[Array], weights: Sequence[float]) -> list[float]:
+@dataclass(frozen=True)
+class Packed:
+    """Flat masks in bits, an eighth of their memory, unpacked one after the other.
+
+    Attributes:
+        bits: of each mask, as `numpy.packbits` gives them.
+        size: pixels of each mask.
+
+    >>> [mask.tolist() for mask in Packed([np.packbits([True, False, True])], 3)]
+    [[True, False, True]]
+    """
+
+    bits: Sequence[Array]
+    size: int
+
+    def __iter__(self) -> Iterator[Array]:
+        """Each mask `(size,)` bool."""
+        return (np.unpackbits(each, count=self.size).view(np.bool_) for each in self.bits)
+
+
+def consensus(masks: Iterable[Array], weights: Sequence[float]) -> list[float]:
     """How far each candidate is from the weighted majority of the others: 1 - IoU.
 
     A tie speaks against nobody. Weights from scores that know nothing of the others keep many bad candidates,
     who may well agree, from outvoting few good ones.
 
     Args:
-        masks: one a candidate, of equal shape; non-zero = foreground.
+        masks: one a candidate, of equal shape, gone through twice; non-zero = foreground.
         weights: how much each counts, at least 0; those of 0 are judged but do not judge.
 
     Returns:
@@ -264,7 +286,7 @@ def consensus(masks: Sequence[Array], weights: Sequence[float]) -> list[float]:
     >>> consensus([a, a, b], [1, 1, 1]), consensus([a, b, b], [1, 0, 0])
     ([0.0, 0.0, 0.5], [0.0, 0.5, 0.5])
     """
-    total = np.zeros(masks[0].shape, np.float32)
+    total: Any = np.float32(0)
     for mask, weight in zip(masks, weights, strict=True):
         total += np.float32(weight) * (mask != 0)
     whole = float(np.sum(weights))
@@ -281,12 +303,12 @@ def consensus(masks: Sequence[Array], weights: Sequence[float]) -> list[float]:
     return found
 
 
-def with_consensus(verdicts: Sequence[Verdict], masks: Sequence[Array]) -> list[Verdict]:
+def with_consensus(verdicts: Sequence[Verdict], masks: Iterable[Array]) -> list[Verdict]:
     """The verdicts with the term `dissent` added; plausible candidates vote, the better the more.
 
     Args:
         verdicts: of each candidate alone.
-        masks: of each candidate, of equal shape.
+        masks: of each candidate, of equal shape, gone through twice; `Packed` if they are many.
 
     >>> one = Shapes(50, 0.06, 3000.0, 2000.0, None, 1.0, 0.94, 0.8)
     >>> alone = [composite(one, one)] * 3

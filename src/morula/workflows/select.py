@@ -17,6 +17,7 @@ from morula.data.open import VOLUME_SUFFIXES, read_header
 from morula.data.volumes import as_stack, volume_id
 from morula.metrics import (
     Look,
+    Packed,
     Shapes,
     Verdict,
     composite,
@@ -43,7 +44,10 @@ class _Candidate(NamedTuple):
 
 
 class _Measured(NamedTuple):
-    masks: Array
+    """A candidate's masks, flat and packed into bits, of `size` pixels, and what they are worth alone."""
+
+    bits: Array
+    size: int
     verdict: Verdict
 
 
@@ -88,7 +92,7 @@ def select(
     measured = [_measure(candidate, stems, layout, expected, seen, size, gap) for candidate in found]
     verdicts = [each.verdict for each in measured]
     if len(found) >= _VOTERS:
-        verdicts = with_consensus(verdicts, [each.masks for each in measured])
+        verdicts = with_consensus(verdicts, Packed([each.bits for each in measured], measured[0].size))
     order = sorted(range(len(found)), key=lambda i: (-verdicts[i].score, found[i].name))
     ranking = [_as_json(found[i].name, verdicts[i]) for i in order]
     abstain = not any(entry["plausible"] for entry in ranking)
@@ -196,7 +200,8 @@ def _measure(
             "predictability": predictability(masks, seen),
             "edges": edge_contrast(masks, seen, area=found.area),
         }
-    return _Measured(np.concatenate([mask.ravel() for mask in masks]), composite(found, prior, evidence))
+    joined = np.concatenate([mask.ravel() for mask in masks])
+    return _Measured(np.packbits(joined), joined.size, composite(found, prior, evidence))
 
 
 def _size_of(path: Path, voxel: VoxelSize) -> Voxel | None:

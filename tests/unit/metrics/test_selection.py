@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from morula.metrics import (
+    Packed,
     Shapes,
     composite,
     consensus,
@@ -156,3 +157,9 @@ def test_entropy_of_certain_and_uncertain_predictions() -> None:
     hazy[:, 2, 2:8] = 0.5
     assert normalised_entropy(hazy) == pytest.approx(6 / 36, abs=1e-3)
     assert normalised_entropy(np.full((2, 3), 0.5)) == 1.0
+
+
+def test_packed_masks_agree_as_the_masks_do() -> None:
+    masks = list(np.random.default_rng(0).random((4, 61)) < 0.5)
+    packed = Packed([np.packbits(mask) for mask in masks], 61)
+    assert consensus(packed, [1.0, 0.5, 0.0, 2.0]) == consensus(masks, [1.0, 0.5, 0.0, 2.0])

@@ -14,7 +14,15 @@ from morula.core.types import Array
 from morula.engine import Stage, Weights, WeightsInfo
 from morula.metrics import solidity
 from morula.metrics.appearance import edge_contrast, look, predictability
-from morula.metrics.selection import Shapes, Verdict, composite, normalised_entropy, shapes, with_consensus
+from morula.metrics.selection import (
+    Packed,
+    Shapes,
+    Verdict,
+    composite,
+    normalised_entropy,
+    shapes,
+    with_consensus,
+)
 from morula.recipes.emda.config import Criterion
 from morula.recipes.emda.domains import Domains
 
@@ -87,7 +95,7 @@ def judge(files: Sequence[Path], predict: Callable[[Path], list[Array]], domains
     seen = look(domains.target.images)
     pixels = prior.area * (ours / theirs if ours and theirs else 1.0)
     alone: list[Verdict] = []
-    found: list[Array] = []
+    bits: list[Array] = []
     solid: list[float] = []
     measured: list[Shapes] = []
     for file in files:
@@ -100,10 +108,11 @@ def judge(files: Sequence[Path], predict: Callable[[Path], list[Array]], domains
             "entropy": float(sum(map(normalised_entropy, maps)) / len(maps)),
         }
         alone.append(composite(shape, prior, evidence))
-        found.append(_joined(masks))
+        bits.append(np.packbits(_joined(masks)))
         solid.append(_mean_solidity(masks))
         measured.append(shape)
-    voted = with_consensus(alone, found) if len(alone) >= _VOTERS else alone
+    size = sum(stack.size for stack in domains.target.images)
+    voted = with_consensus(alone, Packed(bits, size)) if len(alone) >= _VOTERS else alone
     return [
         Judgement(
             step=int(file.stem),

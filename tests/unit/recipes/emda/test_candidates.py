@@ -10,7 +10,8 @@ import pytest
 from torch import nn
 
 from morula.core.types import Array
-from morula.metrics import solidity
+from morula.metrics import Packed, Verdict, solidity
+from morula.recipes.emda import candidates
 from morula.recipes.emda.candidates import Judgement, candidate_files, chosen, judge, keep
 from morula.recipes.emda.domains import Domain, Domains
 from synthetic import em_stack
@@ -93,3 +94,18 @@ def test_areas_of_pixels_that_are_not_resampled_are_compared_in_nm() -> None:
     unknown = truth_judged(Domains(fine, coarse, common=False), mask)
     assert known.reasons["area"] < 0.1 < 1 < unknown.reasons["area"]
     assert unknown.objections and not known.objections
+
+
+def test_what_all_checkpoints_predict_is_kept_in_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, mask = em_stack(0, size=96, sections=2)
+    kept: list[Packed] = []
+
+    def no_vote(verdicts: list[Verdict], masks: Packed) -> list[Verdict]:
+        kept.append(masks)
+        return verdicts
+
+    monkeypatch.setattr(candidates, "with_consensus", no_vote)
+    domains = Domains(Domain((image,), (mask,), (1.0,)), Domain((image,), (), (1.0,)), common=True)
+    judge([Path(f"{step}.safetensors") for step in (1, 2, 3)], lambda _: [mask.astype(np.float32)], domains)
+    assert [sum(each.nbytes for each in packed.bits) for packed in kept] == [3 * mask.size // 8]
+    assert all(np.array_equal(each, mask.ravel() > 0) for each in kept[0])
