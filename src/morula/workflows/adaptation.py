@@ -10,7 +10,7 @@ import numpy as np
 
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Domain, Record, VoxelSize
-from morula.data import load_volumes
+from morula.data import load_volumes, to_mask
 from morula.recipes import RECIPES
 
 __all__ = ["load_domains", "survey_domains", "why_adapt"]
@@ -38,6 +38,9 @@ def load_domains(
         raise UsageError("--source", "labels are missing", "name them with --source-labels")
     target, bad = _load(images, labels, voxel, "target", "--voxel-size", skip_bad)
     others, worse = _load(source, source_labels, source_voxel, "source", "--source-voxel-size", skip_bad)
+    for record in target:  # what would refuse to be measured after the training is refused before it
+        if record.labels is not None:
+            to_mask(record.labels(), where=labels or record.image.uri)
     return target, others, [*bad, *worse]
 
 
