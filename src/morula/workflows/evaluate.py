@@ -13,12 +13,12 @@ import numpy as np
 
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Array, Voxel
-from morula.data import read_labels, read_swc
+from morula.data import hdf5, mrc, read_labels, read_swc
 from morula.data.labels import LABELS, STORE
 from morula.data.ome_zarr import is_ome_zarr
 from morula.data.reading import image_id
 from morula.data.swc import SUFFIXES
-from morula.data.volumes import volume_id
+from morula.data.volumes import list_volumes, volume_id
 from morula.metrics import (
     Counts,
     class_mean,
@@ -45,19 +45,25 @@ _SCORES: Mapping[str, Callable[[Array, Array], dict[str, float]]] = {
     "volumes": volume_scores,
     "neurons": neuron_scores,
 }
+_OF_VOLUMES = frozenset({"volumes", "neurons"})
 _TIFF = frozenset({".tif", ".tiff"})
 
 
 class _Layout(NamedTuple):
-    """Where files of a kind lie: `<stem><suffix>` in a folder, or `<stem>/<inner>` as a run writes them."""
+    """Where files of a kind lie: `<stem><suffix>` in a folder, or `<stem>/<inner>` as a run writes them.
+
+    With `sections` a folder of 2D images is one volume, where a file is to be compared with it.
+    """
 
     suffixes: frozenset[str]
     inner: tuple[str, ...]
+    sections: bool = False
 
 
 _LABELS = _Layout(_TIFF | {".png"}, (LABELS, STORE))
 _TRACES = _Layout(frozenset(SUFFIXES), ("trace.voxel.swc",))
 _POINTS = _Layout(frozenset({".csv"}), ("objects.csv",))
+_VOLUMES = _Layout(_LABELS.suffixes.union(hdf5.SUFFIXES, mrc.SUFFIXES), _LABELS.inner, sections=True)
 
 
 class _Columns(NamedTuple):
@@ -88,8 +94,9 @@ def evaluate(
     truth needs its prediction and the other way round.
 
     Args:
-        pred: label image (TIFF, PNG), labels of OME-Zarr (`a.ome.zarr/labels/mito`), point table (CSV), a
-            folder of these, or a run.
+        pred: label image (TIFF, PNG), label volume (also `file.h5:/key`, MRC, or beside a file a folder of
+            sections), labels of OME-Zarr (`a.ome.zarr/labels/mito`), point table (CSV), a folder of these,
+            or a run.
         truth: the same of the truth. Point tables have the columns `x,y,label`, in pixels; the
             `objects.csv` of a run (`class`, `centroid_x`, `centroid_y`) will do as well.
         kind: `instances` (labels, 0 = background), `semantic` (non-zero = foreground), `volumes`
@@ -131,7 +138,7 @@ def evaluate(
     if is_ome_zarr(pred) or is_ome_zarr(truth):
         scores = store_scores(pred, truth, kind)
         return {"images": {volume_id(Path(truth)): scores}, "mean": scores}
-    pairs = _pair_files(Path(pred), Path(truth), _LABELS)
+    pairs = _pair_files(Path(pred), Path(truth), _VOLUMES if kind in _OF_VOLUMES else _LABELS)
     return _evaluate_labels(pairs, _SCORES[kind], labelled=kind == "neurons")
 
 
@@ -200,10 +207,10 @@ def _as_floats(counts: Counts) -> dict[str, float]:
 def _pair_files(pred: Path, truth: Path, layout: _Layout, suffix: str = "") -> dict[str, tuple[Path, Path]]:
     """Prediction and truth of each stem, in alphabetical order."""
     for path in (pred, truth):
-        if not path.exists():
+        if not hdf5.split_key(path)[0].exists():
             raise DataError(path, "no such file or folder", "check the spelling of the path")
-    if pred.is_file() and truth.is_file():
-        return {image_id(truth).removesuffix(suffix): (pred, truth)}
+    if _are_alone(pred, truth, layout):
+        return {volume_id(truth).removesuffix(suffix): (pred, truth)}
     preds = _files_by_stem(pred, layout)
     named = _files_by_stem(truth, layout).items()
     truths = {stem.removesuffix(suffix): path for stem, path in named if stem.endswith(suffix)}
@@ -212,9 +219,25 @@ def _pair_files(pred: Path, truth: Path, layout: _Layout, suffix: str = "") -> d
     return {stem: (preds[stem], truths[stem]) for stem in sorted(truths)}
 
 
+def _are_alone(pred: Path, truth: Path, layout: _Layout) -> bool:
+    """Whether either path is one image: both are files, or one is, and the other a folder of its sections."""
+    folders = [path for path in (pred, truth) if not _is_file(path)]
+    return not folders or (layout.sections and len(folders) == 1 and _has_sections(folders[0], layout))
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a path is a file, or a data set of one."""
+    return hdf5.split_key(path)[0].is_file()
+
+
+def _has_sections(folder: Path, layout: _Layout) -> bool:
+    some = any(entry.suffix.lower() in layout.suffixes for entry in folder.iterdir())
+    return some and list_volumes(folder) == [folder]
+
+
 def _files_by_stem(folder: Path, layout: _Layout) -> dict[str, Path]:
-    if folder.is_file():
-        return {image_id(folder): folder}
+    if _is_file(folder):
+        return {volume_id(folder): folder}
     root = folder / "predictions" if (folder / "predictions").is_dir() else folder
     entries = sorted(entry for entry in root.iterdir() if not entry.name.startswith("."))
     files = [(image_id(entry), entry) for entry in entries if entry.suffix.lower() in layout.suffixes]

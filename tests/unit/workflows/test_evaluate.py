@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import tifffile
@@ -88,6 +89,26 @@ def test_stacks(write: Write) -> None:
     truth = np.stack([TRUTH] * 5)
     result = evaluate(write("p.tif", truth), write("t.tif", truth), kind="semantic")
     assert result["mean"]["iou_per_slice"] == 1.0
+
+
+@pytest.mark.parametrize("kind", ["volumes", "neurons"])
+def test_a_volume_is_read_as_run_reads_labels(write: Write, tmp_path: Path, kind: str) -> None:
+    truth = np.stack([TRUTH] * 5)
+    pred = write("run/predictions/a/labels.tif", np.stack([PRED] * 5))
+    for z, section in enumerate(truth):
+        write(f"sections/{z}.png", section)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["mito"], file["raw"] = truth, truth
+    expected = evaluate(pred, write("a.tif", truth), kind=kind)["mean"]
+    for given, name in ((Path(f"{tmp_path}/a.h5:/mito"), "a"), (tmp_path / "sections", "sections")):
+        assert evaluate(pred, given, kind=kind)["images"] == {name: expected}
+    perfect = evaluate(tmp_path / "a.tif", tmp_path / "a.tif", kind=kind)["mean"]
+    assert evaluate(tmp_path / "sections", tmp_path / "a.tif", kind=kind)["mean"] == perfect != expected
+    assert evaluate(tmp_path / "run", f"{tmp_path}/a.h5:/mito", kind=kind)["mean"] == expected
+    with pytest.raises(DataError, match=r"b\.h5:/mito: no such file"):
+        evaluate(pred, tmp_path / "b.h5:/mito", kind=kind)
+    with pytest.raises(DataError, match="no prediction for 5 of 5 images"):
+        evaluate(pred, tmp_path / "sections", kind="instances")
 
 
 def test_empty_images_score_without_nan(write: Write) -> None:
