@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from morula.core.config import Config
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Domain, Record, VoxelSize
 from morula.data import load_volumes, to_mask
@@ -62,25 +63,37 @@ def survey_domains(target: Sequence[Record], source: Sequence[Record]) -> dict[s
     }
 
 
-def why_adapt(facts: Mapping[str, Any], *, asked: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The reasons for recipe emda and the doubts about it, one sentence each."""
+def why_adapt(
+    facts: Mapping[str, Any], config: Config, *, asked: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The reasons for recipe emda and the doubts about it, one sentence each.
+
+    Args:
+        facts: of `survey_domains`.
+        config: of the recipe.
+        asked: whether the user named the recipe.
+    """
+    harmonise: bool = config.model_dump()["harmonise"]
     ours, theirs = facts["pixel_nm"], facts["source_pixel_nm"]
+    sizes = "both are brought to one size" if ours and theirs else "the ratio is estimated from the images"
     reasons = [
         f"{facts['images']} volume(s) without labels are to be segmented, {facts['sources']} volume(s) of "
         "another domain have labels.",
         "Recipe emda was asked for." if asked else f"Recipe emda does this: {RECIPES['emda'].title}.",
         f"Pixels measure {_told(ours)} in the target and {_told(theirs)} in the source; "
-        + ("both are brought to one size." if ours and theirs else "the ratio is estimated from the images."),
+        + (f"{sizes}." if harmonise else "they are taken as they are."),
     ]
     if facts["labelled"]:
         reasons.append("Labels of the target only measure the result; no training step can read them.")
     doubts: list[str] = []
-    if not (ours and theirs):
+    known = ours and theirs
+    if harmonise and not known:
         doubts.append(
             "A voxel size is unknown. The estimated ratio is stated in the report; a known size is safer."
         )
-    elif max(ours[0] / theirs[0], theirs[0] / ours[0]) > _LOPSIDED:
-        doubts.append(f"Pixel sizes differ more than {_LOPSIDED:g} times; expect fine detail to be lost.")
+    elif known and max(ours[0] / theirs[0], theirs[0] / ours[0]) > _LOPSIDED:
+        lost = "fine detail" if harmonise else "objects of another size in pixels"
+        doubts.append(f"Pixel sizes differ more than {_LOPSIDED:g} times; expect {lost} to be lost.")
     return tuple(reasons), tuple(doubts)
 
 

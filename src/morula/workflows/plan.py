@@ -162,7 +162,8 @@ def plan(
             images, labels, origin, origin_labels, voxel, source_voxel, skip_bad=skip_bad
         )
         facts, chosen = survey_domains(target, others), chosen or "emda"
-        reasons, doubts = why_adapt(facts, asked=recipe is not None)
+        settings = _configured(chosen, preset, changes, assignments, str(config))
+        reasons, doubts = why_adapt(facts, settings, asked=recipe is not None)
     elif chosen is not None and RECIPES[chosen].traces:
         assert labels is not None
         suffix = label_suffix or ""
