@@ -78,7 +78,8 @@ class Domains:
         Both are 1 where one pixel size was found that nobody knows in nm.
         """
         if self.common:
-            return ((self.pixel_nm or 1.0) ** 2,) * 2
+            area = (self.pixel_nm or 1.0) ** 2
+            return area, area
         ours, theirs = (
             float(np.mean(each.stored_nm)) ** 2 if each.stored_nm else None
             for each in (self.source, self.target)
