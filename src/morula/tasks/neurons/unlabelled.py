@@ -55,8 +55,12 @@ def unlabelled_of(records: Sequence[Record], network: Network) -> Unlabelled:
     """Reads the volumes.
 
     Raises:
-        DataError: the voxels of one are cubes and those of another are not.
+        DataError: the voxels of one are cubes and those of another are not, or one has a single section.
     """
+    single = next((record for record in records if record.image.shape[0] < 2), None)
+    if single is not None:
+        fix = "give two sections or more; what links them is learned, too"
+        raise DataError(single.id, "a volume of a single section", fix)
     kinds = [is_isotropic(network, record.image.voxel) for record in records]
     if len(set(kinds)) > 1:
         flat = records[kinds.index(False)].id
