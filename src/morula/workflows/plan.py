@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from morula.core.config import Config, from_toml, override, parse_assignments, to_toml
+from morula.core.config import Config, to_toml
 from morula.core.errors import DataError, UsageError
 from morula.core.files import write_text
 from morula.core.types import Record, VoxelSize
 from morula.data import is_traced, load_records, load_traced
 from morula.data.modality import modality
-from morula.recipes import RECIPES, load_recipe
+from morula.recipes import RECIPES
 from morula.workflows.adaptation import load_domains, survey_domains, why_adapt
+from morula.workflows.configured import configured, read_changes
 from morula.workflows.neurons import (
     NEURONS,
     LabelOffset,
@@ -140,18 +141,10 @@ def plan(
         UsageError: an unknown recipe, preset or config key.
     """
     images, labels = Path(images), None if labels is None else Path(labels)
-    changes = {} if config is None else from_toml(config)
-    if recipe is not None and changes.get("recipe", recipe) != recipe:
-        found = f"{config} says recipe {changes['recipe']}"
-        raise UsageError("--recipe", found, "leave --recipe out, or take it out of the file")
-    recipe, preset = changes.pop("recipe", recipe), changes.pop("preset", preset)
-    if "config" in changes and len(changes) > 1:
-        strange = ", ".join(sorted(changes.keys() - {"config"}))
-        raise UsageError(str(config), f"{strange} above the table [config]", "move it below that line")
-    changes = changes.pop("config", changes)
+    recipe, preset, changes = read_changes(config, recipe, preset)
     chosen = recipe or _told_by_roles(images, labels, source)
     if chosen is not None:
-        _configured(chosen, preset, changes, assignments, str(config))
+        configured(chosen, preset, changes, assignments, str(config))
     _check_roles(chosen, source, source_labels, source_voxel)
     _check_block(chosen, label_offset, axes)
     _check_traces(chosen, labels, label_suffix)
@@ -181,7 +174,7 @@ def plan(
         doubts = _doubts(facts, target)
         if RECIPES[chosen].learns:
             _check_few_labels(facts, labels)
-    found = _configured(chosen, preset, changes, assignments, str(config))
+    found = configured(chosen, preset, changes, assignments, str(config))
     warnings = tuple(f"Left out: {error}" for error in bad) + doubts
     return Plan(
         images, labels, tuple(target), origin, origin_labels, tuple(others), chosen, preset, found, facts,
@@ -252,18 +245,6 @@ def _check_few_labels(facts: Mapping[str, Any], labels: Path | None) -> None:
     if not facts["with_objects"]:
         found = f"none of the {facts['labelled']} labelled images has an object"
         raise DataError(labels, found, "label at least one image, or leave --labels out")
-
-
-def _configured(
-    recipe: str, preset: str, changes: Mapping[str, Any], assignments: Sequence[str], where: str
-) -> Config:
-    presets = load_recipe(recipe).presets()
-    if preset not in presets:
-        raise UsageError(
-            "--preset", f"{recipe} has no preset {preset!r}", f"choose one of {', '.join(presets)}"
-        )
-    changed = override(presets[preset], changes, where=where)
-    return override(changed, parse_assignments(assignments))
 
 
 def _survey(records: Sequence[Record], labels: Path | None) -> dict[str, Any]:
