@@ -181,7 +181,9 @@ def weights_file(path: Path) -> Path:
     unfinished = next((stage for stage in begun if not (stage / "done.json").exists()), None)
     if unfinished is not None:
         found = f"its stage {unfinished.name} is not finished"
-        raise DataError(path, found, "repeat the command that started it, which goes on, or name a file in it")
+        raise DataError(
+            path, found, "repeat the command that started it, which goes on, or name a file in it"
+        )
     places = (
         *(f"*-self-training-{number}/*.safetensors" for number in range(9, 0, -1)),
         "*-pretrain/*.safetensors",

@@ -163,8 +163,9 @@ def check_new(run: Path, image: Volume, axes: StoredAxes) -> list[str]:
 
 def say(console: Console | None, doubts: Sequence[str]) -> None:
     """Prints doubts where there is no report that could tell them."""
-    for doubt in doubts if console is not None else ():
-        console.print(doubt, markup=False, highlight=False)
+    if console is not None:
+        for doubt in doubts:
+            console.print(doubt, markup=False, highlight=False)
 
 
 def survey_neurons(record: Record, offset: LabelOffset, axes: StoredAxes) -> dict[str, Any]:

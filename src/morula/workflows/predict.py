@@ -107,7 +107,8 @@ def _records(
         found = f"a run of recipe {name} takes no volumes whose axes could be in another order"
         raise UsageError("--axes", found, "leave it out")
     if not RECIPES[name].volumes:
-        return *load_records(images, skip_bad=skip_bad, voxel=voxel), []
+        records, bad = load_records(images, skip_bad=skip_bad, voxel=voxel)
+        return records, bad, []
     records, bad = load_volumes(images, skip_bad=skip_bad, voxel=voxel, stored=axes or "zyx")
     checked = records if RECIPES[name].block else []
     return records, bad, [doubt for record in checked for doubt in check_new(run, record.image, axes)]

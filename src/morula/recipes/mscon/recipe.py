@@ -76,7 +76,7 @@ def pretrain(run: Run, volumes: neurons.Unlabelled, config: MsconConfig) -> Weig
     """
     settings, start = config.pretrain, None
     if settings.steps:
-        start = neurons.pretrained(run, settings, lambda stage: _fit(run, stage, volumes, settings))
+        start = neurons.pretrained(run, volumes, settings, lambda stage: _fit(run, stage, volumes, settings))
     return neurons.self_train(run, volumes, start, config.self_training, config.finetune, config.decode)
 
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from morula.core.affinities import Offset
-from morula.engine import Run, Stage, TrainState, Weights, WeightsInfo, cosine, ema_, fit, seeded, update
+from morula.engine import Run, Stage, TrainState, Weights, cosine, ema_, fit, seeded, update
 from morula.losses import balance, weighted_bce, weighted_mse
 from morula.targets import DESCRIPTORS
 from morula.tasks.neurons.block import Dense
 from morula.tasks.neurons.crops import Crops, Labelled
-from morula.tasks.neurons.geometry import architecture, build, offsets_of
+from morula.tasks.neurons.geometry import build, described, offsets_of
 from morula.tasks.neurons.settings import Finetune, Network
 
 __all__ = ["HEAD", "finetune", "finetuned", "has_affinities"]
@@ -60,7 +60,8 @@ def finetuned(
         _load(module, start)
     crops = Crops(parts, offsets, settings, stage.rng("crops"), isotropic=isotropic, chances=chances)
     trained = finetune(run, stage, module, crops, offsets, settings)
-    return _of_affinities(Weights.of(trained, WeightsInfo(architecture(trained))), len(offsets))
+    found = Weights.of(trained, described(network, isotropic=isotropic))
+    return _of_affinities(found, len(offsets))
 
 
 def finetune(
