@@ -150,6 +150,12 @@ def _with_hdf5(key: str, cut: int = 0, **arrays: np.ndarray) -> Maker:
     return make
 
 
+def _unwritten_hdf5(folder: Path) -> tuple[Path, None]:
+    with h5py.File(folder / "cube.h5", "w") as file:
+        file.create_dataset("raw", (4000, 4000, 4000), np.uint8, chunks=(64, 64, 64))
+    return folder / "cube.h5", None
+
+
 def _truncated_mrc(folder: Path) -> tuple[Path, None]:
     path = folder / "cube.mrc"
     with mrcfile.new(path) as file:
@@ -283,6 +289,7 @@ _VOLUME_MAKERS: dict[str, Maker] = {
     "four axes": _with_hdf5(":/all", all=np.zeros((2, 3, 32, 40), np.uint8)),
     "words for voxels": _with_hdf5(":/words", words=np.full((2, 32, 40), b"cell")),
     "truncated HDF5": _with_hdf5("", cut=99, raw=_stack()),
+    "HDF5 that nobody wrote to": _unwritten_hdf5,
     "text named .h5": _alone("notes.h5", b"these are my notes\n"),
     "text named .mrc": _alone("notes.mrc", b"these are my notes\n" * 100),
     "empty HDF5": _alone("empty.h5", b""),

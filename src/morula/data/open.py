@@ -158,7 +158,7 @@ def read_header(path: Path) -> Header:
     file, _ = split_key(path)
     check_file(file)
     header = _reader(path).header(path)
-    check_header(path, header, file.stat().st_size)
+    check_header(path, header, None if hdf5.is_hdf5(path) else file.stat().st_size)
     return header
 
 

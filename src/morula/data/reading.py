@@ -115,13 +115,14 @@ def check_file(path: Path, kind: str = "image") -> None:
         raise DataError(path, "the file is empty (0 bytes)", "copy it again from where it came")
 
 
-def check_header(path: Path, header: Header, size: int) -> None:
+def check_header(path: Path, header: Header, size: int | None) -> None:
     """Refuses a header that no sound image has, before its pixels are decoded.
 
     Args:
         path: what to name in an error.
         header: what the file declares.
-        size: bytes of the file.
+        size: bytes of the file; None where it may hold less than it declares, as an HDF5 file does that
+            leaves out chunks nobody wrote.
 
     Raises:
         DataError: complex numbers, or a size that the file cannot hold (a decompression bomb).
@@ -130,9 +131,9 @@ def check_header(path: Path, header: Header, size: int) -> None:
         raise DataError(path, f"pixels of type {header.dtype}", "save real numbers (8 or 16 bit, or float)")
     height, width = header.shape[-2:]
     claimed = int(np.prod(header.shape, dtype=np.float64) * header.dtype.itemsize)
-    expansion = claimed / max(size, 1)
     large = height * width > MAX_PIXELS and not header.in_parts
-    if large or (claimed > FREE_BYTES and expansion > MAX_EXPANSION):
+    bomb = size is not None and claimed > max(FREE_BYTES, MAX_EXPANSION * size)
+    if large or bomb:
         found = f"claims {_times(header.shape)} pixels, {claimed / 1e9:.1f} GB once decoded"
         raise DataError(path, found, f"cut it into tiles of at most {MAX_PIXELS:,} pixels")
 
