@@ -14,7 +14,7 @@ import numpy as np
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Array, Voxel
 from morula.data import read_labels, read_swc
-from morula.data.labels import LABELS, STORE
+from morula.data.labels import LABELS, STORE, refuse_mask
 from morula.data.ome_zarr import is_ome_zarr
 from morula.data.reading import image_id
 from morula.data.swc import SUFFIXES
@@ -84,8 +84,8 @@ def evaluate(
     """Scores predicted files against true ones.
 
     Two files are scored as a pair, label stores of OME-Zarr by blocks, whatever their size. Folders are
-    paired by stem; a prediction folder may also be a run (`RUN/predictions/<stem>/labels.tif`), and every
-    truth needs its prediction and the other way round.
+    paired by stem, and every truth needs its prediction and the other way round. A prediction folder may
+    also be a run (`RUN/predictions/<stem>/labels.tif`); those of its images that have a truth are scored.
 
     Args:
         pred: label image (TIFF, PNG), labels of OME-Zarr (`a.ome.zarr/labels/mito`), point table (CSV), a
@@ -132,16 +132,14 @@ def evaluate(
         scores = store_scores(pred, truth, kind)
         return {"images": {volume_id(Path(truth)): scores}, "mean": scores}
     pairs = _pair_files(Path(pred), Path(truth), _LABELS)
-    return _evaluate_labels(pairs, _SCORES[kind], labelled=kind == "neurons")
+    return _evaluate_labels(pairs, kind)
 
 
 def _evaluate_labels(
     pairs: Mapping[str, tuple[Path, Path]],
-    score: Callable[[Array, Array], dict[str, float]],
-    *,
-    labelled: bool,
+    kind: str,
 ) -> dict[str, Any]:
-    images = {stem: score(*_read_label_pair(*paths, labelled=labelled)) for stem, paths in pairs.items()}
+    images = {stem: _SCORES[kind](*_read_label_pair(*paths, kind)) for stem, paths in pairs.items()}
     names = next(iter(images.values()))
     mean = {name: float(np.mean([scores[name] for scores in images.values()])) for name in names}
     return {"images": images, "mean": mean}
@@ -208,8 +206,14 @@ def _pair_files(pred: Path, truth: Path, layout: _Layout, suffix: str = "") -> d
     named = _files_by_stem(truth, layout).items()
     truths = {stem.removesuffix(suffix): path for stem, path in named if stem.endswith(suffix)}
     _refuse_unpaired(pred, "prediction", sorted(truths.keys() - preds.keys()), len(truths))
-    _refuse_unpaired(truth, "truth", sorted(preds.keys() - truths.keys()), len(preds))
+    if not _is_run(pred):
+        _refuse_unpaired(truth, "truth", sorted(preds.keys() - truths.keys()), len(preds))
     return {stem: (preds[stem], truths[stem]) for stem in sorted(truths)}
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether it is a run, which predicts all images though some may have a truth."""
+    return (folder / "run.json").exists()
 
 
 def _files_by_stem(folder: Path, layout: _Layout) -> dict[str, Path]:
@@ -240,11 +244,13 @@ def _refuse_unpaired(where: Path, role: str, missing: list[str], count: int) -> 
         raise DataError(where, found, "add the missing files, or remove their partners")
 
 
-def _read_label_pair(pred_path: Path, truth_path: Path, *, labelled: bool) -> tuple[Array, Array]:
-    """Both arrays; `labelled` where a truth without labels would call any prediction flawless."""
+def _read_label_pair(pred_path: Path, truth_path: Path, kind: str) -> tuple[Array, Array]:
+    """Both arrays; refused is a truth that would call any prediction flawless, or any wrong."""
     pred, truth = read_labels(pred_path), read_labels(truth_path)
-    if labelled and not truth.any():
+    if kind == "neurons" and not truth.any():
         raise DataError(truth_path, "no voxel is labelled", "name the true labels")
+    if kind == "instances":
+        refuse_mask(truth_path, truth)
     if pred.shape != truth.shape:
         found = f"shape {pred.shape}, but the truth {truth_path} has {truth.shape}"
         raise DataError(pred_path, found, "predict the image that was annotated, at its full size")
