@@ -86,7 +86,7 @@ def refuse_mask(where: Path | str, labels: Array) -> None:
     values = np.unique(labels[labels > 0])
     if len(values) != 1:
         return
-    areas = np.bincount(np.asarray(ndi.label(labels > 0)[0]).ravel())[1:]
+    areas = np.bincount(np.asarray(ndi.label(labels)[0]).ravel())[1:]
     alike = int(np.count_nonzero(areas >= _ALIKE * areas.max()))
     if alike >= _MASK:
         found = f"a mask, not numbered objects: {alike} pieces share the number {values[0]}"

@@ -232,7 +232,7 @@ def _compared(records: Sequence[Record]) -> Sequence[Record]:
 def _evenly(names: Sequence[str], count: int) -> list[str]:
     """So many of them, evenly spread; all where there are no more."""
     places = np.linspace(0, len(names) - 1, max(0, min(count, len(names))))
-    return [names[round(place)] for place in places.tolist()]
+    return [names[int(place)] for place in places.round()]
 
 
 def _score_checkpoints(made: Plan, trained: Run) -> None:
