@@ -306,6 +306,7 @@ _VOLUME_MAKERS |= {
     "zarr with half a chunk": _with_zarr(_with_half_a_chunk),
     "zarr without an axis": _with_zarr(_without_pixels),
     "zarr of complex numbers": _with_zarr(lambda _: None, np.zeros((2, 32, 40), np.complex64)),
+    "zarr with NaN": _with_zarr(lambda _: None, np.where(_stack() > 250, np.nan, 0).astype(np.float32)),
     "zarr without multiscales": _with_zarr(_without_scales),
     "zarr without a level": _with_zarr(lambda path: shutil.rmtree(path / "0")),
     "zarr that is not JSON": _with_zarr(lambda path: (path / "zarr.json").write_text("{")),

@@ -15,7 +15,16 @@ import numpy as np
 from morula.core.errors import DataError, ResourceError, reason_of
 from morula.core.types import Array, Axes, Voxel
 
-__all__ = ["MAX_PIXELS", "Header", "check_file", "check_header", "image_id", "reading", "tells_labels"]
+__all__ = [
+    "MAX_PIXELS",
+    "Header",
+    "check_file",
+    "check_finite",
+    "check_header",
+    "image_id",
+    "reading",
+    "tells_labels",
+]
 
 MAX_PIXELS = 2**28
 """Most pixels in one plane (16,384 x 16,384); a header that claims more is refused before decoding."""
@@ -135,6 +144,20 @@ def check_header(path: Path, header: Header, size: int) -> None:
     if large or (claimed > FREE_BYTES and expansion > MAX_EXPANSION):
         found = f"claims {_times(header.shape)} pixels, {claimed / 1e9:.1f} GB once decoded"
         raise DataError(path, found, f"cut it into tiles of at most {MAX_PIXELS:,} pixels")
+
+
+def check_finite(where: str | PathLike[str], array: Array) -> None:
+    """Refuses pixels that were read and are no numbers.
+
+    Raises:
+        DataError: NaN or infinity.
+    """
+    if array.dtype.kind != "f":
+        return
+    bad = array.size - int(np.count_nonzero(np.isfinite(array)))
+    if bad:
+        found = f"{bad:,} of {array.size:,} pixels are not finite (NaN or infinity)"
+        raise DataError(where, found, "replace them with numbers, or leave the image out")
 
 
 def _times(shape: tuple[int, ...]) -> str:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy.ndimage as ndi
 
-from morula.core.errors import DataError
 from morula.core.types import Array, Volume
 from morula.data.modality import Modality, modality
 from morula.tasks.cells.density import Plane, Tones, measured, optical_density, overview, relief, toned
@@ -42,9 +41,6 @@ class Pixels:
 
     Attributes:
         volume: with axes `yx` or `cyx`.
-
-    Raises:
-        DataError: when a part is read whose numbers are not finite.
     """
 
     volume: Volume
@@ -57,9 +53,6 @@ class Pixels:
 
     def __getitem__(self, key: Box) -> Array:
         part = self.volume[(..., *key)]
-        if part.dtype.kind == "f" and not np.isfinite(part).all():
-            found = "pixels that are not finite (NaN or infinity)"
-            raise DataError(self.volume.uri, found, "replace them with numbers")
         return np.moveaxis(part, 0, -1) if self.volume.axes.has_channels else part[..., None]
 
 
