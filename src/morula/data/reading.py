@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from morula.core.errors import DataError, ResourceError, reason_of
@@ -62,7 +63,8 @@ class Header:
         axes: meaning of each axis.
         channels: what each channel shows.
         voxel: pixel size in nm, None where the file does not say.
-        in_parts: whether a part of a 2D image can be read without the rest, so that it may be of any size.
+        in_parts: whether a part of an image or section can be read without the rest, so that it may be of any
+            size.
     """
 
     shape: tuple[int, ...]
@@ -109,7 +111,7 @@ def check_file(path: Path, kind: str = "image") -> None:
     """Refuses what cannot be a `kind` before any decoder sees it.
 
     Raises:
-        DataError: the path is missing, a folder, empty, or may not be read.
+        DataError: the path is missing, a folder, empty, behind a file, or cannot be read.
     """
     if path.is_dir():
         raise DataError(path, f"a folder, not an {kind} file", f"name an {kind} file inside it")
@@ -118,8 +120,16 @@ def check_file(path: Path, kind: str = "image") -> None:
             start = stream.read(1)
     except FileNotFoundError as error:
         raise DataError(path, "no such file", "check the path") from error
+    except NotADirectoryError as error:
+        file = next(parent for parent in path.parents if parent.exists())
+        key = f"name it {file.name}:/{path.relative_to(file).as_posix()}"
+        fix = key if h5py.is_hdf5(file) else "check the path"
+        raise DataError(path, f"{file.name} is a file, not a folder", fix) from error
     except PermissionError as error:
         raise DataError(path, "no permission to read it", "change its permissions or copy it") from error
+    except OSError as error:
+        found = f"cannot be opened ({reason_of(error)})"
+        raise DataError(path, found, "check the path, and see that its disk is well") from error
     if not start:
         raise DataError(path, "the file is empty (0 bytes)", "copy it again from where it came")
 
