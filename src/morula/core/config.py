@@ -41,10 +41,11 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
         table = values
         *parents, last = key.strip().split(".")
         for parent in parents:
-            table = table.setdefault(parent, {})
-            if not isinstance(table, dict):
+            inner = table.setdefault(parent, {})
+            if not isinstance(inner, dict):
                 found = f"{parent} was given a value before"
                 raise UsageError(f"--set {text}", found, "leave one of the two out")
+            table = cast("dict[str, Any]", inner)
         table[last] = _value(value.strip())
     return values
 

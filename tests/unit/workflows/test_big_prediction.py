@@ -7,6 +7,7 @@ import io
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,9 +16,11 @@ import pytest
 from rich.console import Console
 
 from morula.blockwise import BlockGrid, Work
-from morula.core.errors import UsageError
+from morula.core.errors import DataError, UsageError
 from morula.core.types import Axes, Volume
+from morula.data.ome_zarr import write_image
 from morula.workflows.big import BigPrediction
+from morula.workflows.big_images import predict_image
 from morula.workflows.blocks import levels_of, steps_of, working
 
 
@@ -94,6 +97,18 @@ def test_what_is_stopped_while_it_cleans_up_stands_in_nobodys_way(
     with pytest.raises(Killed), working(out) as folder:
         ones(folder, out, ran)
     assert out.exists() and not folder.exists()
+
+
+def test_a_table_is_taken_only_from_work_that_was_stopped_before_its_end(tmp_path: Path) -> None:
+    write_image(tmp_path / "image.zarr", np.ones((20, 20), np.uint8), Axes("yx"))
+    (tmp_path / "a.objects.csv").write_text("id")
+    (tmp_path / "a.zarr.work").mkdir()
+    predict = partial(predict_image, tmp_path / "run", str(tmp_path / "image.zarr"), tmp_path / "a.zarr")
+    with pytest.raises(UsageError, match=r"a\.objects\.csv: there is something already"):
+        predict()
+    (tmp_path / "a.zarr.work" / "a.zarr").mkdir()
+    with pytest.raises(DataError, match="check that the folder is a Morula run"):
+        predict()
 
 
 def test_one_process_at_a_time_makes_a_store(tmp_path: Path) -> None:
