@@ -158,9 +158,7 @@ def tolerance_scores(pred: Tree, truth: Tree, tolerance: float, *, spacing: floa
     if not len(pred) or not len(truth):
         same = float(len(pred) == len(truth))
         return Tolerance(same, same, same)
-    precision, recall = (
-        _share_within(tolerance, a, b, spacing) for a, b in ((pred, truth), (truth, pred))
-    )
+    precision, recall = (_share_within(tolerance, a, b, spacing) for a, b in ((pred, truth), (truth, pred)))
     total = precision + recall
     return Tolerance(precision, recall, 2 * precision * recall / total if total else 0.0)
 
