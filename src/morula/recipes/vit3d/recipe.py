@@ -34,7 +34,7 @@ from morula.post import Tracing
 from morula.recipes.vit3d import config as configs
 from morula.recipes.vit3d.config import Vit3dConfig
 from morula.recipes.vit3d.learn import learn
-from morula.recipes.vit3d.network import network_of
+from morula.recipes.vit3d.network import network_of, told_of_weights
 from morula.recipes.vit3d.predict import found_neuron, probability
 from morula.recipes.vit3d.stacks import Taught, grey, taught
 from morula.recipes.vit3d.story import chapters, save_examples
@@ -43,7 +43,17 @@ from morula.recipes.vit3d.threshold import thresholded
 if TYPE_CHECKING:
     from morula.report import Stage as Chapter
 
-__all__ = ["Vit3dPredictor", "batch_sizes", "checkpoints", "controls", "load", "presets", "story", "train"]
+__all__ = [
+    "Vit3dPredictor",
+    "batch_sizes",
+    "checkpoints",
+    "controls",
+    "load",
+    "presets",
+    "story",
+    "tracing_of",
+    "train",
+]
 
 
 def presets() -> Mapping[str, Vit3dConfig]:
@@ -58,7 +68,7 @@ def train(run: Run, records: Sequence[Record], config: Vit3dConfig) -> None:
         DataError: no record is traced, or natural-image weights do not fit.
     """
     stacks = _taught(run, records)  # line 1
-    stage = run.stage("train", steps=config.steps)
+    stage = run.stage("train", steps=config.steps, **told_of_weights(config))
     if stage.done:
         return
     network, told = learn(run, stage, stacks, config)  # lines 2, 3

@@ -11,7 +11,6 @@ from torch import nn
 
 from morula.core.config import Config
 from morula.core.errors import DataError, UsageError
-from morula.core.hashing import fingerprint
 from morula.core.types import Array, Record
 from morula.engine import Run, Stage, Weights, WeightsInfo, weights_file
 from morula.tasks.neurons.augment import symmetry
@@ -109,8 +108,7 @@ def given_weights(run: Run, path: Path, volumes: Unlabelled) -> Weights:
         told = f"{len(lost)} tensors of {file} fit nowhere in the network, {lost[0]} the first"
         fix = "use weights of the same preset and shape of voxel, or change network.* to fit"
         raise UsageError("--weights", told, fix)
-    tensors = {name: tensor.float().numpy() for name, tensor in found.tensors.items()}
-    stage = run.stage("weights", tensors=fingerprint(*(tensors[name] for name in sorted(tensors))))
+    stage = run.stage("weights", tensors=found.fingerprint)
     if not stage.done:
         found.save(stage.path / "encoder.safetensors")
         stage.finish(source=str(file))
