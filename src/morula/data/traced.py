@@ -17,7 +17,7 @@ from morula.data.listing import of_kinds, visible, what_else
 from morula.data.swc import SUFFIXES, SwcFile, read_swc
 from morula.data.volumes import load_volumes, volume_id
 
-__all__ = ["KnownTrace", "is_traced", "load_traced", "tree_inside"]
+__all__ = ["KnownTrace", "check_sections", "is_traced", "load_traced", "tree_inside"]
 
 _OUTSIDE = 3.0  # voxels that a node may lie outside of its stack: tracing tools extrapolate a little
 _BRIGHTER = 1.5  # times must a trace be in micrometres than in voxels to be taken so
@@ -52,7 +52,7 @@ def load_traced(
         skip_bad: leave bad stacks and traces out, in place of refusing all.
 
     Returns:
-        The records, `trace` giving the tree in voxels; and the errors of those left out.
+        The records, `trace` a `KnownTrace` that gives the tree in voxels; and the errors of those left out.
 
     Raises:
         DataError: a stack or an SWC file cannot be used, or they do not fit.
@@ -77,9 +77,15 @@ def load_traced(
 
 @dataclass(frozen=True)
 class KnownTrace:
-    """A tree that was read already; a class, so that records travel to worker processes."""
+    """A tree that was read already; a class, so that records travel to worker processes.
+
+    Attributes:
+        tree: in voxels.
+        repairs: what was mended in its file, one sentence each, with the names of file and line.
+    """
 
     tree: Tree
+    repairs: tuple[str, ...] = ()
 
     def __call__(self) -> Tree:
         """The tree."""
@@ -125,18 +131,29 @@ def _partners(records: Sequence[Record], labels: Path, suffix: str) -> dict[str,
     return partners
 
 
-def _checked(record: Record, path: Path | None) -> Record:
-    sections = record.image.shape[0]
+def check_sections(stack: Volume) -> None:
+    """Refuses a stack of one section.
+
+    Raises:
+        DataError: there is one section only.
+    """
+    sections = stack.shape[0]
     if sections < _FLAT:
         found = f"{sections} section: a neuron cannot be followed in one slice"
-        raise DataError(record.image.uri, found, "give a stack of sections, z y x")
+        raise DataError(stack.uri, found, "give a stack of sections, z y x")
+
+
+def _checked(record: Record, path: Path | None) -> Record:
+    check_sections(record.image)
     if path is None:
         return record
     image = record.image.read()
     if not image.any() or image.min() == image.max():
         found = f"every voxel is {image.flat[0]}"
         raise DataError(record.image.uri, found, "export the stack again, or leave it out")
-    return replace(record, trace=KnownTrace(_in_voxels(read_swc(path), path, record.image, image)))
+    found = read_swc(path)
+    repairs = tuple(f"{path.name}: {told}" for told in found.repairs)
+    return replace(record, trace=KnownTrace(_in_voxels(found, path, record.image, image), repairs))
 
 
 def _in_voxels(found: SwcFile, path: Path, volume: Volume, image: Array) -> Tree:
