@@ -247,7 +247,13 @@ def trace(
 @app.command()
 def evaluate(
     prediction: Annotated[Path, typer.Argument(help="A file, or a folder paired with TRUTH by stem.")],
-    truth: Annotated[Path, typer.Argument(help="A file or a folder.")],
+    truth: Annotated[
+        Path,
+        typer.Argument(
+            help="A file or a folder. SWC files are in voxels, or in micrometres where PREDICTION is what "
+            "`run` or `predict` left, with the labels; else both are in one unit."
+        ),
+    ],
     kind: Annotated[Kind, typer.Option(help="What is compared.")],
     radius: Annotated[float, typer.Option(min=0, help="Points within this many pixels match.")] = 12.0,
     voxel_size: o.VoxelSize = None,

@@ -17,7 +17,15 @@ from morula.data.listing import of_kinds, visible, what_else
 from morula.data.swc import SUFFIXES, SwcFile, read_swc
 from morula.data.volumes import load_volumes, volume_id
 
-__all__ = ["KnownTrace", "check_sections", "is_traced", "load_traced", "tree_inside"]
+__all__ = [
+    "KnownTrace",
+    "check_sections",
+    "from_micrometres",
+    "is_traced",
+    "load_traced",
+    "tree_inside",
+    "trees_inside",
+]
 
 _OUTSIDE = 3.0  # voxels that a node may lie outside of its stack: tracing tools extrapolate a little
 _BRIGHTER = 1.5  # times must a trace be in micrometres than in voxels to be taken so
@@ -101,12 +109,22 @@ def tree_inside(path: Path, volume: Volume) -> Tree:
         DataError: it cannot be read, or a node lies outside of the stack.
         UsageError: the same, and it may be in micrometres of voxels of unknown size.
     """
+    return trees_inside(path, volume)[0]
+
+
+def trees_inside(path: Path, volume: Volume) -> list[Tree]:
+    """What an SWC file may mean, each in voxels of its stack: as it is in voxels, then in micrometres.
+
+    Raises:
+        DataError: it cannot be read, or a node lies outside of the stack in either unit.
+        UsageError: the same, and it may be in micrometres of voxels of unknown size.
+    """
     found, shape = read_swc(path), np.array(volume.spatial_shape)
-    scaled = _from_micrometres(found.tree, volume.voxel)
-    for tree in (found.tree, scaled):
-        if tree is not None and _outside(tree, shape) is None:
-            return tree
-    raise _does_not_fit(found, path, volume)
+    units = (found.tree, from_micrometres(found.tree, volume.voxel))
+    inside = [tree for tree in units if tree is not None and _outside(tree, shape) is None]
+    if not inside:
+        raise _does_not_fit(found, path, volume)
+    return inside
 
 
 def _partners(records: Sequence[Record], labels: Path, suffix: str) -> dict[str, Path]:
@@ -159,7 +177,7 @@ def _checked(record: Record, path: Path | None) -> Record:
 def _in_voxels(found: SwcFile, path: Path, volume: Volume, image: Array) -> Tree:
     """The tree in voxels, of a file in voxels or in micrometres."""
     tree, shape = found.tree, np.array(volume.shape)
-    scaled = _from_micrometres(tree, volume.voxel)
+    scaled = from_micrometres(tree, volume.voxel)
     as_voxels = align(tree, image) if _outside(tree, shape) is None else None
     if scaled is not None and _outside(scaled, shape) is None:
         as_lengths = align(scaled, image)
@@ -190,7 +208,8 @@ def _refuse_misplaced(alignment: Alignment, path: Path, *, has_size: bool) -> No
     raise UsageError(path, told, fix)
 
 
-def _from_micrometres(tree: Tree, size: Voxel | None) -> Tree | None:
+def from_micrometres(tree: Tree, size: Voxel | None) -> Tree | None:
+    """A tree in micrometres in voxels of some size, None where that is not known."""
     if size is None or size.z is None:
         return None
     return tree.scaled([1000 / size.z, 1000 / size.y, 1000 / size.x])

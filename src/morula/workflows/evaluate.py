@@ -13,11 +13,12 @@ import numpy as np
 
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Array, Voxel
-from morula.data import read_labels, read_swc
+from morula.data import read_labels
 from morula.data.labels import LABELS, STORE, refuse_mask
 from morula.data.ome_zarr import is_ome_zarr
 from morula.data.reading import image_id
 from morula.data.swc import SUFFIXES
+from morula.data.traces import IN_VOXELS
 from morula.data.volumes import volume_id
 from morula.metrics import (
     Counts,
@@ -32,6 +33,7 @@ from morula.metrics import (
 )
 from morula.workflows.coco_evaluation import evaluate_coco
 from morula.workflows.store_scores import store_scores
+from morula.workflows.trace_pair import read_pair
 from morula.workflows.tracing import tree_scores
 from morula.workflows.volume_scores import volume_scores
 
@@ -56,7 +58,7 @@ class _Layout(NamedTuple):
 
 
 _LABELS = _Layout(_TIFF | {".png"}, (LABELS, STORE))
-_TRACES = _Layout(frozenset(SUFFIXES), ("trace.voxel.swc",))
+_TRACES = _Layout(frozenset(SUFFIXES), (IN_VOXELS,))
 _POINTS = _Layout(frozenset({".csv"}), ("objects.csv",))
 
 
@@ -94,8 +96,8 @@ def evaluate(
             `objects.csv` of a run (`class`, `centroid_x`, `centroid_y`) will do as well.
         kind: `instances` (labels, 0 = background), `semantic` (non-zero = foreground), `volumes`
             (both, of stacks), `neurons` (dense segmentations of volumes), `points`, `swc` (traced neurons,
-            both in one unit), or `coco` (average precision: `pred` holds COCO results or is a run, `truth`
-            is a COCO JSON file).
+            both in one unit; true ones of a run's stacks in voxels or micrometres), or `coco` (average
+            precision: `pred` holds COCO results or is a run, `truth` is a COCO JSON file).
         radius: the largest distance in pixels of a predicted to a true point; for `points` only.
         voxel: of traces in voxels, the size in nm; lengths are then counted in pixel widths. For `swc` only.
         label_suffix: what the name of a true trace has behind the name of its stack. For `swc` only.
@@ -146,10 +148,7 @@ def _evaluate_labels(
 
 
 def _evaluate_traces(pairs: Mapping[str, tuple[Path, Path]], voxel: Voxel | None) -> dict[str, Any]:
-    images = {
-        stem: tree_scores(read_swc(pred, empty=True).tree, read_swc(truth).tree, voxel)
-        for stem, (pred, truth) in pairs.items()
-    }
+    images = {stem: tree_scores(*read_pair(*paths, voxel), voxel) for stem, paths in pairs.items()}
     return {"images": images, "mean": _mean([*images.values()])}
 
 
