@@ -20,6 +20,7 @@ class Vit3dConfig(Config):
         description="inflated SqueezeNet with a 3D decoder, the published ViT on windows, or a 3D U-Net",
     )
     vit: str = Field(default="vit_base_patch16_224", description="name of slice-vit's transformer in timm")
+    head: int = Field(default=128, ge=8, multiple_of=8, description="channels of slice-vit's head")
     weights: str = Field(
         default="", description="file with natural-image weights of the encoder; empty to learn from scratch"
     )
@@ -65,6 +66,7 @@ def presets() -> dict[str, Vit3dConfig]:
             preset="paper",
             network="slice-vit",
             depth=5,
+            head=768,
             loss="dice-focal",
             steps=25_000,
             batch=8,

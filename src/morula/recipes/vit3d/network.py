@@ -33,7 +33,7 @@ class SliceSegmenter(nn.Module):
 
     Args:
         vit: a transformer of timm.
-        config: its `depth` is the window.
+        config: its `depth` is the window, its `head` how many channels the head has.
     """
 
     def __init__(self, vit: nn.Module, config: Vit3dConfig) -> None:
@@ -41,7 +41,7 @@ class SliceSegmenter(nn.Module):
         count = len(list(vit.get_submodule("blocks").children()))
         taps = (3, 5, 7, 11) if count == 12 else tuple((count * quarter) // 4 - 1 for quarter in range(1, 5))
         self.encoder = SliceViT(vit, config.depth, config.inflation, taps)
-        self.head = UPerHead(self.encoder.width, patch=self.encoder.patch)
+        self.head = UPerHead(self.encoder.width, config.head, self.encoder.patch)
 
     def forward(self, volume: Tensor) -> Tensor:
         """Logits of every slice, windows clamped at both ends; while training of the middle one alone."""

@@ -89,7 +89,7 @@ def load(path: Path, fabric: Fabric) -> Vit3dPredictor:
     config = Vit3dConfig.model_validate(read_json(path / "model" / "model.json")["config"])
     network = network_of(config)
     Weights.load(path / "model" / "network.safetensors").load_into(network)
-    return Vit3dPredictor(network.to(fabric.device).eval(), fabric, config.views)
+    return Vit3dPredictor(network.to(fabric.device).eval(), fabric, config)
 
 
 def checkpoints(path: Path, fabric: Fabric) -> Mapping[str, Callable[[Volume], Segmentation]]:
@@ -114,8 +114,8 @@ def story(path: Path) -> Sequence[Chapter]:
 class Vit3dPredictor:
     """A trained network and a tracer, ready for new stacks."""
 
-    def __init__(self, network: nn.Module, fabric: Fabric, views: int) -> None:
-        self._network, self._fabric, self._views = network, fabric, views
+    def __init__(self, network: nn.Module, fabric: Fabric, config: Vit3dConfig) -> None:
+        self._network, self._fabric, self._config = network, fabric, config
 
     def __call__(self, volume: Volume) -> Segmentation:
         """The neuron with the longest neurites: mask, tree and probability."""
@@ -128,8 +128,9 @@ class Vit3dPredictor:
     def likely(self, volume: Volume) -> Array:
         """The probability of the neuron in every voxel."""
         with self._fabric.autocast():
-            device = torch.device(self._fabric.device)
-            return probability(self._network, grey(volume.read()), device, views=self._views)  # line 4
+            device, config = torch.device(self._fabric.device), self._config
+            image = grey(volume.read())
+            return probability(self._network, image, device, views=config.views, crop=config.crop)  # line 4
 
 
 def tracing_of(volume: Volume) -> Tracing:

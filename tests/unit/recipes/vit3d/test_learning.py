@@ -26,6 +26,7 @@ from morula.recipes.vit3d.config import presets
 from morula.recipes.vit3d.crops import Crops
 from morula.recipes.vit3d.losses import dice_focal, line_recall, tube_loss
 from morula.recipes.vit3d.network import network_of
+from morula.recipes.vit3d.predict import probability
 from morula.recipes.vit3d.pretrained import load_convnet
 from morula.recipes.vit3d.stacks import grey, taught
 from morula.recipes.vit3d.threshold import thresholded
@@ -177,7 +178,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 
 def test_the_published_network_maps_the_middle_slice_in_training_and_all_in_use() -> None:
     torch.manual_seed(0)
-    config = presets()["paper"].model_copy(update={"vit": "test_vit", "crop": (5, 160, 160)})
+    config = presets()["paper"].model_copy(update={"vit": "test_vit", "crop": (5, 160, 160), "head": 16})
     network = network_of(config)
     volume = torch.rand(2, 1, 5, 160, 160)
     assert network.train()(volume).shape == (2, 1, 1, 160, 160)
@@ -186,6 +187,26 @@ def test_the_published_network_maps_the_middle_slice_in_training_and_all_in_use(
         alone = network(volume[:, :, :3])
     assert maps.shape == (2, 1, 5, 160, 160)
     assert torch.allclose(maps[:, :, 0], alone[:, :, 0], atol=1e-5)  # sees slices 0 to 2 alone
+
+
+@pytest.mark.parametrize(("crop", "edge"), [((16, 96, 96), 192), ((5, 250, 250), 256)])
+def test_tiles_are_no_smaller_than_crops(crop: tuple[int, int, int], edge: int) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    class Grey(torch.nn.Module):
+        def forward(self, volume: Tensor) -> Tensor:
+            seen.append(tuple(volume.shape[3:]))
+            return volume
+
+    found = probability(Grey(), np.zeros((2, 300, 300), np.float32), torch.device("cpu"), crop=crop)
+    assert found.shape == (2, 300, 300)
+    assert set(seen) == {(edge, edge)}
+
+
+def test_the_published_head_is_as_wide_as_published() -> None:
+    assert [each.head for each in presets().values() if each.network == "slice-vit"] == [768]
+    network: Any = network_of(presets()["paper"].model_copy(update={"vit": "test_vit", "head": 24}))
+    assert network.head.fuse[0].out_channels == 24
 
 
 def test_the_classical_way_finds_a_bright_line() -> None:
