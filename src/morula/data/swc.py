@@ -130,8 +130,8 @@ def _nodes(path: Path) -> list[_Node]:
     for number, line in enumerate(content.decode("utf-8-sig", errors="replace").splitlines(), 1):
         text = line.partition("#")[0].strip()
         if _DECIMAL_COMMA.search(text) and _SPACED.search(text):
-            found = f"line {number} has commas inside of numbers: {text[:60]!r}"
-            raise DataError(path, found, "write decimals with points, or columns all with commas")
+            told = f"line {number} has commas inside of numbers: {text[:60]!r}"
+            raise DataError(path, told, "write decimals with points, or columns all with commas")
         words = text.replace(",", " ").split()
         if words:
             found.append(_node(path, number, line, words))
