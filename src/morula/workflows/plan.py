@@ -173,7 +173,7 @@ def plan(
         suffix = label_suffix or ""
         target, bad = load_traced(images, labels, suffix=suffix, voxel=voxel, skip_bad=skip_bad)
         check_sizes(target, voxel)
-        others, facts = [], survey_traced(target, suffix)
+        others, facts = [], survey_traced(target)
         reasons, doubts = why_traced(facts, chosen, asked=recipe is not None)
     elif chosen is not None and RECIPES[chosen].block:
         target, others, bad = [load_neurons(images, labels, voxel, label_offset, axes)], [], []

@@ -86,11 +86,10 @@ def check_sizes(records: Sequence[Record], voxel: VoxelSize) -> None:
             raise UsageError("--voxel-size", found, "give Z Y X in nm")
 
 
-def survey_traced(records: Sequence[Record], suffix: str) -> dict[str, Any]:
+def survey_traced(records: Sequence[Record]) -> dict[str, Any]:
     """What the stacks and their traces are, as JSON values."""
     sizes = np.array([record.image.spatial_shape for record in records])
     trees = [record.trace() for record in records if record.trace is not None]
-    edges = {(size.z, size.y, size.x) for record in records if (size := record.image.voxel) is not None}
     size = records[0].image.voxel
     assert size is not None
     return {
@@ -102,8 +101,6 @@ def survey_traced(records: Sequence[Record], suffix: str) -> dict[str, Any]:
         "labelled": len(trees),
         "nodes": sum(map(len, trees)),
         "pixel_nm": [size.y, size.x],
-        "voxel": " ".join(f"{edge:g}" for edge in edges.pop()) if len(edges) == 1 else "",
-        "label_suffix": suffix,
         "mended": [told for record in records for told in _mended(record)],
     }
 

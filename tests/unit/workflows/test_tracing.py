@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +12,6 @@ import pytest
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Axes, Record, Volume, Voxel
 from morula.data import load_traced
-from morula.workflows.commands import commands
 from morula.workflows.tracing import check_sizes, rooted, survey_traced, why_traced
 from synthetic import save_traced
 
@@ -39,25 +37,13 @@ def test_one_section_cannot_be_traced() -> None:
         check_sizes([stack(), stack(1)], None)
 
 
-def test_the_command_that_repeats_a_run_gives_a_size_only_where_all_stacks_have_it(tmp_path: Path) -> None:
-    images, labels = save_traced(tmp_path, 2, 2)
-    records, _ = load_traced(images, labels, suffix="_gold", voxel=SIZE)
-    other = replace(records[1], image=replace(records[1].image, voxel=replace(SIZE, z=2000.0)))
-    for second, told in ((records[1], True), (other, False)):
-        facts = survey_traced([records[0], second], "_gold")
-        plan = {"images": "I", "labels": "L", "source": None, "facts": facts}
-        repeat, _ = commands(plan, {"seed": 0}, Path("run"))
-        assert ("--voxel-size 3000 1000 1000" in repeat) == told
-        assert ("--voxel-size" in repeat) == told
-
-
 def test_what_was_mended_in_a_trace_is_told(tmp_path: Path) -> None:
     images, labels = save_traced(tmp_path, 2, 2)
     path = labels / "n0_gold.swc"
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines, *[lines[-1]] * 5]) + "\n")
     records, _ = load_traced(images, labels, suffix="_gold", voxel=SIZE)
-    _, doubts = why_traced(survey_traced(records, "_gold"), "vit3d", asked=False)
+    _, doubts = why_traced(survey_traced(records), "vit3d", asked=False)
     last = len(lines)
     assert doubts[0] == f"n0_gold.swc: Line {last + 1} repeats line {last} and was left out."
     assert doubts[3] == "2 more repairs of the trace of n0."
