@@ -68,7 +68,8 @@ def header(path: Path) -> Header:
         found = f"a data set of {_described(shape, dtype)} to which nothing was written"
         raise DataError(path, found, "name another one, or write it again")
     kept = np.dtype("uint8") if dtype.kind == "b" else dtype.newbyteorder("=")
-    return Header(shape, kept, Axes("zyx"[-len(shape) :]), voxel=_voxel(resolution, len(shape)))
+    voxel = _voxel(resolution, len(shape))
+    return Header(shape, kept, Axes("zyx"[-len(shape) :]), voxel=voxel, in_parts=True)
 
 
 def offset_nm(path: Path) -> tuple[float, float, float] | None:

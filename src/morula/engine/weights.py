@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from morula.core.errors import DataError
 from morula.core.files import atomic_path
+from morula.core.hashing import fingerprint
 
 __all__ = ["Inflate", "LoadReport", "Weights", "WeightsInfo", "read_tensors", "weights_file"]
 
@@ -102,6 +103,11 @@ class Weights:
         info["parents"] = tuple(info["parents"])
         info.pop("licence", None)  # which earlier versions wrote, whatever the weights began from
         return cls(tensors, WeightsInfo(**info))
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the values of all tensors, in the order of their names; the description does not count."""
+        return fingerprint(*(self.tensors[name].detach().float().numpy() for name in sorted(self.tensors)))
 
     def save(self, path: Path) -> None:
         """Writes `path` whole or not at all; the description travels inside the file."""

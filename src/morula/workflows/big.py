@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from morula.core.errors import DataError, UsageError
 from morula.core.types import Volume, VoxelSize
 from morula.data.open import open_volume
 from morula.recipes import RECIPES, BlockPredictor, Entry
-from morula.workflows.blocks import check_out, levels_of, steps_of, weights_of
+from morula.workflows.blocks import check_out, levels_of, steps_of, weights_of, working
 from morula.workflows.neurons import StoredAxes, check_new, say
 from morula.workflows.predict import open_model
 
@@ -119,8 +118,8 @@ def predict_big(
         voxels: of the largest block, as `morula.blockwise.prediction_grid` takes it.
 
     Raises:
-        UsageError: the output exists, the recipe takes no volumes, or the order of axes or sizes is wrong or
-            in doubt.
+        UsageError: the output exists or another process makes it, the recipe takes no volumes, or the order
+            of axes or sizes is wrong or in doubt.
         DataError: the run is not finished, the image cannot be used, its voxels are of another shape than
             those that the run was trained on, or the folder may not be written to.
         ResourceError: no scheduler, no workers or others than ours, the disk is full, or a worker died.
@@ -149,12 +148,16 @@ def predict_big(
     grid = _predicted(volume, model, voxels)
     if dry_run:
         return _measured(model, volume, grid, out, workers)
-    with recruit(workers, executor or ("inline" if workers == 1 else "local")) as team, ExitStack() as stack:
+    with (
+        recruit(workers, executor or ("inline" if workers == 1 else "local")) as team,
+        working(out) as folder,
+        ExitStack() as stack,
+    ):
         from morula.blockwise import Work
 
         parts = {"weights": weights_of(run), "input": volume.fingerprint, "morula": version("morula")}
         steps = steps_of(console, prod(volume.shape), stack)
-        work = Work(out.with_name(f"{out.name}.work"), parts, team, steps)
+        work = Work(folder, parts, team, steps)
         return _done(work, load, volume, grid, model, out, _decoded(volume, model, voxels))
 
 
@@ -178,7 +181,6 @@ def _done(
     fill_pyramid(maps, "mean", work, "maps")
     fill_pyramid(labels, "mode", work, "labels")
     store.rename(out)
-    shutil.rmtree(work.folder)
     return _told(out, model, grid, objects, seconds)
 
 

@@ -21,20 +21,29 @@ def read_changes(
     Args:
         config: TOML file with changes; `recipe` and `preset` in it count, too.
         recipe: that was asked for, None for none.
-        preset: that was asked for, None for `best`; one in the file takes its place.
+        preset: that was asked for, None for that of the file, or `best`.
 
     Raises:
-        UsageError: the file cannot be read, names another recipe, or has keys above its table [config].
+        UsageError: the file cannot be read, names another recipe or preset, or has keys above its table
+            [config].
     """
     changes = {} if config is None else from_toml(config)
-    if recipe is not None and changes.get("recipe", recipe) != recipe:
-        found = f"it says recipe {changes['recipe']}, but {recipe} was asked for"
-        raise UsageError(str(config), found, "ask for the same recipe, or take it out of the file")
-    recipe, preset = changes.pop("recipe", recipe), changes.pop("preset", preset)
+    recipe, preset = (
+        _agreed(name, asked, changes.pop(name, None), str(config))
+        for name, asked in (("recipe", recipe), ("preset", preset))
+    )
     if "config" in changes and len(changes) > 1:
         strange = ", ".join(sorted(changes.keys() - {"config"}))
         raise UsageError(str(config), f"{strange} above the table [config]", "move it below that line")
     return recipe, preset or "best", changes.pop("config", changes)
+
+
+def _agreed(name: str, asked: str | None, written: str | None, where: str) -> str | None:
+    """What was asked for, or what the file says."""
+    if asked is not None and written is not None and asked != written:
+        found = f"it says {name} {written}, but {asked} was asked for"
+        raise UsageError(where, found, f"ask for the same {name}, or take it out of the file")
+    return asked if written is None else written
 
 
 def configured(

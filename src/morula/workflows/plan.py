@@ -13,8 +13,9 @@ import numpy as np
 from morula.core.config import Config, to_toml
 from morula.core.errors import DataError, UsageError
 from morula.core.files import write_text
-from morula.core.types import Record, VoxelSize
+from morula.core.types import Record, Voxel, VoxelSize
 from morula.data import is_traced, load_records, load_traced
+from morula.data.labels import refuse_mask
 from morula.data.modality import modality
 from morula.recipes import RECIPES
 from morula.workflows.adaptation import load_domains, survey_domains, why_adapt
@@ -52,6 +53,7 @@ class Plan:
         facts: what the images are: number, modality, sizes, labels, pixel size; JSON values.
         reasons: why this recipe, one sentence each.
         warnings: what the user has to know before using the result.
+        told: the words of the command line that say how the images are to be read.
     """
 
     images: Path
@@ -66,6 +68,7 @@ class Plan:
     facts: Mapping[str, Any]
     reasons: tuple[str, ...]
     warnings: tuple[str, ...]
+    told: tuple[str, ...] = ()
 
     def to_toml(self) -> str:
         """The plan as TOML that can be edited and given to `--config`."""
@@ -96,6 +99,7 @@ class Plan:
             "facts": dict(self.facts),
             "reasons": list(self.reasons),
             "warnings": list(self.warnings),
+            "told": list(self.told),
         }
 
 
@@ -106,7 +110,7 @@ def plan(
     source: str | Path | None = None,
     source_labels: str | Path | None = None,
     recipe: str | None = None,
-    preset: str = "best",
+    preset: str | None = None,
     config: Path | None = None,
     assignments: Sequence[str] = (),
     voxel: VoxelSize = None,
@@ -126,7 +130,7 @@ def plan(
         source: volumes of another domain, with labels; with them the images are volumes, too.
         source_labels: labels of the source.
         recipe: a recipe to use instead of the one chosen.
-        preset: the recipe's preset to start from.
+        preset: the recipe's preset to start from; `best` where neither this nor `config` says.
         config: TOML file with changes; `recipe` and `preset` in it count, too.
         assignments: `key=value` texts that change the config last.
         voxel: size of a pixel or voxel in nm, in place of what the files say; `unknown` where nobody knows.
@@ -161,7 +165,7 @@ def plan(
         suffix = label_suffix or ""
         target, bad = load_traced(images, labels, suffix=suffix, voxel=voxel, skip_bad=skip_bad)
         check_sizes(target, voxel)
-        others, facts = [], survey_traced(target, suffix)
+        others, facts = [], survey_traced(target)
         reasons, doubts = why_traced(facts, chosen, asked=recipe is not None)
     elif chosen is not None and RECIPES[chosen].block:
         target, others, bad = [load_neurons(images, labels, voxel, label_offset, axes)], [], []
@@ -178,8 +182,38 @@ def plan(
     warnings = tuple(f"Left out: {error}" for error in bad) + doubts
     return Plan(
         images, labels, tuple(target), origin, origin_labels, tuple(others), chosen, preset, found, facts,
-        reasons, warnings,
+        reasons, warnings, _words(voxel, source_voxel, label_offset, axes, label_suffix, skip_bad=skip_bad),
     )  # fmt: skip
+
+
+def _words(
+    voxel: VoxelSize,
+    source_voxel: VoxelSize,
+    label_offset: LabelOffset,
+    axes: StoredAxes,
+    label_suffix: str | None,
+    *,
+    skip_bad: bool,
+) -> tuple[str, ...]:
+    """The options as the command line has them."""
+    return (
+        *_size("--voxel-size", voxel),
+        *_size("--source-voxel-size", source_voxel),
+        *(() if label_offset is None else ("--label-offset", *map(str, label_offset))),
+        *(() if axes is None else ("--axes", axes)),
+        *(("--label-suffix", label_suffix) if label_suffix else ()),
+        *(("--skip-bad",) if skip_bad else ()),
+    )
+
+
+def _size(name: str, size: VoxelSize) -> tuple[str, ...]:
+    if size is None:
+        return ()
+    if not isinstance(size, Voxel):
+        return name, size
+    if size.z is None:
+        return "--pixel-size", f"{size.x:g}"
+    return name, f"{size.z:g}", f"{size.y:g}", f"{size.x:g}"
 
 
 def _check_roles(
@@ -267,9 +301,17 @@ def _survey(records: Sequence[Record], labels: Path | None) -> dict[str, Any]:
         "largest": sizes.max(axis=0).tolist(),
         "dtypes": sorted({str(record.image.dtype) for record in records}),
         "labelled": 0 if labels is None else sum(record.is_labelled for record in records),
-        "with_objects": sum(record.labels is not None and bool(record.labels().any()) for record in records),
+        "with_objects": sum(map(_shows_objects, records)),
         "pixel_nm": [sized[0].y, sized[0].x] if sized else None,
     }
+
+
+def _shows_objects(record: Record) -> bool:
+    if record.labels is None:
+        return False
+    labels = record.labels()
+    refuse_mask(f"the labels of {record.id}", labels)
+    return bool(labels.any())
 
 
 def _axes(records: Sequence[Record], name: str) -> str:

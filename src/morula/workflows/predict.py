@@ -86,7 +86,7 @@ def predict(
     if hasattr(model, "traced"):
         check_sizes(records, voxel)
     if root is not None:
-        model = rooted(model, root)
+        model = rooted(model, root, records)
     there = [record.id for record in records if (out / record.id).exists()]
     if there and not overwrite:
         raise UsageError(

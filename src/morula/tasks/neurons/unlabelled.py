@@ -11,7 +11,6 @@ from torch import nn
 
 from morula.core.config import Config
 from morula.core.errors import DataError, UsageError
-from morula.core.hashing import fingerprint
 from morula.core.types import Array, Record
 from morula.engine import Run, Stage, Weights, weights_file
 from morula.tasks.neurons.augment import symmetry
@@ -112,8 +111,7 @@ def given_weights(run: Run, path: Path, volumes: Unlabelled) -> Weights:
     _check_fit(file, found, volumes)
     if not has_affinities(found, network, isotropic=isotropic):
         found = _headless(found)
-    tensors = {name: tensor.float().numpy() for name, tensor in found.tensors.items()}
-    stage = run.stage("weights", tensors=fingerprint(*(tensors[name] for name in sorted(tensors))))
+    stage = run.stage("weights", tensors=found.fingerprint)
     if not stage.done:
         found.save(stage.path / "encoder.safetensors")
         stage.finish(source=str(file))
