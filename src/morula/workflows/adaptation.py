@@ -58,8 +58,6 @@ def survey_domains(target: Sequence[Record], source: Sequence[Record]) -> dict[s
         "labelled": sum(record.is_labelled for record in target),
         "pixel_nm": _edges(target),
         "source_pixel_nm": _edges(source),
-        "voxel": _option(target),
-        "source_voxel": _option(source),
     }
 
 
@@ -111,12 +109,6 @@ def _load(
 def _edges(records: Sequence[Record]) -> list[float] | None:
     sized = [record.image.voxel for record in records if record.image.voxel is not None]
     return [sized[0].y, sized[0].x] if sized else None
-
-
-def _option(records: Sequence[Record]) -> str:
-    """The size as `--voxel-size` takes it."""
-    size = records[0].image.voxel
-    return "unknown" if size is None else f"{size.z or size.y:g} {size.y:g} {size.x:g}"
 
 
 def _told(edges: list[float] | None) -> str:

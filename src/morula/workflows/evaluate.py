@@ -13,11 +13,12 @@ import numpy as np
 
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Array, Voxel
-from morula.data import hdf5, mrc, read_labels, read_swc
-from morula.data.labels import LABELS, STORE
+from morula.data import hdf5, mrc, read_labels
+from morula.data.labels import LABELS, STORE, refuse_mask
 from morula.data.ome_zarr import is_ome_zarr
 from morula.data.reading import image_id
 from morula.data.swc import SUFFIXES
+from morula.data.traces import IN_VOXELS
 from morula.data.volumes import list_volumes, volume_id
 from morula.metrics import (
     Counts,
@@ -32,6 +33,7 @@ from morula.metrics import (
 )
 from morula.workflows.coco_evaluation import evaluate_coco
 from morula.workflows.store_scores import store_scores
+from morula.workflows.trace_pair import read_pair
 from morula.workflows.tracing import tree_scores
 from morula.workflows.volume_scores import volume_scores
 
@@ -61,7 +63,7 @@ class _Layout(NamedTuple):
 
 
 _LABELS = _Layout(_TIFF | {".png"}, (LABELS, STORE))
-_TRACES = _Layout(frozenset(SUFFIXES), ("trace.voxel.swc",))
+_TRACES = _Layout(frozenset(SUFFIXES), (IN_VOXELS,))
 _POINTS = _Layout(frozenset({".csv"}), ("objects.csv",))
 _VOLUMES = _Layout(_LABELS.suffixes.union(hdf5.SUFFIXES, mrc.SUFFIXES), _LABELS.inner, sections=True)
 
@@ -90,8 +92,8 @@ def evaluate(
     """Scores predicted files against true ones.
 
     Two files are scored as a pair, label stores of OME-Zarr by blocks, whatever their size. Folders are
-    paired by stem; a prediction folder may also be a run (`RUN/predictions/<stem>/labels.tif`), and every
-    truth needs its prediction and the other way round.
+    paired by stem, and every truth needs its prediction and the other way round. A prediction folder may
+    also be a run (`RUN/predictions/<stem>/labels.tif`); those of its images that have a truth are scored.
 
     Args:
         pred: label image (TIFF, PNG), label volume (also `file.h5:/key`, MRC, or beside a file a folder of
@@ -101,8 +103,8 @@ def evaluate(
             `objects.csv` of a run (`class`, `centroid_x`, `centroid_y`) will do as well.
         kind: `instances` (labels, 0 = background), `semantic` (non-zero = foreground), `volumes`
             (both, of stacks), `neurons` (dense segmentations of volumes), `points`, `swc` (traced neurons,
-            both in one unit), or `coco` (average precision: `pred` holds COCO results or is a run, `truth`
-            is a COCO JSON file).
+            both in one unit; true ones of a run's stacks in voxels or micrometres), or `coco` (average
+            precision: `pred` holds COCO results or is a run, `truth` is a COCO JSON file).
         radius: the largest distance in pixels of a predicted to a true point; for `points` only.
         voxel: of traces in voxels, the size in nm; lengths are then counted in pixel widths. For `swc` only.
         label_suffix: what the name of a true trace has behind the name of its stack. For `swc` only.
@@ -139,26 +141,21 @@ def evaluate(
         scores = store_scores(pred, truth, kind)
         return {"images": {volume_id(Path(truth)): scores}, "mean": scores}
     pairs = _pair_files(Path(pred), Path(truth), _VOLUMES if kind in _OF_VOLUMES else _LABELS)
-    return _evaluate_labels(pairs, _SCORES[kind], labelled=kind == "neurons")
+    return _evaluate_labels(pairs, kind)
 
 
 def _evaluate_labels(
     pairs: Mapping[str, tuple[Path, Path]],
-    score: Callable[[Array, Array], dict[str, float]],
-    *,
-    labelled: bool,
+    kind: str,
 ) -> dict[str, Any]:
-    images = {stem: score(*_read_label_pair(*paths, labelled=labelled)) for stem, paths in pairs.items()}
+    images = {stem: _SCORES[kind](*_read_label_pair(*paths, kind)) for stem, paths in pairs.items()}
     names = next(iter(images.values()))
     mean = {name: float(np.mean([scores[name] for scores in images.values()])) for name in names}
     return {"images": images, "mean": mean}
 
 
 def _evaluate_traces(pairs: Mapping[str, tuple[Path, Path]], voxel: Voxel | None) -> dict[str, Any]:
-    images = {
-        stem: tree_scores(read_swc(pred, empty=True).tree, read_swc(truth).tree, voxel)
-        for stem, (pred, truth) in pairs.items()
-    }
+    images = {stem: tree_scores(*read_pair(*paths, voxel), voxel) for stem, paths in pairs.items()}
     return {"images": images, "mean": _mean([*images.values()])}
 
 
@@ -215,7 +212,8 @@ def _pair_files(pred: Path, truth: Path, layout: _Layout, suffix: str = "") -> d
     named = _files_by_stem(truth, layout).items()
     truths = {stem.removesuffix(suffix): path for stem, path in named if stem.endswith(suffix)}
     _refuse_unpaired(pred, "prediction", sorted(truths.keys() - preds.keys()), len(truths))
-    _refuse_unpaired(truth, "truth", sorted(preds.keys() - truths.keys()), len(preds))
+    if not _is_run(pred):
+        _refuse_unpaired(truth, "truth", sorted(preds.keys() - truths.keys()), len(preds))
     return {stem: (preds[stem], truths[stem]) for stem in sorted(truths)}
 
 
@@ -233,6 +231,11 @@ def _is_file(path: Path) -> bool:
 def _has_sections(folder: Path, layout: _Layout) -> bool:
     some = any(entry.suffix.lower() in layout.suffixes for entry in folder.iterdir())
     return some and list_volumes(folder) == [folder]
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether it is a run, which predicts all images though some may have a truth."""
+    return (folder / "run.json").exists()
 
 
 def _files_by_stem(folder: Path, layout: _Layout) -> dict[str, Path]:
@@ -263,11 +266,13 @@ def _refuse_unpaired(where: Path, role: str, missing: list[str], count: int) -> 
         raise DataError(where, found, "add the missing files, or remove their partners")
 
 
-def _read_label_pair(pred_path: Path, truth_path: Path, *, labelled: bool) -> tuple[Array, Array]:
-    """Both arrays; `labelled` where a truth without labels would call any prediction flawless."""
+def _read_label_pair(pred_path: Path, truth_path: Path, kind: str) -> tuple[Array, Array]:
+    """Both arrays; refused is a truth that would call any prediction flawless, or any wrong."""
     pred, truth = read_labels(pred_path), read_labels(truth_path)
-    if labelled and not truth.any():
+    if kind == "neurons" and not truth.any():
         raise DataError(truth_path, "no voxel is labelled", "name the true labels")
+    if kind == "instances":
+        refuse_mask(truth_path, truth)
     if pred.shape != truth.shape:
         found = f"shape {pred.shape}, but the truth {truth_path} has {truth.shape}"
         raise DataError(pred_path, found, "predict the image that was annotated, at its full size")

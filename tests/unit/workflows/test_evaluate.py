@@ -201,6 +201,20 @@ def test_refuses_unpaired_stems_on_either_side(write: Write, tmp_path: Path) -> 
     assert "no prediction for 1 of 2" in refusal(tmp_path / "pred/a.tif", tmp_path / "truth")
 
 
+def test_of_a_run_what_has_a_truth_is_scored(write: Write, tmp_path: Path) -> None:
+    for name in ("run/predictions/a/labels.tif", "run/predictions/b/labels.tif", "truth/b.tif"):
+        write(name, TRUTH)
+    write("run/run.json", "{}")
+    assert list(evaluate(tmp_path / "run", tmp_path / "truth", kind="instances")["images"]) == ["b"]
+    write("truth/c.tif", TRUTH)
+    assert "no prediction for 1 of 2 images: c." in refusal(tmp_path / "run", tmp_path / "truth")
+
+
+def test_refuses_a_mask_as_the_truth_of_objects(write: Write) -> None:
+    mask = np.array([[255, 255, 0, 255, 0, 255, 255]], np.uint8)
+    assert "3 pieces share the number 255" in refusal(write("p.tif", mask), write("t.tif", mask))
+
+
 def test_refuses_doubled_stems(write: Write, tmp_path: Path) -> None:
     write("pred/a.tif", TRUTH), write("pred/a.png", TRUTH), write("truth/a.tif", TRUTH)
     assert "2 files share the stem 'a': a.png and a.tif" in refusal(tmp_path / "pred", tmp_path / "truth")
