@@ -61,6 +61,16 @@ def _with_label(array: np.ndarray, name: str = "a.tif") -> Maker:
     return make
 
 
+def _missing_planes(folder: Path) -> tuple[Path, None]:
+    """The description names more planes than there are, as that of one file of several does."""
+    path = folder / "part.ome.tif"
+    tifffile.imwrite(path, np.stack([_picture()] * 3), metadata={"axes": "ZYX"}, photometric="minisblack")
+    described = path.read_bytes()
+    assert described.count(b'SizeZ="3"') == 1
+    path.write_bytes(described.replace(b'SizeZ="3"', b'SizeZ="5"'))
+    return folder, None
+
+
 def _empty_folder(folder: Path) -> tuple[Path, None]:
     return folder, None
 
@@ -148,6 +158,12 @@ def _with_hdf5(key: str, cut: int = 0, **arrays: np.ndarray) -> Maker:
         return Path(f"{path}{key}"), None
 
     return make
+
+
+def _unwritten_hdf5(folder: Path) -> tuple[Path, None]:
+    with h5py.File(folder / "cube.h5", "w") as file:
+        file.create_dataset("raw", (4000, 4000, 4000), np.uint8, chunks=(64, 64, 64))
+    return folder / "cube.h5", None
 
 
 def _truncated_mrc(folder: Path) -> tuple[Path, None]:
@@ -250,6 +266,7 @@ _MAKERS: dict[str, Maker] = {
     "truncated PNG": _truncated_png,
     "truncated TIFF": _truncated_tiff,
     "truncated stack": _truncated_stack,
+    "missing planes": _missing_planes,
     "empty file": _alone("empty.png", b""),
     "text named .tif": _alone("notes.tif", b"these are my notes\n"),
     "text named .png": _alone("notes.png", b"these are my notes\n"),
@@ -279,10 +296,12 @@ _VOLUME_MAKERS: dict[str, Maker] = {
     "a group for a key": _with_hdf5(":/group", **{"group/volume": _stack()}),
     "two volumes and no key": _with_hdf5("", raw=_stack(), labels=_stack()),
     "no volume at all": _with_hdf5("", picture=_picture()),
+    "a slash for a colon": _with_hdf5("/raw", raw=_stack()),
     "a table for a volume": _with_hdf5(":/table", table=np.zeros(9)),
     "four axes": _with_hdf5(":/all", all=np.zeros((2, 3, 32, 40), np.uint8)),
     "words for voxels": _with_hdf5(":/words", words=np.full((2, 32, 40), b"cell")),
     "truncated HDF5": _with_hdf5("", cut=99, raw=_stack()),
+    "HDF5 that nobody wrote to": _unwritten_hdf5,
     "text named .h5": _alone("notes.h5", b"these are my notes\n"),
     "text named .mrc": _alone("notes.mrc", b"these are my notes\n" * 100),
     "empty HDF5": _alone("empty.h5", b""),
@@ -306,6 +325,7 @@ _VOLUME_MAKERS |= {
     "zarr with half a chunk": _with_zarr(_with_half_a_chunk),
     "zarr without an axis": _with_zarr(_without_pixels),
     "zarr of complex numbers": _with_zarr(lambda _: None, np.zeros((2, 32, 40), np.complex64)),
+    "zarr with NaN": _with_zarr(lambda _: None, np.where(_stack() > 250, np.nan, 0).astype(np.float32)),
     "zarr without multiscales": _with_zarr(_without_scales),
     "zarr without a level": _with_zarr(lambda path: shutil.rmtree(path / "0")),
     "zarr that is not JSON": _with_zarr(lambda path: (path / "zarr.json").write_text("{")),

@@ -77,7 +77,7 @@ def measure(
     point: Point, arm: str, records: Sequence[Record], seed: int, options: argparse.Namespace
 ) -> None:
     """Trains one network and scores it on the stack that was left out, unless that was done."""
-    path = options.results / f"{point.name.replace(' ', '-')}-{arm}-{seed}.json"
+    path = options.results / f"{options.test}-{point.name.replace(' ', '-')}-{arm}-{seed}.json"
     if path.exists():
         return
     module: Any = load_recipe("vit3d")
@@ -85,9 +85,10 @@ def measure(
     weights = {**PRETRAINED, "weights": str(options.data / PRETRAINED["weights"])} if arm == "center" else {}
     config = override(module.presets()["fast"], {**weights, "steps": point.steps, "frozen": point.frozen})
     test = next(each for each in records if each.id == options.test)
-    run = open_run(options.work / path.stem, seed, fabric)
-    module.train(run, labelled(records, test, point.labels, options.work), config)
-    found = traced(module.load(run.path, fabric), test, ("given",))["given"]
+    train = labelled(records, test, point.labels, options.work)
+    run = open_run(options.work / path.stem, seed, fabric, config, train)
+    module.train(run, train, config)
+    found = traced(module.load(run.path, fabric).likely(test.image), test, ("given",))["given"]
     shutil.rmtree(run.path)
     write_json(
         path,
@@ -109,7 +110,7 @@ def labelled(records: Sequence[Record], test: Record, labels: str, work: Path) -
     others = [each for each in records if each is not test]
     if labels == "all":
         return others
-    return others[:1] if labels == "one" else [quarter(others[0], work / "quarter")]
+    return others[:1] if labels == "one" else [quarter(others[0], work / f"quarter-{others[0].id}")]
 
 
 def quarter(record: Record, folder: Path) -> Record:
@@ -148,26 +149,31 @@ def table(results: Path) -> str:
     tests = ", ".join(sorted({each["test"] for each in found}))
     lines = [
         "# What natural-image weights gain\n",
-        f"Made by `gain.py`; scored on {tests}, root given. Mean and standard deviation over seeds; the gain",
-        "is that of `center` over `scratch` with the same seed. All other stacks, 200 steps, unless said.",
+        f"Made by `gain.py`; scored on {tests}, root given. Mean and standard deviation over stacks and",
+        "seeds; the gain is that of `center` over `scratch`, stack by stack and seed by seed. All other",
+        "stacks, 200 steps, unless said.",
     ]
     for name in MEASURES:
-        lines += [f"\n## {name}\n", "| setting | seeds | scratch | center | gain |", "|---|---|---|---|---|"]
+        lines += [
+            f"\n## {name}\n",
+            "| setting | runs | scratch | center | gain |",
+            "|---|---|---|---|---|",
+        ]
         for point in POINTS:
             arms = [
                 {
-                    each["seed"]: each[name]
+                    (each["test"], each["seed"]): each[name]
                     for each in found
                     if (each["point"], each["arm"]) == (point.name, arm)
                 }
                 for arm in ARMS
             ]
-            seeds = sorted(arms[0].keys() & arms[1].keys())
-            if seeds:
-                scratch, center = (np.array([arm[seed] for seed in seeds]) for arm in arms)
+            pairs = sorted(arms[0].keys() & arms[1].keys())
+            if pairs:
+                scratch, center = (np.array([arm[pair] for pair in pairs]) for arm in arms)
                 cells = " | ".join(f"{each.mean():.3f} ± {each.std():.3f}" for each in (scratch, center))
                 gain = f"{(center - scratch).mean():+.3f} ± {(center - scratch).std():.3f}"
-                lines.append(f"| {point.name} | {len(seeds)} | {cells} | {gain} |")
+                lines.append(f"| {point.name} | {len(pairs)} | {cells} | {gain} |")
     return "\n".join(lines) + "\n"
 
 

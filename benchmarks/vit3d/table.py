@@ -27,7 +27,11 @@ from morula.data import align, draw_tree, load_traced
 from morula.engine import Run, hardware, launch, read_json, steps_within, stopwatch
 from morula.metrics import centreline_dice, dice, tolerance_scores
 from morula.recipes import load_recipe
+from morula.recipes.vit3d.predict import found_neuron
+from morula.recipes.vit3d.recipe import tracing_of
+from morula.recipes.vit3d.threshold import thresholded
 from morula.workflows.tracing import tree_scores
+from morula.workflows.train import describe
 
 HERE = Path(__file__).parent
 VOXEL = Voxel(z=3030.0, y=1000.0, x=1000.0)
@@ -89,7 +93,8 @@ def folds(row: str, records: Sequence[Record], counts: Sequence[int]) -> list[Fo
 def measure(row: str, fold: Fold, seed: int, options: argparse.Namespace) -> None:
     """Trains on some stacks and scores those that were left out, unless that was done."""
     minutes = options.best if row == "best" else options.budget
-    name = f"{row}-{len(fold.train)}-{fold.name}-{minutes:g}min-{seed}" if fold.train else row
+    spent = f"{options.steps}steps" if options.steps else f"{minutes:g}min"
+    name = f"{row}-{len(fold.train)}-{fold.name}-{spent}-{seed}" if fold.train else row
     path = options.results / f"{name}.json"
     if path.exists():
         return
@@ -103,18 +108,18 @@ def measure(row: str, fold: Fold, seed: int, options: argparse.Namespace) -> Non
     if fold.train:
         kept = options.work / f"{row}-{minutes:g}min"
         steps = options.steps or within_budget(module, config, fold.train, kept, fabric, minutes)
-        run = open_run(options.work / name, seed, fabric)
-        module.train(run, fold.train, override(config, {"steps": steps}))
+        config = override(config, {"steps": steps})
+        run = open_run(options.work / name, seed, fabric, config, fold.train)
+        module.train(run, fold.train, config)
         predictor = module.load(run.path, fabric)
-        found = [traced(predictor, each) for each in fold.test]
+        found = [traced(predictor.likely(each.image), each) for each in fold.test]
     else:
-        control = module.controls([], config)["threshold"]
-        found = [dict.fromkeys(ROOTS, control(each.image)) for each in fold.test]
+        found = [traced(thresholded(each.image.read()), each) for each in fold.test]
     result = {
         "row": row,
         "train": [each.id for each in fold.train],
         "seed": seed,
-        "minutes": minutes if fold.train else None,
+        "minutes": None if options.steps or not fold.train else minutes,
         "steps": steps,
         "hardware": hardware(fabric.device),
         "stacks": {
@@ -128,14 +133,10 @@ def measure(row: str, fold: Fold, seed: int, options: argparse.Namespace) -> Non
         print(name, stack, scores, flush=True)
 
 
-def traced(predictor: Any, record: Record, roots: Sequence[str] = ROOTS) -> dict[str, Segmentation]:
-    """What is found without a root, with the true one, or both; the network runs once."""
-    from morula.recipes.vit3d.predict import found_neuron
-    from morula.recipes.vit3d.recipe import tracing_of
-
-    likely, tracing = predictor.likely(record.image), tracing_of(record.image)
+def traced(likely: Array, record: Record, roots: Sequence[str] = ROOTS) -> dict[str, Segmentation]:
+    """What is found in a probability map or a mask without a root, with the true one, or both."""
     assert record.trace is not None
-    tree = record.trace()
+    tree, tracing = record.trace(), tracing_of(record.image)
     begin = np.clip(tree.points[tree.roots[0]], 0, np.array(record.image.shape) - 1).tolist()
     return {
         root: found_neuron(likely, root=begin if root == "given" else None, tracing=tracing) for root in roots
@@ -156,34 +157,42 @@ def scored(found: Segmentation | None, record: Record) -> dict[str, float]:
 def within_budget(
     module: Any, config: Any, train: Sequence[Record], kept: Path, fabric: Any, minutes: float
 ) -> int:
-    """The steps that a budget holds, which are kept: a row has the same for every stack and seed."""
-    path = kept.with_name(f"{kept.name}.json")
-    if path.exists():
+    """The steps that a budget holds, which are kept: a row has the same for every stack and seed.
+
+    They are measured again for another config, each time from the first step on.
+    """
+    path, told = kept.with_name(f"{kept.name}.json"), config.model_dump(mode="json")
+    if path.exists() and read_json(path).get("config") == told:
         return int(read_json(path)["steps"])
 
     def trial(steps: int) -> None:
-        run = open_run(kept.with_name(f"{kept.name}-trial-{steps}"), 0, fabric)
-        module.train(run, train, override(config, {"steps": steps}))
-        shutil.rmtree(run.path)
+        folder, tried = kept.with_name(f"{kept.name}-trial-{steps}"), override(config, {"steps": steps})
+        shutil.rmtree(folder, ignore_errors=True)
+        module.train(open_run(folder, 0, fabric, tried, train), train, tried)
+        shutil.rmtree(folder)
 
     steps = steps_within(minutes, trial, stopwatch(fabric.device))
-    write_json(path, {"steps": steps})
+    write_json(path, {"steps": steps, "config": told})
     return steps
 
 
-def open_run(path: Path, seed: int, fabric: Any) -> Run:
-    """A run without a plan."""
-    return Run.open(path, recipe="vit3d", config={}, data={}, seed=seed, fabric=fabric, existing="continue")
+def open_run(path: Path, seed: int, fabric: Any, config: Any, train: Sequence[Record]) -> Run:
+    """A run without a plan, which goes on only with the config and the stacks that it began with."""
+    data = {each.id: describe(each) for each in train}
+    told = config.model_dump(mode="json")
+    return Run.open(path, recipe="vit3d", config=told, data=data, seed=seed, fabric=fabric)
 
 
 def table(results: Path) -> str:
-    """README.md from all results that are there: a table for each way to the root, and one of the stacks."""
-    found = [read_json(path) for path in sorted(results.glob("*.json"))]
+    """README.md from all results but tries: a table for each way to the root, and one of the stacks."""
+    every = [read_json(path) for path in sorted(results.glob("*.json"))]
+    found = [each for each in every if each["minutes"] or not each["train"]]
     scores = [{**each, "stack": stack, **told} for each in found for stack, told in each["stacks"].items()]
     rows = [
-        (begin(line), [each for each in scores if key(each) == line])
+        (begin(line, ours), ours)
         for row in ROWS
         for line in sorted({key(each) for each in found if each["row"] == row})
+        for ours in [[each for each in scores if key(each) == line]]
     ]
     lines = [(HERE / "head.md").read_text(encoding="utf-8")]
     for root in ROOTS:
@@ -204,15 +213,18 @@ def key(result: Mapping[str, Any]) -> tuple[str, int, float]:
     return result["row"], len(result["train"]), result["minutes"] or 0
 
 
-def begin(line: tuple[str, int, float]) -> str:
-    """The first cells of a line."""
+def begin(line: tuple[str, int, float], scores: Sequence[Mapping[str, Any]]) -> str:
+    """The first cells of a line, with how many stacks test it and how many seeds."""
     row, count, minutes = line
-    return f"| {ROWS[row][0]} | {count or '-'} | {f'{minutes:g}' if minutes else '-'} |"
+    tested, seeds = (len({each[name] for each in scores}) for name in ("stack", "seed"))
+    told = [count or "-", f"{minutes:g}" if minutes else "-", tested, seeds if count else "-"]
+    return f"| {ROWS[row][0]} | {' | '.join(map(str, told))} |"
 
 
 def header(columns: Sequence[str]) -> list[str]:
     """The first two lines of a table."""
-    return [f"| row | traced stacks | minutes | {' | '.join(columns)} |", "|---" * (3 + len(columns)) + "|"]
+    first = ("row", "traced stacks", "minutes", "test stacks", "seeds")
+    return [f"| {' | '.join((*first, *columns))} |", "|---" * (len(first) + len(columns)) + "|"]
 
 
 def f1(scores: Sequence[Mapping[str, Any]]) -> str:
@@ -232,7 +244,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--budget", type=float, default=3.0, help="minutes of training")
     parser.add_argument("--best", type=float, default=10.0, help="minutes of training of `best`")
-    parser.add_argument("--steps", type=int, help="steps in place of minutes, to try the script")
+    parser.add_argument("--steps", type=int, help="in place of minutes: a try, not in the table")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=list(ROWS))
     parser.add_argument("--train", type=int, nargs="+", default=[1, 4], choices=[1, 4], help="traced stacks")

@@ -215,6 +215,7 @@ def test_another_backbone_takes_the_place_of_the_network(
     (before,) = (Weights.load(file) for file in run.path.rglob("encoder.safetensors"))
     after = Weights.load(run.path / "model" / "network.safetensors")
     assert before.info.network == after.info.network == title
+    assert before.info.arguments == after.info.arguments != {}
     lost = [
         key for key, kept in before.tensors.items() if not torch.allclose(kept, after.tensors[key], atol=1e-6)
     ]

@@ -162,7 +162,7 @@ def test_a_pre_training_without_labels_is_what_a_training_starts_from(
     assert [name for name in made if not np.allclose(made[name], used[name], atol=1e-6)] == []
     wrong = ["--weights", before, "--set", "network.widths=[8, 16]", "--out", tmp_path / "wrong"]
     code, _, err = cli(capsys, "train", scene["raw"], *placed, *size, *wrong)
-    assert (code, "fit nowhere" in err) == (2, True)
+    assert (code, "widths [8, 12], not [8, 16]" in err) == (2, True)
     wrong = ["--weights", tmp_path, "--out", tmp_path / "none"]
     code, _, err = cli(capsys, "train", scene["raw"], *placed, *size, *wrong)
     assert (code, "no weights in this folder" in err) == (3, True)

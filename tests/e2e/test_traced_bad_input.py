@@ -115,6 +115,7 @@ BAD: dict[str, tuple[Spoiler, tuple[object, ...], tuple[str, ...]]] = {
     "empty SWC": (text(""), SIZE, ("n0_gold.swc", "0 bytes")),
     "SWC of comments": (text("# id type x y z radius parent\n"), SIZE, ("n0_gold.swc", "no node")),
     "SWC that is no table": (text("# a\nneuron 1\n"), SIZE, ("n0_gold.swc", "line 2 is no node")),
+    "SWC with decimal commas": (text("1 0 5,5 5 5 1 -1\n"), SIZE, ("n0_gold.swc", "line 1", "commas")),
     "cycle": (text("1 0 5 5 5 1 2\n2 0 6 5 5 1 1\n"), SIZE, ("n0_gold.swc", "line 1", "cycle")),
 }
 

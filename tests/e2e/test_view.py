@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import http.client
 import io
-import os
 import re
-import shutil
-import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,10 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from browser import browse
 from morula.core.errors import DataError
 from morula.core.types import Axes
 from morula.data.ome_zarr import write_image, write_labels
 from morula.workflows.view import open_view, serve
+from server import running
 
 GREY = np.random.default_rng(1).integers(0, 255, (7, 40, 60)).astype(np.uint8)
 LABELS = np.zeros((7, 40, 60), np.uint32)
@@ -38,13 +36,9 @@ def store(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def port(store) -> Iterator[int]:
     server = serve(open_view(store))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
     assert server.server_address[0] == "127.0.0.1"
-    yield int(server.server_address[1])
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with running(server) as port:
+        yield port
 
 
 def ask(port: int, path: str, **headers: str) -> tuple[int, bytes]:
@@ -94,22 +88,10 @@ def test_an_image_of_another_size_is_refused(store, tmp_path):
 
 
 @pytest.mark.browser
-def test_the_page_shows_a_section_with_its_labels(port, tmp_path):
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        if os.environ.get("MORULA_REQUIRE_BROWSER") == "1":
-            pytest.fail("no Chromium on the PATH")
-        pytest.skip("no Chromium on the PATH")
-    options = (
-        "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        "--enable-logging=stderr", "--virtual-time-budget=5000", "--dump-dom", f"--user-data-dir={tmp_path}",
-    )  # fmt: skip
-    command = [chromium, *options, f"http://127.0.0.1:{port}/?z=3"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
-    root = re.search(r"<html[^>]*>", done.stdout)
+def test_the_page_shows_a_section_with_its_labels(port, chromium, tmp_path):
+    document, log = browse(chromium, f"http://127.0.0.1:{port}/?z=3", tmp_path, "--dump-dom")
+    assert [line for line in log.splitlines() if "CONSOLE" in line] == []
+    root = re.search(r"<html[^>]*>", document)
     assert root is not None and "data-broken" not in root[0]
     assert 'data-section="3"' in root[0] and 'data-image="60"' in root[0] and 'data-labels="60"' in root[0]
-    assert "4 of 7" in done.stdout and "mito" in done.stdout
+    assert "4 of 7" in document and "mito" in document

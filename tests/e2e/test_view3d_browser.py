@@ -20,6 +20,7 @@ from synthetic import traced_stack
 
 pytestmark = pytest.mark.browser
 
+SIZE = Voxel(z=3000.0, y=1000.0, x=1000.0)
 DRAG = """<script>
 const place = (name, x, y) => document.getElementById("view").dispatchEvent(
   new PointerEvent(name, {clientX: x, clientY: y, bubbles: true}));
@@ -34,8 +35,8 @@ def prediction(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for seed in (0, 1):
         image, tree = traced_stack(seed)
         (folder / f"n{seed}").mkdir(parents=True)
-        write_labels(folder / f"n{seed}" / "labels.tif", (image > 100).astype(np.uint8))
-        write_traces(folder / f"n{seed}", tree, Voxel(z=3000.0, y=1000.0, x=1000.0))
+        write_labels(folder / f"n{seed}" / "labels.tif", (image > 100).astype(np.uint8), voxel=SIZE)
+        write_traces(folder / f"n{seed}", tree, SIZE)
     return folder
 
 
@@ -73,7 +74,7 @@ def test_something_is_on_the_screen(chromium, prediction, tmp_path):
 
 def test_a_stack_without_a_neuron_is_left_out(prediction, tmp_path):
     shutil.copytree(prediction, tmp_path / "found")
-    write_traces(tmp_path / "found" / "n1", Tree.of([], []), Voxel(z=3000.0, y=1000.0, x=1000.0))
+    write_traces(tmp_path / "found" / "n1", Tree.of([], []), SIZE)
     assert "n1" not in view3d(tmp_path / "found").read_text(encoding="utf-8")
 
 

@@ -203,7 +203,7 @@ def test_killed_at_random_moments_all_steps_end_byte_for_byte_alike(tmp_path, se
     grid = BlockGrid((4, 12, 12), (2, 6, 6), (1, 2, 2))
 
     def attempt(name, life):
-        def started(step, count):
+        def started(step, count, before):
             def advance(index):
                 nonlocal life
                 life -= 1

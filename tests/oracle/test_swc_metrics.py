@@ -93,6 +93,15 @@ def test_tolerance_counts_length_and_not_nodes() -> None:
     assert tuple(tolerance_scores(nothing, nothing, 1.0)) == (1, 1, 1)
 
 
+def test_short_edges_do_not_count_more_than_long_ones() -> None:
+    dense = Tree.of([[0, 0, x / 100] for x in range(1001)] + [[0, 30, 10]], [*range(-1, 1000), 1000])
+    found = tolerance_scores(dense, Tree.of([[0, 0, 0], [0, 0, 10]], [-1, 0]), 0.5)
+    assert found.precision == pytest.approx(10.5 / 40)
+    assert found.recall == 1
+    lone = Tree.of([[0, 0, 0], [9, 9, 9]], [-1, -1])
+    assert tolerance_scores(lone, dense, 0.5).precision == 0.5
+
+
 def test_a_path_is_taken_once() -> None:
     line = Tree.of([[0, 0, 0], [0, 0, 10]], [-1, 0])
     double = Tree.of([[0, 0, 0], [0, 0, 10], [0, 1, 0], [0, 1, 10]], [-1, 0, -1, 2])

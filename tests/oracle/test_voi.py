@@ -15,7 +15,14 @@ from hypothesis.extra.numpy import arrays
 from skimage.metrics import adapted_rand_error
 from skimage.metrics import variation_of_information as reference_voi
 
-from morula.metrics import adapted_rand, ignore_border, neuron_scores, variation_of_information
+from morula.metrics import (
+    Overlap,
+    adapted_rand,
+    ignore_border,
+    neuron_scores,
+    neuron_scores_of,
+    variation_of_information,
+)
 
 labels = arrays(np.int64, (3, 4, 5), elements=st.integers(0, 4))
 annotated = labels.filter(lambda each: (each > 0).sum() > 1)
@@ -92,6 +99,18 @@ def test_corner_cases_are_what_the_definitions_say() -> None:
     assert variation_of_information(np.arange(1, 9).reshape(truth.shape), truth).merge == 0
     nothing = neuron_scores(truth, np.zeros_like(truth))
     assert (nothing["voi"], nothing["are"]) == (0, 0)
+
+
+@pytest.mark.parametrize("seed", range(9))
+def test_a_perfect_segmentation_of_a_large_volume_has_no_error(seed: int) -> None:
+    """Squares beyond 2^53 are rounded, and their sum depends on the order."""
+    rng, count = np.random.default_rng(seed), 50
+    areas, order = rng.integers(1, 10**9, count), rng.permutation(count)
+    ids, turned = np.arange(count), np.argsort(order)
+    table = Overlap(ids + 1, ids + 1, areas, areas[order], ids, turned, areas, int(areas.sum()))
+    found = neuron_scores_of(table)
+    assert found["are"] == pytest.approx(0, abs=1e-9) and found["are"] >= 0
+    assert found["cremi"] == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("distance", [0, 1, 1.5])

@@ -48,7 +48,7 @@ def run_blocks(
         count: how many blocks there are.
         executor: what works on them.
         marks: of what is done, None to do everything.
-        advance: called after each block, the ones that were done before first.
+        advance: called after each block that is not done yet.
         ahead: how many blocks are under way at most.
 
     Returns:
@@ -64,7 +64,6 @@ def run_blocks(
     for index in sorted(set(range(count)) - set(todo)):
         assert marks is not None
         told[index] = marks.load(index)
-        _tell(advance, index)
     try:
         while True:
             while len(waiting) < ahead and (index := next(left, None)) is not None:
@@ -74,7 +73,8 @@ def run_blocks(
             for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                 index = waiting.pop(future)
                 told[index] = future.result()
-                _tell(advance, index)
+                if advance is not None:
+                    advance(index)
     except BrokenProcessPool as error:
         found = "a worker process died, perhaps for want of memory"
         raise ResourceError("--workers", found, "take fewer; repeat the command and it goes on") from error
@@ -88,8 +88,3 @@ def _done(task: Task, index: int, marks: Marks | None) -> dict[str, Array]:
     if marks is not None:
         marks.save(index, told)
     return told
-
-
-def _tell(advance: Advance | None, index: int) -> None:
-    if advance is not None:
-        advance(index)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from morula.core.errors import UsageError
-from morula.core.files import atomic_path, write_json
+from morula.core.files import atomic_path, has_content, write_json, writing
 from morula.core.hashing import fingerprint
 from morula.core.types import Array
 
@@ -44,7 +44,10 @@ class Marks:
         """
         told = {name: fingerprint(part) for name, part in parts.items()}
         made, file = cls(folder, fingerprint(told)), folder / "step.json"
-        if not file.exists():
+        if not has_content(file):
+            with writing(folder):
+                for mark in list(folder.glob("*/*.npz")):  # nobody knows what of
+                    mark.unlink()
             write_json(file, {"key": made.key, "parts": told})
             return made
         before = json.loads(file.read_text(encoding="utf-8"))
@@ -57,7 +60,7 @@ class Marks:
 
     def done(self, index: int) -> bool:
         """Whether a block is finished."""
-        return self._file(index).exists()
+        return has_content(self._file(index))
 
     def save(self, index: int, told: Mapping[str, Array]) -> None:
         """Marks a block as finished; call it once all that the block writes is written.

@@ -14,7 +14,7 @@ from morula.blockwise.apply import Advance, Task, run_blocks
 from morula.blockwise.executors import InlineExecutor, Workers
 from morula.blockwise.grid import BlockGrid
 from morula.blockwise.marks import Marks
-from morula.core.files import atomic_path
+from morula.core.files import aside_of, atomic_path
 from morula.core.types import Array
 from morula.data.ome_zarr import StoredArray, scratch
 
@@ -25,8 +25,8 @@ def _alone() -> Workers:
     return Workers(InlineExecutor(), 1)
 
 
-def _quiet(step: str, count: int) -> Advance:
-    del step, count
+def _quiet(step: str, count: int, before: int) -> Advance:
+    del step, count, before
     return _nothing
 
 
@@ -42,14 +42,15 @@ class Work:
         folder: for marks and scratch arrays; remove it when all is done.
         parts: what decides the result, by name: weights, input and the like.
         team: does the blocks.
-        started: is told the name of each step and its number of blocks, and gives what counts them.
+        started: is told the name of each step, its number of blocks and how many were done before, and gives
+            what counts the others.
         chunk: of scratch arrays; blocks must be multiples of it.
     """
 
     folder: Path
     parts: dict[str, Any]
     team: Workers = field(default_factory=_alone)
-    started: Callable[[str, int], Advance] = _quiet
+    started: Callable[[str, int, int], Advance] = _quiet
     chunk: tuple[int, ...] = (32, 128, 128)
 
     def run(self, step: str, task: Task, grid: BlockGrid, **parts: Any) -> list[dict[str, Array]]:
@@ -68,7 +69,7 @@ class Work:
             UsageError: the step was begun with other parts or another grid.
         """
         marks = Marks.open(self.folder / step, **self.parts, grid=grid, **parts)
-        advance = self.started(step, len(grid))
+        advance = self.started(step, len(grid), sum(map(marks.done, range(len(grid)))))
         executor, ahead = self.team.executor, self.team.ahead
         return run_blocks(task, len(grid), executor, marks=marks, advance=advance, ahead=ahead)
 
@@ -85,7 +86,9 @@ class Work:
 
     def drop(self, name: str) -> None:
         """Removes a scratch array that no step needs any more."""
-        shutil.rmtree(self._store(name), ignore_errors=True)
+        store = self._store(name)
+        if store.exists():
+            shutil.rmtree(store.rename(aside_of(store)), ignore_errors=True)
 
     def table(self, name: str, values: Array) -> str:
         """Keeps an array for the workers, whole or not at all; the path of its `.npy` file."""

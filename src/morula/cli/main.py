@@ -15,6 +15,7 @@ from morula.core.errors import MorulaError
 __all__ = ["main"]
 
 OUT_OF_RESOURCES, INTERRUPTED, BUG = 4, 130, 1
+_STOPPED = "stopped; a run, or a volume done by blocks, goes on with the same command"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -26,11 +27,12 @@ def _run(arguments: list[str] | None) -> int:
     try:
         app(join_sizes(sys.argv[1:] if arguments is None else arguments), standalone_mode=True)
     except SystemExit as stop:
-        return int(stop.code or 0)
+        code = int(stop.code or 0)
+        return _say(_STOPPED, INTERRUPTED) if code == INTERRUPTED else code
     except MorulaError as error:
         return _say(str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _say("stopped; a run, or a volume done by blocks, goes on with the same command", INTERRUPTED)
+        return _say(_STOPPED, INTERRUPTED)
     except MemoryError:
         return _say("not enough memory. Fix: use smaller images, or close other programs", OUT_OF_RESOURCES)
     except Exception:  # noqa: BLE001  the outermost frame: what gets here is a bug, and is shown whole

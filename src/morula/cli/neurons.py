@@ -50,7 +50,7 @@ def pretrain(
     recipe: Annotated[str, typer.Argument(help="A recipe for neurons.")],
     volumes: Annotated[Path, typer.Argument(help="A volume, or a folder of volumes; no labels.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")],
-    preset: o.Preset = "best",
+    preset: o.Preset = None,
     config: o.Config = None,
     assignments: o.Set = None,
     voxel_size: o.VoxelSize = None,

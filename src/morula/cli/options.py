@@ -133,7 +133,8 @@ Out = Annotated[
     typer.Option("--out", "-o", help="Folder for the results; runs/DATE-RECIPE-NAME without it."),
 ]
 Preset = Annotated[
-    str, typer.Option(help="Starting point of the config; the recipe's page says what each one is.")
+    str | None,
+    typer.Option(help="What the config starts from; the recipe's page says what each is."),
 ]
 RecipeName = Annotated[
     str | None, typer.Option("--recipe", help="Recipe; chosen from the images by default.")

@@ -9,7 +9,6 @@ import typer
 
 from morula.cli import options as o
 from morula.cli.verbs import app, show
-from morula.core.errors import UsageError
 
 __all__ = ["predict"]
 
@@ -36,9 +35,6 @@ def predict(
 ) -> None:
     """Segment new images with a trained run; a volume of any size where --out ends with .zarr."""
     if o.is_store(out, workers, executor, dry_run):
-        if axes is not None:
-            found = "a volume of any size is read with axes z, y, x alone"
-            raise UsageError("--axes", found, "store it in that order, or write to a folder")
         from morula.workflows.big import predict_big
 
         told = predict_big(
@@ -46,6 +42,7 @@ def predict(
             images,
             out=out,
             voxel=o.voxel(pixel_size, voxel_size),
+            axes=axes,
             workers=workers,
             executor=executor,
             dry_run=dry_run,

@@ -70,7 +70,7 @@ def run(
     source_labels: o.SourceLabels = None,
     out: o.Out = None,
     recipe: o.RecipeName = None,
-    preset: o.Preset = "best",
+    preset: o.Preset = None,
     config: o.Config = None,
     assignments: o.Set = None,
     pixel_size: o.PixelSize = None,
@@ -128,7 +128,7 @@ def plan(
     source_labels: o.SourceLabels = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the plan to this TOML file.")] = None,
     recipe: o.RecipeName = None,
-    preset: o.Preset = "best",
+    preset: o.Preset = None,
     pixel_size: o.PixelSize = None,
     voxel_size: o.VoxelSize = None,
     source_voxel_size: o.SourceVoxelSize = None,
@@ -168,7 +168,7 @@ def train(
     source_labels: o.SourceLabels = None,
     out: o.Out = None,
     recipe: o.RecipeName = None,
-    preset: o.Preset = "best",
+    preset: o.Preset = None,
     config: o.Config = None,
     assignments: o.Set = None,
     pixel_size: o.PixelSize = None,
@@ -247,7 +247,13 @@ def trace(
 @app.command()
 def evaluate(
     prediction: Annotated[Path, typer.Argument(help="A file, or a folder paired with TRUTH by stem.")],
-    truth: Annotated[Path, typer.Argument(help="A file or a folder.")],
+    truth: Annotated[
+        Path,
+        typer.Argument(
+            help="A file or a folder. SWC files are in voxels, or in micrometres where PREDICTION is what "
+            "`run` or `predict` left, with the labels; else both are in one unit."
+        ),
+    ],
     kind: Annotated[Kind, typer.Option(help="What is compared.")],
     radius: Annotated[float, typer.Option(min=0, help="Points within this many pixels match.")] = 12.0,
     voxel_size: o.VoxelSize = None,

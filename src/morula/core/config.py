@@ -28,7 +28,7 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
     """Nested values from `key=value` texts; values are read as TOML, and as plain text where they are none.
 
     Raises:
-        UsageError: a text has no `=`.
+        UsageError: a text has no `=`, or names a key of what another gave a value.
 
     >>> parse_assignments(["optim.lr=3e-4", "preset=best"])
     {'optim': {'lr': 0.0003}, 'preset': 'best'}
@@ -41,7 +41,11 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
         table = values
         *parents, last = key.strip().split(".")
         for parent in parents:
-            table = table.setdefault(parent, {})
+            inner = table.setdefault(parent, {})
+            if not isinstance(inner, dict):
+                found = f"{parent} was given a value before"
+                raise UsageError(f"--set {text}", found, "leave one of the two out")
+            table = cast("dict[str, Any]", inner)
         table[last] = _value(value.strip())
     return values
 

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from morula.core.errors import DataError, ResourceError
 
-__all__ = ["atomic_path", "is_full", "write_json", "write_text", "writing"]
+__all__ = ["aside_of", "atomic_path", "has_content", "is_full", "write_json", "write_text", "writing"]
 
 _FULL = ("No space left on device", "os error 28", "os error 122", "Disk quota exceeded", "unexpected pos")
 """Of the errors that safetensors and torch raise when a disk is full; the last is torch's."""
@@ -75,6 +75,16 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` as indented JSON, whole or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + os.linesep)
+
+
+def has_content(path: Path) -> bool:
+    """Whether a file is there and something is in it: when the power fails, a new one may be left empty."""
+    return path.is_file() and path.stat().st_size > 0
+
+
+def aside_of(folder: Path) -> Path:
+    """A hidden name beside a folder that is to go: renamed first, it is never met half removed."""
+    return folder.with_name(f".{folder.name}.{uuid4().hex[:8]}.old")
 
 
 def _existing_parent(path: Path) -> Path:

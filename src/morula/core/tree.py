@@ -113,18 +113,6 @@ class Tree:
         """The same with an offset z, y, x added to every point."""
         return replace(self, points=self.points + np.asarray(offset, np.float64))
 
-    def component(self) -> Array:
-        """`(n,)` number of the root, counted from 0, from which each node hangs.
-
-        >>> Tree.of([[0, 0, 0], [5, 5, 5], [0, 0, 1]], [-1, -1, 0]).component().tolist()
-        [0, 1, 0]
-        """
-        number = np.cumsum(self.parent < 0) - 1
-        for row, parent in enumerate(self.parent.tolist()):
-            if parent >= 0:
-                number[row] = number[parent]
-        return number
-
     def kept(self, keep: Array) -> Tree:
         """The nodes that a mask `(n,)` names; a node whose parent goes becomes a root."""
         place = np.where(keep, np.cumsum(keep) - 1, -1)

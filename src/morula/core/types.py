@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -146,10 +147,15 @@ class Volume:
         """Whether the channels are red, green, blue."""
         return self.channels == ("red", "green", "blue")
 
+    @property
+    def address(self) -> str:
+        """`uri` as it is understood from any folder."""
+        return self.uri if "://" in self.uri else str(Path(self.uri).absolute())
+
     @cached_property
     def fingerprint(self) -> str:
         """Changes when the content, the axes or the voxel size change."""
-        return fingerprint(self.uri, self.stamp, self.shape, str(self.dtype), self.axes.order, self.voxel)
+        return fingerprint(self.address, self.stamp, self.shape, str(self.dtype), self.axes.order, self.voxel)
 
     def sized(self, told: VoxelSize) -> Volume:
         """The same values with the size that a user told, in place of the file's.

@@ -6,7 +6,7 @@ from morula.data.export import write_objects, write_prediction
 from morula.data.folder import list_images, load_records
 from morula.data.label_block import load_block
 from morula.data.labels import predicted_labels, read_labels, write_labels
-from morula.data.masks import read_mask, to_mask
+from morula.data.masks import is_mask, read_mask, to_mask
 from morula.data.objects import ObjectTable, measure
 from morula.data.ome_zarr import open_ome_zarr
 from morula.data.open import open_volume
@@ -21,6 +21,7 @@ __all__ = [
     "SwcFile",
     "align",
     "draw_tree",
+    "is_mask",
     "is_traced",
     "list_images",
     "list_volumes",

@@ -45,11 +45,6 @@ class Alignment:
         """Whether the trace as it is runs where the image is bright at all."""
         return self.contrast > _STANDS_OUT
 
-    @property
-    def is_shifted(self) -> bool:
-        """Whether the trace fits better after a shift."""
-        return any(self.shift)
-
 
 def align(tree: Tree, image: Array, *, reach: Sequence[int] = (2, 4, 4)) -> Alignment:
     """Compares the brightness along a trace with that along shifted and mirrored copies of it.

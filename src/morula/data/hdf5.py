@@ -54,16 +54,22 @@ def header(path: Path) -> Header:
     """Size, type and voxel size of a data set; the `resolution` attribute is nm in z, y, x as CREMI has it.
 
     Raises:
-        DataError: not HDF5, cut short, no such data set, or one without two or three axes of numbers.
+        DataError: not HDF5, cut short, no such data set, or one without two or three axes of numbers, or of
+            which nothing was ever written.
     """
     with _opened(path) as dataset:
+        empty = not dataset.is_virtual and dataset.id.get_storage_size() == 0
         shape, dtype = tuple(map(int, dataset.shape)), np.dtype(dataset.dtype)
         resolution = np.asarray(dataset.attrs.get("resolution", ())).ravel()
     if len(shape) not in (2, 3) or dtype.kind not in "buifc":
         found = f"a data set of {_described(shape, dtype)}"
         raise DataError(path, found, "name one with the axes z, y, x (or y, x) of numbers")
+    if empty:
+        found = f"a data set of {_described(shape, dtype)} to which nothing was written"
+        raise DataError(path, found, "name another one, or write it again")
     kept = np.dtype("uint8") if dtype.kind == "b" else dtype.newbyteorder("=")
-    return Header(shape, kept, Axes("zyx"[-len(shape) :]), voxel=_voxel(resolution, len(shape)))
+    voxel = _voxel(resolution, len(shape))
+    return Header(shape, kept, Axes("zyx"[-len(shape) :]), voxel=voxel, in_parts=True)
 
 
 def offset_nm(path: Path) -> tuple[float, float, float] | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.ndimage as ndi
 import tifffile
 
 from morula.core.errors import DataError
@@ -17,12 +18,21 @@ from morula.data.open import decode_image, read_header
 from morula.data.reading import Header
 from morula.data.slices import section_files
 
-__all__ = ["LABELS", "STORE", "label_type", "predicted_labels", "read_labels", "write_labels"]
+__all__ = [
+    "LABELS",
+    "STORE",
+    "label_type",
+    "predicted_labels",
+    "read_labels",
+    "refuse_mask",
+    "write_labels",
+]
 
 LABELS, STORE = "labels.tif", "labels.ome.zarr"
 """What the labels of a prediction are named, and those of a volume that is large for a file."""
 
 _UINT16 = 65_535
+_MASK, _ALIKE = 3, 0.25  # pieces of one number that make a mask, and their least share of the largest
 _LARGEST = np.iinfo(np.int32).max
 
 
@@ -58,6 +68,30 @@ def read_labels(path: str | PathLike[str]) -> Array:
     if high > _LARGEST:
         raise DataError(path, f"the label {high}", f"number the objects 1, 2, ... up to {_LARGEST}")
     return labels.astype(np.int32)
+
+
+def refuse_mask(where: Path | str, labels: Array) -> None:
+    """Refuses a mask of the foreground where every object has to have a number of its own.
+
+    Another object may part one in two. Three pieces of like size with one number, and no other number in the
+    image, are taken for a mask.
+
+    Args:
+        where: what the error names.
+        labels: `(y, x)`, 0 = background.
+
+    Raises:
+        DataError: it is a mask.
+    """
+    values = np.unique(labels[labels > 0])
+    if len(values) != 1:
+        return
+    pieces: Any = ndi.label(labels)
+    areas = np.bincount(pieces[0].ravel())[1:]
+    alike = int(np.count_nonzero(areas >= _ALIKE * areas.max()))
+    if alike >= _MASK:
+        found = f"a mask, not numbered objects: {alike} pieces share the number {values[0]}"
+        raise DataError(where, found, "give each object a number of its own (1, 2, ...)")
 
 
 def predicted_labels(folder: Path) -> Path:

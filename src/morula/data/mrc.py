@@ -44,7 +44,7 @@ def header(path: Path) -> Header:
         found = f"columns, rows and sections along the axes {stored}, in place of (1, 2, 3)"
         raise DataError(path, found, "save it with x fastest, then y, then z")
     voxel = Voxel(y=y, x=x, z=z if z > 0 and len(shape) == 3 else None) if min(x, y) > 0 else None
-    return Header(shape, dtype, Axes("zyx"[-len(shape) :]), voxel=voxel)
+    return Header(shape, dtype, Axes("zyx"[-len(shape) :]), voxel=voxel, in_parts=True)
 
 
 def decode(path: Path, *, indices: bool = False) -> Array:

@@ -16,7 +16,7 @@ from morula.data import hdf5, mrc, raster, slices, tiff, vaa3d
 from morula.data.box import bounding_box
 from morula.data.hdf5 import split_key
 from morula.data.ome_zarr import check_chunks, is_ome_zarr, open_ome_zarr
-from morula.data.reading import MAX_PIXELS, Header, check_file, check_header
+from morula.data.reading import MAX_PIXELS, Header, check_file, check_finite, check_header
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -93,7 +93,7 @@ class ImageFile:
         if array.shape != shape or array.dtype != self.dtype:
             found = f"{array.dtype} {array.shape}, but it was {self.dtype} {shape} when it was opened"
             raise DataError(self._path, found, "leave the file alone while it is in use")
-        _check_finite(self._path, array)
+        check_finite(self._path, array)
         array.flags.writeable = False
         return array
 
@@ -158,7 +158,7 @@ def read_header(path: Path) -> Header:
     file, _ = split_key(path)
     check_file(file)
     header = _reader(path).header(path)
-    check_header(path, header, file.stat().st_size)
+    check_header(path, header, None if hdf5.is_hdf5(path) else file.stat().st_size)
     return header
 
 
@@ -200,15 +200,6 @@ def _reader(path: Path) -> Any:
     raise DataError(
         path, f"the extension {suffix or '(none)'} is not supported", f"save it as one of {known}"
     )
-
-
-def _check_finite(path: Path, array: Array) -> None:
-    if array.dtype.kind != "f":
-        return
-    bad = array.size - int(np.count_nonzero(np.isfinite(array)))
-    if bad:
-        found = f"{bad:,} of {array.size:,} pixels are not finite (NaN or infinity)"
-        raise DataError(path, found, "replace them with numbers, or leave the image out")
 
 
 def _stamp(path: Path) -> str:

@@ -61,6 +61,8 @@ def coco_labels(entry: CocoImage, image: Volume) -> Array:
 def find_labels(labels: Path, images: Sequence[Path]) -> dict[str, Opener]:
     """What opens the labels of each image, by the image's id; images without labels are left out.
 
+    So are those that a COCO file lists without an object, as long as others have one.
+
     Args:
         labels: a label file for the one image, a folder paired by name, or a COCO JSON file.
         images: the image files.
@@ -74,6 +76,8 @@ def find_labels(labels: Path, images: Sequence[Path]) -> dict[str, Opener]:
     elif labels.suffix.lower() == ".json":
         check_file(labels, "COCO JSON")
         entries = read_coco(labels)
+        drawn = {name: each for name, each in entries.items() if each.segmentations}
+        entries = drawn or entries  # tools list all images of a project, drawn or not
         openers: dict[str, Opener] = {name: partial(coco_labels, each) for name, each in entries.items()}
     elif len(images) == 1:
         check_file(labels, "label")

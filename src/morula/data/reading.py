@@ -10,12 +10,22 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from morula.core.errors import DataError, ResourceError, reason_of
 from morula.core.types import Array, Axes, Voxel
 
-__all__ = ["MAX_PIXELS", "Header", "check_file", "check_header", "image_id", "reading", "tells_labels"]
+__all__ = [
+    "MAX_PIXELS",
+    "Header",
+    "check_file",
+    "check_finite",
+    "check_header",
+    "image_id",
+    "reading",
+    "tells_labels",
+]
 
 MAX_PIXELS = 2**28
 """Most pixels in one plane (16,384 x 16,384); a header that claims more is refused before decoding."""
@@ -53,7 +63,8 @@ class Header:
         axes: meaning of each axis.
         channels: what each channel shows.
         voxel: pixel size in nm, None where the file does not say.
-        in_parts: whether a part of a 2D image can be read without the rest, so that it may be of any size.
+        in_parts: whether a part of an image or section can be read without the rest, so that it may be of any
+            size.
     """
 
     shape: tuple[int, ...]
@@ -100,7 +111,7 @@ def check_file(path: Path, kind: str = "image") -> None:
     """Refuses what cannot be a `kind` before any decoder sees it.
 
     Raises:
-        DataError: the path is missing, a folder, empty, or may not be read.
+        DataError: the path is missing, a folder, empty, behind a file, or cannot be read.
     """
     if path.is_dir():
         raise DataError(path, f"a folder, not an {kind} file", f"name an {kind} file inside it")
@@ -109,19 +120,28 @@ def check_file(path: Path, kind: str = "image") -> None:
             start = stream.read(1)
     except FileNotFoundError as error:
         raise DataError(path, "no such file", "check the path") from error
+    except NotADirectoryError as error:
+        file = next(parent for parent in path.parents if parent.exists())
+        key = f"name it {file.name}:/{path.relative_to(file).as_posix()}"
+        fix = key if h5py.is_hdf5(file) else "check the path"
+        raise DataError(path, f"{file.name} is a file, not a folder", fix) from error
     except PermissionError as error:
         raise DataError(path, "no permission to read it", "change its permissions or copy it") from error
+    except OSError as error:
+        found = f"cannot be opened ({reason_of(error)})"
+        raise DataError(path, found, "check the path, and see that its disk is well") from error
     if not start:
         raise DataError(path, "the file is empty (0 bytes)", "copy it again from where it came")
 
 
-def check_header(path: Path, header: Header, size: int) -> None:
+def check_header(path: Path, header: Header, size: int | None) -> None:
     """Refuses a header that no sound image has, before its pixels are decoded.
 
     Args:
         path: what to name in an error.
         header: what the file declares.
-        size: bytes of the file.
+        size: bytes of the file; None where it may hold less than it declares, as an HDF5 file does that
+            leaves out chunks nobody wrote.
 
     Raises:
         DataError: complex numbers, or a size that the file cannot hold (a decompression bomb).
@@ -130,11 +150,25 @@ def check_header(path: Path, header: Header, size: int) -> None:
         raise DataError(path, f"pixels of type {header.dtype}", "save real numbers (8 or 16 bit, or float)")
     height, width = header.shape[-2:]
     claimed = int(np.prod(header.shape, dtype=np.float64) * header.dtype.itemsize)
-    expansion = claimed / max(size, 1)
     large = height * width > MAX_PIXELS and not header.in_parts
-    if large or (claimed > FREE_BYTES and expansion > MAX_EXPANSION):
+    bomb = size is not None and claimed > max(FREE_BYTES, MAX_EXPANSION * size)
+    if large or bomb:
         found = f"claims {_times(header.shape)} pixels, {claimed / 1e9:.1f} GB once decoded"
         raise DataError(path, found, f"cut it into tiles of at most {MAX_PIXELS:,} pixels")
+
+
+def check_finite(where: str | PathLike[str], array: Array) -> None:
+    """Refuses pixels that were read and are no numbers.
+
+    Raises:
+        DataError: NaN or infinity.
+    """
+    if array.dtype.kind != "f":
+        return
+    bad = array.size - int(np.count_nonzero(np.isfinite(array)))
+    if bad:
+        found = f"{bad:,} of {array.size:,} pixels are not finite (NaN or infinity)"
+        raise DataError(where, found, "replace them with numbers, or leave the image out")
 
 
 def _times(shape: tuple[int, ...]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ SUFFIXES = (".swc", ".eswc")
 
 _COLUMNS = 7
 _HEADER = "# id type x y z radius parent"
+_DECIMAL_COMMA, _SPACED = re.compile(r"\d,\d"), re.compile(r"[^,\s]\s+[^,\s]")
 
 
 class SwcFile(NamedTuple):
@@ -70,7 +72,7 @@ def read_swc(path: Path, *, empty: bool = False) -> SwcFile:
 
     Raises:
         DataError: not readable, no node in it, or, with the line number: a line that is no node, one id for
-            two different nodes, or a cycle.
+            two different nodes, a cycle, or decimal commas between columns that white space separates.
     """
     check_file(path, "SWC")
     repairs: list[str] = []
@@ -126,7 +128,11 @@ def _nodes(path: Path) -> list[_Node]:
     if b"\0" in content[:4096]:
         raise DataError(path, "this is a binary file, not SWC text", "name the .swc file of the tracing")
     for number, line in enumerate(content.decode("utf-8-sig", errors="replace").splitlines(), 1):
-        words = line.partition("#")[0].replace(",", " ").split()
+        text = line.partition("#")[0].strip()
+        if _DECIMAL_COMMA.search(text) and _SPACED.search(text):
+            told = f"line {number} has commas inside of numbers: {text[:60]!r}"
+            raise DataError(path, told, "write decimals with points, or columns all with commas")
+        words = text.replace(",", " ").split()
         if words:
             found.append(_node(path, number, line, words))
     return found

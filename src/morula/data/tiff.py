@@ -134,8 +134,6 @@ def part(path: Path, box: tuple[slice, ...]) -> Array | None:
         if len(series.pages) != layout.stored[0]:
             return None
         pages = [series.pages[number] for number in range(len(series.pages))[box[0]]]
-        if any(page is None for page in pages):
-            return None
         return np.stack([page.asarray().reshape(layout.stored[1:])[box[1:]] for page in pages if page])
 
 
@@ -240,15 +238,18 @@ def _channels(path: Path, tif: TiffFile, layout: _Layout) -> tuple[str, ...]:
 
 
 def _check_whole(path: Path, tif: TiffFile, series: TiffPageSeries) -> None:
-    """Refuses a file that ends before its last page or its last strip; tifffile would fill in zeros."""
+    """Refuses a file without all its pages or strips, for which tifffile would fill in zeros."""
+    pages = [page for page in series.pages if page is not None]
+    if len(pages) < len(series.pages):
+        found = f"{len(series.pages) - len(pages)} of {len(series.pages)} planes are missing"
+        raise DataError(path, found, "put the files that hold them beside it, or copy it again")
     size = tif.filehandle.size
     len(tif.pages)
     tif.filehandle.seek(tif.pages.next_page_offset or 0)
     chained = int.from_bytes(tif.filehandle.read(tif.tiff.offsetsize), _ENDIAN[tif.byteorder])
     ends = (
         offset + count
-        for page in series.pages
-        if page is not None
+        for page in pages
         for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)
     )
     needed = max(chained, max(ends, default=0))

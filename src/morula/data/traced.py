@@ -17,7 +17,15 @@ from morula.data.listing import of_kinds, visible, what_else
 from morula.data.swc import SUFFIXES, SwcFile, read_swc
 from morula.data.volumes import load_volumes, volume_id
 
-__all__ = ["KnownTrace", "is_traced", "load_traced", "tree_inside"]
+__all__ = [
+    "KnownTrace",
+    "check_sections",
+    "from_micrometres",
+    "is_traced",
+    "load_traced",
+    "tree_inside",
+    "trees_inside",
+]
 
 _OUTSIDE = 3.0  # voxels that a node may lie outside of its stack: tracing tools extrapolate a little
 _BRIGHTER = 1.5  # times must a trace be in micrometres than in voxels to be taken so
@@ -52,7 +60,7 @@ def load_traced(
         skip_bad: leave bad stacks and traces out, in place of refusing all.
 
     Returns:
-        The records, `trace` giving the tree in voxels; and the errors of those left out.
+        The records, `trace` a `KnownTrace` that gives the tree in voxels; and the errors of those left out.
 
     Raises:
         DataError: a stack or an SWC file cannot be used, or they do not fit.
@@ -77,9 +85,15 @@ def load_traced(
 
 @dataclass(frozen=True)
 class KnownTrace:
-    """A tree that was read already; a class, so that records travel to worker processes."""
+    """A tree that was read already; a class, so that records travel to worker processes.
+
+    Attributes:
+        tree: in voxels.
+        repairs: what was mended in its file, one sentence each, with the names of file and line.
+    """
 
     tree: Tree
+    repairs: tuple[str, ...] = ()
 
     def __call__(self) -> Tree:
         """The tree."""
@@ -95,12 +109,22 @@ def tree_inside(path: Path, volume: Volume) -> Tree:
         DataError: it cannot be read, or a node lies outside of the stack.
         UsageError: the same, and it may be in micrometres of voxels of unknown size.
     """
+    return trees_inside(path, volume)[0]
+
+
+def trees_inside(path: Path, volume: Volume) -> list[Tree]:
+    """What an SWC file may mean, each in voxels of its stack: as it is in voxels, then in micrometres.
+
+    Raises:
+        DataError: it cannot be read, or a node lies outside of the stack in either unit.
+        UsageError: the same, and it may be in micrometres of voxels of unknown size.
+    """
     found, shape = read_swc(path), np.array(volume.spatial_shape)
-    scaled = _from_micrometres(found.tree, volume.voxel)
-    for tree in (found.tree, scaled):
-        if tree is not None and _outside(tree, shape) is None:
-            return tree
-    raise _does_not_fit(found, path, volume)
+    units = (found.tree, from_micrometres(found.tree, volume.voxel))
+    inside = [tree for tree in units if tree is not None and _outside(tree, shape) is None]
+    if not inside:
+        raise _does_not_fit(found, path, volume)
+    return inside
 
 
 def _partners(records: Sequence[Record], labels: Path, suffix: str) -> dict[str, Path]:
@@ -125,24 +149,35 @@ def _partners(records: Sequence[Record], labels: Path, suffix: str) -> dict[str,
     return partners
 
 
-def _checked(record: Record, path: Path | None) -> Record:
-    sections = record.image.shape[0]
+def check_sections(stack: Volume) -> None:
+    """Refuses a stack of one section.
+
+    Raises:
+        DataError: there is one section only.
+    """
+    sections = stack.shape[0]
     if sections < _FLAT:
         found = f"{sections} section: a neuron cannot be followed in one slice"
-        raise DataError(record.image.uri, found, "give a stack of sections, z y x")
+        raise DataError(stack.uri, found, "give a stack of sections, z y x")
+
+
+def _checked(record: Record, path: Path | None) -> Record:
+    check_sections(record.image)
     if path is None:
         return record
     image = record.image.read()
     if not image.any() or image.min() == image.max():
         found = f"every voxel is {image.flat[0]}"
         raise DataError(record.image.uri, found, "export the stack again, or leave it out")
-    return replace(record, trace=KnownTrace(_in_voxels(read_swc(path), path, record.image, image)))
+    found = read_swc(path)
+    repairs = tuple(f"{path.name}: {told}" for told in found.repairs)
+    return replace(record, trace=KnownTrace(_in_voxels(found, path, record.image, image), repairs))
 
 
 def _in_voxels(found: SwcFile, path: Path, volume: Volume, image: Array) -> Tree:
     """The tree in voxels, of a file in voxels or in micrometres."""
     tree, shape = found.tree, np.array(volume.shape)
-    scaled = _from_micrometres(tree, volume.voxel)
+    scaled = from_micrometres(tree, volume.voxel)
     as_voxels = align(tree, image) if _outside(tree, shape) is None else None
     if scaled is not None and _outside(scaled, shape) is None:
         as_lengths = align(scaled, image)
@@ -173,7 +208,8 @@ def _refuse_misplaced(alignment: Alignment, path: Path, *, has_size: bool) -> No
     raise UsageError(path, told, fix)
 
 
-def _from_micrometres(tree: Tree, size: Voxel | None) -> Tree | None:
+def from_micrometres(tree: Tree, size: Voxel | None) -> Tree | None:
+    """A tree in micrometres in voxels of some size, None where that is not known."""
     if size is None or size.z is None:
         return None
     return tree.scaled([1000 / size.z, 1000 / size.y, 1000 / size.x])

@@ -8,9 +8,10 @@ from morula.core.tree import Tree
 from morula.core.types import Voxel
 from morula.data.swc import write_swc
 
-__all__ = ["TRACE_FILES", "write_traces"]
+__all__ = ["IN_VOXELS", "TRACE_FILES", "write_traces"]
 
-TRACE_FILES = ("trace.swc", "trace.voxel.swc")
+IN_VOXELS = "trace.voxel.swc"
+TRACE_FILES = ("trace.swc", IN_VOXELS)
 
 
 def write_traces(out: Path, tree: Tree, size: Voxel) -> float:
@@ -26,7 +27,7 @@ def write_traces(out: Path, tree: Tree, size: Voxel) -> float:
     """
     edges = (size.z or size.x, size.y, size.x)
     physical = tree.scaled([edge / 1000 for edge in edges])
-    write_swc(out / "trace.voxel.swc", tree, comments=["unit: voxels of the stack, the first at 0"])
+    write_swc(out / IN_VOXELS, tree, comments=["unit: voxels of the stack, the first at 0"])
     said = " x ".join(f"{edge:g}" for edge in edges)
     write_swc(out / "trace.swc", physical, comments=[f"unit: um; voxel z x y x x: {said} nm"])
     return physical.length

@@ -6,9 +6,8 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
 
-from morula.core.files import atomic_path
+from morula.core.files import aside_of, atomic_path
 
 __all__ = ["atomic_folder"]
 
@@ -23,7 +22,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         ResourceError: the disk is full or a quota is reached.
         DataError: the parent folder may not be written to.
     """
-    aside = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}.old")
+    aside = aside_of(folder)
     try:
         with atomic_path(folder) as temporary, _removed_on_failure(temporary):
             temporary.mkdir()

@@ -129,8 +129,8 @@ def leave(fabric: Fabric) -> None:
 def _started() -> _Started | None:
     if dist.is_available() and dist.is_torchelastic_launched():
         return _Started("torchrun", int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"]))
-    if "SLURM_STEP_NUM_TASKS" in os.environ:
-        processes = int(os.environ["SLURM_STEP_NUM_TASKS"])
+    processes = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
+    if processes > 1:  # the shell of an interactive job is a step of one task, too
         here = int(os.environ.get("SLURM_NTASKS_PER_NODE", processes))
         return _Started("srun", processes, min(here, processes))
     return None

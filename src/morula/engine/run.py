@@ -30,6 +30,10 @@ __all__ = ["Existing", "Run", "Stage", "read_json"]
 
 Existing = Literal["continue", "resume", "overwrite"]
 
+_FIRST = "provenance.json"
+_BEFORE = {_FIRST, "config.json", "data.json", "plan.json", "plan.toml"}
+"""What a run may have without `run.json`: it was stopped while it was started, or started anew."""
+
 
 class Run:
     """One experiment on disk.
@@ -92,9 +96,9 @@ class Run:
         def start() -> tuple[Path, str]:
             _clear_the_way(path, key, existing)
             if not (path / "run.json").exists():
+                write_json(path / _FIRST, provenance(fabric))
                 write_json(path / "config.json", config)
                 write_json(path / "data.json", data)
-                write_json(path / "provenance.json", provenance(fabric))
                 created = datetime.now(UTC).isoformat(timespec="seconds")
                 header = {"recipe": recipe, "seed": seed, "created": created, "fingerprint": key}
                 write_json(path / "run.json", header)
@@ -242,12 +246,18 @@ def read_json(path: Path) -> dict[str, Any]:
         ) from error
 
 
+def _is_free(folder: Path) -> bool:
+    """Whether there is nothing, or what a run that never began has left."""
+    names = {each.name for each in visible(folder)}
+    return not names or (_FIRST in names and names <= _BEFORE)
+
+
 def _clear_the_way(path: Path, key: str, existing: Existing) -> None:
     header = path / "run.json"
     if not header.exists():
         if existing == "resume":
             raise UsageError(path, "there is no run to resume", "leave --resume out to start one")
-        if path.exists() and (not path.is_dir() or visible(path)):
+        if path.exists() and not (path.is_dir() and _is_free(path)):
             found = (
                 "the folder is not empty and holds no run"
                 if path.is_dir()

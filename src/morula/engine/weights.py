@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from morula.core.errors import DataError
 from morula.core.files import atomic_path
+from morula.core.hashing import fingerprint
 
 __all__ = ["Inflate", "LoadReport", "Weights", "WeightsInfo", "read_tensors", "weights_file"]
 
@@ -34,18 +35,16 @@ class WeightsInfo:
     """What the tensors are.
 
     Attributes:
-        network: name of the builder in `morula.nets`.
-        arguments: what the builder is called with.
+        network: a name for the architecture, that of the file for weights of others.
+        arguments: JSON values that the architecture was built with, where its recipe compares them.
         kind: a whole `network`, or an `encoder` to fine-tune from.
         parents: fingerprints or names of the weights that training began from.
-        licence: of the weights.
     """
 
     network: str
     arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
     kind: Literal["encoder", "network"] = "network"
     parents: tuple[str, ...] = ()
-    licence: str = "MIT"
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,13 @@ class Weights:
             )
         info: dict[str, Any] = json.loads(described)
         info["parents"] = tuple(info["parents"])
+        info.pop("licence", None)  # which earlier versions wrote, whatever the weights began from
         return cls(tensors, WeightsInfo(**info))
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the values of all tensors, in the order of their names; the description does not count."""
+        return fingerprint(*(self.tensors[name].detach().float().numpy() for name in sorted(self.tensors)))
 
     def save(self, path: Path) -> None:
         """Writes `path` whole or not at all; the description travels inside the file."""
@@ -157,15 +162,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         found: Any = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise DataError(path, "there is no such file", fix) from error
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-        EOFError,
-        BadZipFile,
-        UnpicklingError,
-        SafetensorError,
-    ) as error:
+    except _UNREADABLE as error:
         raise DataError(path, "these weights cannot be read", fix) from error
     if isinstance(found, Mapping):
         inner = cast("Mapping[str, Any]", found)
@@ -182,10 +179,17 @@ def weights_file(path: Path) -> Path:
     """A file, or of a run's folder the file with what it learned without labels, else with what it trained.
 
     Raises:
-        DataError: the folder has neither.
+        DataError: the folder has neither, or a stage in it is not finished.
     """
     if not path.is_dir():
         return path
+    begun = sorted(each.parent for each in path.glob("*/stage.json"))
+    unfinished = next((stage for stage in begun if not (stage / "done.json").exists()), None)
+    if unfinished is not None:
+        found = f"its stage {unfinished.name} is not finished"
+        raise DataError(
+            path, found, "repeat the command that started it, which goes on, or name a file in it"
+        )
     places = (
         *(f"*-self-training-{number}/*.safetensors" for number in range(9, 0, -1)),
         "*-pretrain/*.safetensors",

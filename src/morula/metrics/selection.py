@@ -10,9 +10,10 @@ blind to objects that were missed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, inf, log, log1p
+from typing import Any
 
 import numpy as np
 
@@ -20,11 +21,13 @@ from morula.core.types import Array
 from morula.metrics.morphology import CrossSections, cross_sections
 
 __all__ = [
+    "Packed",
     "Shapes",
     "Term",
     "Verdict",
     "composite",
     "consensus",
+    "equal_gaps",
     "normalised_entropy",
     "objections",
     "shapes",
@@ -74,7 +77,8 @@ class Shapes:
         pixel_area: of a pixel, in nm^2; None where it is not known.
         spread: standard deviation of the logarithm of the areas.
         solidity: mean over cross-sections, as in `morula.metrics.solidity`.
-        overlap: Dice coefficient of each section with the next; None for single sections.
+        overlap: Dice coefficient of each section with the next, or the one that was asked for; None where
+            there is none.
     """
 
     count: int
@@ -117,12 +121,13 @@ class Verdict:
     objections: tuple[str, ...] = ()
 
 
-def shapes(masks: Iterable[Array], *, pixel_area: float | None = None) -> Shapes:
+def shapes(masks: Iterable[Array], *, pixel_area: float | None = None, gap: int = 1) -> Shapes:
     """Measures a segmentation.
 
     Args:
         masks: stacks `(z, y, x)` or single sections `(y, x)`; non-zero = foreground.
         pixel_area: in nm^2; None where it is not known.
+        gap: sections to the one that a section is overlapped with; `equal_gaps` has those to compare with.
 
     Raises:
         ValueError: there is no mask, or one has fewer than 2 or more than 3 axes.
@@ -140,8 +145,8 @@ def shapes(masks: Iterable[Array], *, pixel_area: float | None = None) -> Shapes
         parts.append(cross_sections(stack))
         foreground += int(np.count_nonzero(stack))
         pixels += stack.size
-        shared += 2 * int(np.count_nonzero(stack[1:] & stack[:-1]))
-        paired += int(np.count_nonzero(stack[1:])) + int(np.count_nonzero(stack[:-1]))
+        shared += 2 * int(np.count_nonzero(stack[gap:] & stack[:-gap]))
+        paired += int(np.count_nonzero(stack[gap:])) + int(np.count_nonzero(stack[:-gap]))
     if not parts:
         raise ValueError("a segmentation has at least one mask")
     found = CrossSections.pooled(parts)
@@ -157,6 +162,21 @@ def shapes(masks: Iterable[Array], *, pixel_area: float | None = None) -> Shapes
         solidity=float(found.solidity.mean()) if some else 0.0,
         overlap=shared / paired if paired else None,
     )
+
+
+def equal_gaps(ours: float | None, theirs: float | None) -> tuple[int, int]:
+    """How many sections of two volumes are equally far: one of the deeper, as many as fit of the other.
+
+    Args:
+        ours: from one section to the next, in nm; None where it is not known, and both gaps are 1.
+        theirs: the same of the other volume.
+
+    >>> equal_gaps(45.0, 5.0), equal_gaps(8.0, 30.0), equal_gaps(45.0, None)
+    ((1, 9), (4, 1), (1, 1))
+    """
+    if ours is None or theirs is None:
+        return 1, 1
+    return max(1, round(theirs / ours)), max(1, round(ours / theirs))
 
 
 def composite(found: Shapes, prior: Shapes, evidence: Mapping[str, float] | None = None) -> Verdict:
@@ -229,14 +249,34 @@ def objections(found: Shapes, prior: Shapes, evidence: Mapping[str, float] | Non
     return tuple(against)
 
 
-def consensus(masks: Sequence[Array], weights: Sequence[float]) -> list[float]:
+@dataclass(frozen=True)
+class Packed:
+    """Flat masks in bits, an eighth of their memory, unpacked one after the other.
+
+    Attributes:
+        bits: of each mask, as `numpy.packbits` gives them.
+        size: pixels of each mask.
+
+    >>> [mask.tolist() for mask in Packed([np.packbits([True, False, True])], 3)]
+    [[True, False, True]]
+    """
+
+    bits: Sequence[Array]
+    size: int
+
+    def __iter__(self) -> Iterator[Array]:
+        """Each mask `(size,)` bool."""
+        return (np.unpackbits(each, count=self.size).view(np.bool_) for each in self.bits)
+
+
+def consensus(masks: Iterable[Array], weights: Sequence[float]) -> list[float]:
     """How far each candidate is from the weighted majority of the others: 1 - IoU.
 
     A tie speaks against nobody. Weights from scores that know nothing of the others keep many bad candidates,
     who may well agree, from outvoting few good ones.
 
     Args:
-        masks: one a candidate, of equal shape; non-zero = foreground.
+        masks: one a candidate, of equal shape, gone through twice; non-zero = foreground.
         weights: how much each counts, at least 0; those of 0 are judged but do not judge.
 
     Returns:
@@ -246,7 +286,7 @@ def consensus(masks: Sequence[Array], weights: Sequence[float]) -> list[float]:
     >>> consensus([a, a, b], [1, 1, 1]), consensus([a, b, b], [1, 0, 0])
     ([0.0, 0.0, 0.5], [0.0, 0.5, 0.5])
     """
-    total = np.zeros(masks[0].shape, np.float32)
+    total: Any = np.float32(0)
     for mask, weight in zip(masks, weights, strict=True):
         total += np.float32(weight) * (mask != 0)
     whole = float(np.sum(weights))
@@ -263,12 +303,12 @@ def consensus(masks: Sequence[Array], weights: Sequence[float]) -> list[float]:
     return found
 
 
-def with_consensus(verdicts: Sequence[Verdict], masks: Sequence[Array]) -> list[Verdict]:
+def with_consensus(verdicts: Sequence[Verdict], masks: Iterable[Array]) -> list[Verdict]:
     """The verdicts with the term `dissent` added; plausible candidates vote, the better the more.
 
     Args:
         verdicts: of each candidate alone.
-        masks: of each candidate, of equal shape.
+        masks: of each candidate, of equal shape, gone through twice; `Packed` if they are many.
 
     >>> one = Shapes(50, 0.06, 3000.0, 2000.0, None, 1.0, 0.94, 0.8)
     >>> alone = [composite(one, one)] * 3

@@ -223,7 +223,8 @@ def _rand(joint: _Joint, variant: Literal["cremi", "scikit-image"]) -> AdaptedRa
     recall = float(both / one) if one else 1.0
     if precision + recall == 0:
         return AdaptedRand(1.0, precision, recall)
-    return AdaptedRand(1 - 2 * precision * recall / (precision + recall), precision, recall)
+    error = max(0.0, 1 - 2 * precision * recall / (precision + recall))  # sums of squares are rounded
+    return AdaptedRand(error, precision, recall)
 
 
 def _xlogx(counts: Array) -> float:

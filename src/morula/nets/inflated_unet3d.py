@@ -59,11 +59,6 @@ class InflatedUNet3d(nn.Module):
         self.out = nn.Conv3d(widths[0], 1, 1)
         nn.init.constant_(self.out.bias, _RARE)  # pyright: ignore[reportArgumentType]
 
-    @property
-    def shrinks(self) -> tuple[int, int, int]:
-        """By how much the deepest level is smaller than the volume, z, y, x."""
-        return 1, 2 ** len(self.lateral), 2 ** len(self.lateral)
-
     def forward(self, volume: Tensor) -> Tensor:
         """Logits `(b, 1, z, y, x)`, float32, of a volume `(b, 1, z, y, x)` in [0, 1]."""
         levels = [self.shallow(volume)]

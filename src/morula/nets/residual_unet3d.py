@@ -53,7 +53,7 @@ class ResidualUNet3d(nn.Module):
     ) -> None:
         super().__init__()
         wide = (kernel[0], 5, 5)
-        self.pool, self.skips, self.widths = pool, skips, tuple(widths)
+        self.pool, self.skips = pool, skips
         self.stem = nn.Sequential(_conv(channels_in, widths[0], wide, stride), nn.ELU())
         self.encoder = nn.ModuleList(
             _Block(above, below, kernel, deep, norm) for above, below in pairwise((widths[0], *widths))
@@ -63,13 +63,6 @@ class ResidualUNet3d(nn.Module):
         self.decoder = nn.ModuleList(_Block(above, above, kernel, deep, norm) for _, above in upwards)
         self.head = nn.Sequential(_conv(widths[0], widths[0], wide), nn.ELU())
         self.out = nn.Conv3d(widths[0], channels_out, 1)
-
-    @property
-    def shrinks(self) -> Kernel:
-        """By how much the deepest level is smaller than the first, z, y, x."""
-        depth = len(self.widths) - 1
-        z, y, x = self.pool
-        return z**depth, y**depth, x**depth
 
     def forward(self, volume: Tensor) -> Tensor:
         """Logits `(b, channels_out, z, y, x)`, float32, of a volume `(b, channels_in, z, y, x)` in [0, 1]."""

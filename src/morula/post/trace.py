@@ -26,6 +26,7 @@ _LIKELY = 0.1  # of its length counts at least of a gap whose voxels are nearly 
 _AROUND = 5  # edge of the cube in which a voxel's radius is compared with the largest
 _SMOOTHED = 3  # voxels to either side of one on a path that are averaged
 _WINDOW = (3, 2, 2)  # voxels to either side over which a point is moved to the centre of probability
+_LEAST = 1e-3  # of a probability counts a voxel of the neuron at least: a bridge may lead through none
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def trace(
     root that is no cell body a tracing starts, so of all that leaves it only the longest subtree stays.
 
     Args:
-        probability: `(z, y, x)` floats in [0, 1], or a mask.
+        probability: `(z, y, x)` floats in [0, 1], or a mask or labels: whole numbers, non-zero inside.
         root: where the neuron begins, z, y, x in voxels.
         tracing: thresholds and lengths.
 
@@ -115,7 +116,7 @@ def neuron_piece(
     Returns:
         `(z, y, x)` bool; all False where no voxel reaches the threshold.
     """
-    settings = tracing or Tracing()
+    settings, probability = tracing or Tracing(), _likely(probability)
     whole = _foreground(probability, settings)
     if not whole.any():
         return whole
@@ -151,14 +152,19 @@ def trace_piece(
     if not piece.any():
         return Tree.of(np.zeros((0, 3)), [])
     settings = tracing or Tracing()
-    graph = _graph(piece, probability)
+    graph = _graph(piece, _likely(probability))
     start, begins = _start(graph, None if root is None else np.asarray(root))
     return _tree(_paths(graph, start, settings), graph, settings, stem=begins)
 
 
+def _likely(probability: Array) -> Array:
+    """Probabilities as they are, or a mask: what number a label has says nothing of how likely it is."""
+    return probability if probability.dtype.kind == "f" else probability != 0
+
+
 def _foreground(probability: Array, settings: Tracing) -> Array:
     if probability.dtype.kind != "f":
-        return probability != 0
+        return probability
     weak = components(probability >= settings.weak)
     strong = np.zeros(int(weak.max(initial=0)) + 1, np.bool_)
     strong[np.unique(weak[probability >= settings.threshold])] = True
@@ -168,8 +174,7 @@ def _foreground(probability: Array, settings: Tracing) -> Array:
 
 def _gap_cost(probability: Array, weak: float) -> Array:
     """How much of its length a way through a voxel counts: the less, the nearer to foreground it is."""
-    likely = probability if probability.dtype.kind == "f" else probability != 0
-    return np.clip(1 - likely / np.float32(weak), _LIKELY, 1).astype(np.float32)
+    return np.clip(1 - probability / np.float32(weak), _LIKELY, 1).astype(np.float32)
 
 
 def _weights(pieces: Array, whole: Array, probability: Array) -> tuple[Array, Array]:
@@ -210,20 +215,20 @@ def _graph(mask: Array, probability: Array) -> _Graph:
     radius = depth[tuple(voxels.T)]
     widest: Array = ndi.maximum_filter(depth, size=_AROUND)[tuple(voxels.T)]
     cost = 1 + (_CENTRED - 1) * (1 - radius / widest) ** 2
-    weight = np.pad(np.asarray(probability[box], np.float32), 1) * inside
+    weight = np.maximum(np.pad(np.asarray(probability[box], np.float64), 1), _LEAST) * inside
     corner = np.array([each.start for each in box]) - 1
     return _Graph(voxels + corner, _centred(voxels, weight) + corner, radius, voxel_graph(inside, cost))
 
 
 def _centred(voxels: Array, weight: Array) -> Array:
-    """The centre of the weights in a window around each voxel."""
+    """The centre of the weights, float64 and positive at each voxel, in a window around it."""
     size = tuple(2 * half + 1 for half in _WINDOW)
     mass: Array = ndi.uniform_filter(weight, size, mode="constant")[tuple(voxels.T)]
     grids = np.meshgrid(
-        *(np.arange(length, dtype=np.float32) for length in weight.shape), indexing="ij", sparse=True
+        *(np.arange(length, dtype=np.float64) for length in weight.shape), indexing="ij", sparse=True
     )
     sums = [ndi.uniform_filter(weight * grid, size, mode="constant")[tuple(voxels.T)] for grid in grids]
-    return np.stack(sums, axis=1) / np.maximum(mass, 1e-6)[:, None]
+    return np.stack(sums, axis=1) / mass[:, None]
 
 
 def _start(graph: _Graph, root: Array | None) -> tuple[int, bool]:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from morula.core.config import Config
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Domain, Record, VoxelSize
-from morula.data import load_volumes
+from morula.data import load_volumes, to_mask
 from morula.recipes import RECIPES
 
 __all__ = ["load_domains", "survey_domains", "why_adapt"]
@@ -38,6 +39,9 @@ def load_domains(
         raise UsageError("--source", "labels are missing", "name them with --source-labels")
     target, bad = _load(images, labels, voxel, "target", "--voxel-size", skip_bad)
     others, worse = _load(source, source_labels, source_voxel, "source", "--source-voxel-size", skip_bad)
+    for record in target:  # what would refuse to be measured after the training is refused before it
+        if record.labels is not None:
+            to_mask(record.labels(), where=labels or record.image.uri)
     return target, others, [*bad, *worse]
 
 
@@ -54,30 +58,40 @@ def survey_domains(target: Sequence[Record], source: Sequence[Record]) -> dict[s
         "labelled": sum(record.is_labelled for record in target),
         "pixel_nm": _edges(target),
         "source_pixel_nm": _edges(source),
-        "voxel": _option(target),
-        "source_voxel": _option(source),
     }
 
 
-def why_adapt(facts: Mapping[str, Any], *, asked: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The reasons for recipe emda and the doubts about it, one sentence each."""
+def why_adapt(
+    facts: Mapping[str, Any], config: Config, *, asked: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The reasons for recipe emda and the doubts about it, one sentence each.
+
+    Args:
+        facts: of `survey_domains`.
+        config: of the recipe.
+        asked: whether the user named the recipe.
+    """
+    harmonise: bool = config.model_dump()["harmonise"]
     ours, theirs = facts["pixel_nm"], facts["source_pixel_nm"]
+    sizes = "both are brought to one size" if ours and theirs else "the ratio is estimated from the images"
     reasons = [
         f"{facts['images']} volume(s) without labels are to be segmented, {facts['sources']} volume(s) of "
         "another domain have labels.",
         "Recipe emda was asked for." if asked else f"Recipe emda does this: {RECIPES['emda'].title}.",
         f"Pixels measure {_told(ours)} in the target and {_told(theirs)} in the source; "
-        + ("both are brought to one size." if ours and theirs else "the ratio is estimated from the images."),
+        + (f"{sizes}." if harmonise else "they are taken as they are."),
     ]
     if facts["labelled"]:
         reasons.append("Labels of the target only measure the result; no training step can read them.")
     doubts: list[str] = []
-    if not (ours and theirs):
+    known = ours and theirs
+    if harmonise and not known:
         doubts.append(
             "A voxel size is unknown. The estimated ratio is stated in the report; a known size is safer."
         )
-    elif max(ours[0] / theirs[0], theirs[0] / ours[0]) > _LOPSIDED:
-        doubts.append(f"Pixel sizes differ more than {_LOPSIDED:g} times; expect fine detail to be lost.")
+    elif known and max(ours[0] / theirs[0], theirs[0] / ours[0]) > _LOPSIDED:
+        lost = "fine detail" if harmonise else "objects of another size in pixels"
+        doubts.append(f"Pixel sizes differ more than {_LOPSIDED:g} times; expect {lost} to be lost.")
     return tuple(reasons), tuple(doubts)
 
 
@@ -95,12 +109,6 @@ def _load(
 def _edges(records: Sequence[Record]) -> list[float] | None:
     sized = [record.image.voxel for record in records if record.image.voxel is not None]
     return [sized[0].y, sized[0].x] if sized else None
-
-
-def _option(records: Sequence[Record]) -> str:
-    """The size as `--voxel-size` takes it."""
-    size = records[0].image.voxel
-    return "unknown" if size is None else f"{size.z or size.y:g} {size.y:g} {size.x:g}"
 
 
 def _told(edges: list[float] | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Volume, VoxelSize
 from morula.data.open import open_volume
-from morula.recipes import RECIPES, BlockPredictor
-from morula.workflows.blocks import check_out, levels_of, steps_of, weights_of
+from morula.recipes import RECIPES, BlockPredictor, Entry
+from morula.workflows.blocks import check_out, levels_of, steps_of, weights_of, working
+from morula.workflows.neurons import StoredAxes, check_new, say
 from morula.workflows.predict import open_model
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ def predict_big(
     *,
     out: str | Path,
     voxel: VoxelSize = None,
+    axes: StoredAxes = None,
     workers: int = 1,
     executor: str | None = None,
     dry_run: bool = False,
@@ -108,6 +109,7 @@ def predict_big(
         image: OME-Zarr, HDF5, MRC or a TIFF stack with axes z, y, x; or as `predict_image` takes it.
         out: the store to make, `name.ome.zarr`.
         voxel: size of a voxel in nm, in place of what the file says.
+        axes: `zyx` where a volume of neurons is right to be longest along z by far; no other order is read.
         workers: how many work at once.
         executor: as `morula.blockwise.workers` takes it; by default `inline` for one worker, else `local`.
         dry_run: measure a part of the prediction and say what it would take; write nothing.
@@ -116,8 +118,10 @@ def predict_big(
         voxels: of the largest block, as `morula.blockwise.prediction_grid` takes it.
 
     Raises:
-        UsageError: the output exists, or the recipe takes no volumes.
-        DataError: the run is not finished, the image cannot be used, or the folder may not be written to.
+        UsageError: the output exists or another process makes it, the recipe takes no volumes, or the order
+            of axes or sizes is wrong or in doubt.
+        DataError: the run is not finished, the image cannot be used, its voxels are of another shape than
+            those that the run was trained on, or the folder may not be written to.
         ResourceError: no scheduler, no workers or others than ours, the disk is full, or a worker died.
     """
     from morula.blockwise import workers as recruit
@@ -125,7 +129,11 @@ def predict_big(
 
     run, out = Path(run), Path(out)
     check_out(out)
-    if _is_for_images(run):
+    recipe = _recipe(run)
+    if axes is not None and (axes != "zyx" or not recipe.block):
+        found = "what is segmented by blocks is read with axes z, y, x alone"
+        raise UsageError("--axes", found, "leave it out; store a volume in that order, or write to a folder")
+    if not recipe.volumes:
         from morula.workflows.big_images import predict_image
 
         return predict_image(
@@ -135,15 +143,21 @@ def predict_big(
     volume = _opened(str(image), voxel)
     load = _Load(str(run.resolve()), device, str(image), voxel, cores(workers))
     model = load()
+    if recipe.block:
+        say(console, check_new(run, volume, axes))
     grid = _predicted(volume, model, voxels)
     if dry_run:
         return _measured(model, volume, grid, out, workers)
-    with recruit(workers, executor or ("inline" if workers == 1 else "local")) as team, ExitStack() as stack:
+    with (
+        recruit(workers, executor or ("inline" if workers == 1 else "local")) as team,
+        working(out) as folder,
+        ExitStack() as stack,
+    ):
         from morula.blockwise import Work
 
         parts = {"weights": weights_of(run), "input": volume.fingerprint, "morula": version("morula")}
         steps = steps_of(console, prod(volume.shape), stack)
-        work = Work(out.with_name(f"{out.name}.work"), parts, team, steps)
+        work = Work(folder, parts, team, steps)
         return _done(work, load, volume, grid, model, out, _decoded(volume, model, voxels))
 
 
@@ -167,14 +181,13 @@ def _done(
     fill_pyramid(maps, "mean", work, "maps")
     fill_pyramid(labels, "mode", work, "labels")
     store.rename(out)
-    shutil.rmtree(work.folder)
     return _told(out, model, grid, objects, seconds)
 
 
-def _is_for_images(run: Path) -> bool:
+def _recipe(run: Path) -> Entry:
     from morula.engine import read_json
 
-    return not RECIPES[read_json(run / "run.json")["recipe"]].volumes
+    return RECIPES[read_json(run / "run.json")["recipe"]]
 
 
 @dataclass(frozen=True)

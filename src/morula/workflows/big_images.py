@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from morula.core.types import Volume, VoxelSize
 from morula.data import write_objects
 from morula.data.open import open_volume
 from morula.workflows.big import BigPrediction
-from morula.workflows.blocks import check_out, levels_of, steps_of, weights_of
+from morula.workflows.blocks import check_out, levels_of, steps_of, weights_of, working
 from morula.workflows.predict import open_model
 
 if TYPE_CHECKING:
@@ -64,7 +63,8 @@ def predict_image(
         side: of a block in pixels.
 
     Raises:
-        UsageError: the output exists, or the run follows a publication and has no blocks.
+        UsageError: the output exists or another process makes it, or the run follows a publication and has
+            no blocks.
         DataError: the run is not finished, or the image cannot be used.
         ResourceError: no scheduler, no workers or others than ours, the disk is full, or a worker died.
     """
@@ -73,14 +73,17 @@ def predict_image(
     from morula.engine import cores
 
     volume = _opened(image, voxel)
-    folder = out.with_name(f"{out.name}.work")
-    if not folder.exists():
-        check_out(table_of(out))
+    if not (out.with_name(f"{out.name}.work") / out.name).exists():
+        check_out(table_of(out))  # else it is ours: what moves it to its place was stopped there
     load = _Load(str(run.resolve()), device, cores(workers))
     model = load()
     if dry_run:
         return _measured(model, volume, out, workers, side)
-    with recruit(workers, executor or ("inline" if workers == 1 else "local")) as team, ExitStack() as stack:
+    with (
+        recruit(workers, executor or ("inline" if workers == 1 else "local")) as team,
+        working(out) as folder,
+        ExitStack() as stack,
+    ):
         parts = {"weights": weights_of(run), "input": volume.fingerprint, "morula": version("morula")}
         height, width = volume.spatial_shape
         steps, chunk = steps_of(console, height * width, stack), min(_CHUNK, side)
@@ -118,7 +121,6 @@ def _done(work: Work, load: _Load, volume: Volume, out: Path, side: int) -> BigP
     write_objects(table, found.table, found.classes, found.scores, volume)
     table.replace(table_of(out))
     store.rename(out)
-    shutil.rmtree(work.folder)
     return _told(volume, sight, out, side, len(found.scores), seconds)
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import shutil
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from morula.core.errors import DataError, UsageError
-from morula.core.files import write_json
+from morula.core.files import aside_of, has_content, write_json, writing
 from morula.core.hashing import file_sha256
 from morula.core.types import Axes, Volume
 from morula.data.ome_zarr import StoredArray, create_image, create_labels
@@ -19,7 +21,10 @@ from morula.data.ome_zarr import StoredArray, create_image, create_labels
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["check_out", "levels_of", "steps_of", "weights_of"]
+__all__ = ["check_out", "levels_of", "steps_of", "weights_of", "working"]
+
+_LOCK = "lock"
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # of a file system that has none
 
 
 def check_out(out: Path) -> None:
@@ -34,6 +39,43 @@ def check_out(out: Path) -> None:
     parent = next(each for each in out.absolute().parents if each.exists())
     if not os.access(parent, os.W_OK):
         raise DataError(parent, "no permission to write here", "choose another --out")
+
+
+@contextmanager
+def working(out: Path) -> Generator[Path]:
+    """The folder in which `out` is made, one process at a time; it goes when the block ends well.
+
+    The system takes the lock back when the process ends, however it ends. File systems without locks are
+    used without.
+
+    Args:
+        out: what the block makes; the folder is `<out>.work`.
+
+    Raises:
+        UsageError: another process makes it, or has made it meanwhile.
+        DataError: the folder may not be written to.
+    """
+    folder = out.with_name(f"{out.name}.work")
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / _LOCK).open("w")
+    with lock:
+        _hold(lock, folder)
+        check_out(out)
+        yield folder
+        gone = folder.rename(aside_of(folder))
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def _hold(lock: IO[str], folder: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        found = "another process is at work here"
+        raise UsageError(folder, found, "wait until it has ended, or choose another --out") from error
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
 
 
 def weights_of(run: Path) -> list[str]:
@@ -53,7 +95,8 @@ def levels_of(
 ) -> tuple[list[StoredArray], list[StoredArray]]:
     """The levels of the maps and of the labels in the store that will be the result.
 
-    They are made anew unless all were made: the mark `created.json` beside the store is written last.
+    They are made anew unless all were made: the mark `created.json` beside the store is written last. What
+    else is in the folder goes then, for marks of blocks tell of a store that is no more.
 
     Args:
         store: in the folder of the work.
@@ -67,8 +110,8 @@ def levels_of(
     from morula.engine import read_json
 
     ready = store.with_name("created.json")
-    if not ready.exists():
-        shutil.rmtree(store, ignore_errors=True)
+    if not (has_content(ready) and store.exists()):
+        _empty(store.parent)
         shape, order = volume.spatial_shape, volume.axes.spatial
         made = {"morula": {"source": volume.uri, "labels": labels, **parts}}
         maps = create_image(
@@ -88,6 +131,15 @@ def levels_of(
     )
 
 
+def _empty(folder: Path) -> None:
+    with writing(folder):
+        for each in list(folder.iterdir()):
+            if each.is_dir():
+                shutil.rmtree(each)
+            elif each.name != _LOCK:
+                each.unlink()
+
+
 def steps_of(console: Console | None, voxels: int, stack: ExitStack) -> Any:
     """What tells of each step: a bar with blocks, time left, memory and megavoxels a second.
 
@@ -99,22 +151,22 @@ def steps_of(console: Console | None, voxels: int, stack: ExitStack) -> Any:
     bars = ExitStack()
     stack.enter_context(bars)
 
-    def started(step: str, count: int) -> Any:
+    def started(step: str, count: int, before: int) -> Any:
         bars.close()
-        return bars.enter_context(_bar(console, step, count, voxels / count))
+        return bars.enter_context(_bar(console, step, count, before, voxels / count))
 
     return started
 
 
 @contextmanager
-def _bar(console: Console | None, step: str, count: int, voxels: float) -> Generator[Any]:
+def _bar(console: Console | None, step: str, count: int, before: int, voxels: float) -> Generator[Any]:
     import psutil
     from rich.console import Console
 
     from morula.engine import progress
 
     process, began, done = psutil.Process(), time.monotonic(), 0
-    with progress(console or Console(quiet=True), step, count) as advance:
+    with progress(console or Console(quiet=True), step, count, start=before) as advance:
 
         def told(index: int) -> None:
             nonlocal done

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ def evaluate_coco(pred: Path, truth: Path) -> dict[str, Any]:
     Args:
         pred: detections in COCO's result format (a JSON list), a COCO document whose annotations have scores,
             or a run or folder with `<stem>/coco.json`; the images of documents are found by their stem, and
-            all their objects count as one category.
+            all their objects count as one category. Of a run the images that the truth lists are scored.
         truth: a COCO document.
 
     Returns:
@@ -31,8 +31,8 @@ def evaluate_coco(pred: Path, truth: Path) -> dict[str, Any]:
         `detections`.
 
     Raises:
-        DataError: a file is missing, unreadable, or no COCO; or a detection is of an image that the truth
-            does not list.
+        DataError: a file is missing, unreadable, or no COCO; a detection is of an image that the truth does
+            not list; or a run has not predicted an image that it lists.
     """
     document = _truth(truth)
     content = None if pred.is_dir() else _json(pred)
@@ -74,6 +74,8 @@ def _collected(
         files = sorted(root.glob("*/coco.json"))
         if not files:
             raise DataError(root, "no <stem>/coco.json here", "choose a run, or a COCO JSON file")
+        if (pred / "run.json").exists():
+            files = _listed_in_truth(root, files, numbers)
         documents = {file: _json(file) for file in files}
     results: list[dict[str, Any]] = []
     for path, found in documents.items():
@@ -86,6 +88,16 @@ def _collected(
             raise DataError(path, f"image {strange!r} is not in the truth", "predict the annotated images")
         results += [{**each, "image_id": numbers[stem]} for each, stem in rows]
     return results
+
+
+def _listed_in_truth(root: Path, files: Sequence[Path], numbers: Mapping[str, Any]) -> list[Path]:
+    """Those of a run's predictions that can be scored."""
+    kept = {file.parent.name: file for file in files if file.parent.name in numbers}
+    missing = sorted(numbers.keys() - kept.keys())
+    if missing:
+        found = f"no prediction for {len(missing)} of the {len(numbers)} images of the truth: {missing[0]}"
+        raise DataError(root, found, "predict these too, or take them out of the truth")
+    return [*kept.values()]
 
 
 def _truth(path: Path) -> dict[str, Any]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 __all__ = ["commands"]
+
+_ROLES = {"--labels": "labels", "--source": "source", "--source-labels": "source_labels"}
 
 
 def commands(plan: Mapping[str, Any], header: Mapping[str, Any], run: Path) -> tuple[str, ...]:
@@ -17,22 +20,9 @@ def commands(plan: Mapping[str, Any], header: Mapping[str, Any], run: Path) -> t
         header: what `run.json` holds.
         run: the run's folder.
     """
-    labels = f" --labels {plan['labels']}" if plan["labels"] else ""
-    if "block" in plan["facts"]:
-        labels += f" --voxel-size {plan['facts']['voxel']}"
-        offset = plan["facts"]["label_offset"]
-        labels += f" --label-offset {' '.join(map(str, offset))}" if offset else ""
-        labels += f" --axes {plan['facts']['axes']}" if plan["facts"]["axes"] else ""
-    if "label_suffix" in plan["facts"]:
-        labels += f" --voxel-size {plan['facts']['voxel']}"
-        suffix = plan["facts"]["label_suffix"]
-        labels += f" --label-suffix {suffix}" if suffix else ""
-    if plan["source"]:
-        facts = plan["facts"]
-        labels += f" --source {plan['source']} --source-labels {plan['source_labels']}"
-        labels += f" --voxel-size {facts['voxel']} --source-voxel-size {facts['source_voxel']}"
-    config = run / "plan.toml"
+    roles = [word for name, key in _ROLES.items() if plan[key] for word in (name, plan[key])]
+    config = ["--config", str(run / "plan.toml"), "--seed", str(header["seed"]), "--out", f"{run}-again"]
     return (
-        f"morula run {plan['images']}{labels} --config {config} --seed {header['seed']} --out {run}-again",
-        f"morula predict {run} NEW_IMAGES --out DIR",
+        shlex.join(["morula", "run", plan["images"], *roles, *plan["told"], *config]),
+        shlex.join(["morula", "predict", str(run), "NEW_IMAGES", "--out", "DIR"]),
     )

@@ -13,12 +13,13 @@ import numpy as np
 
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Array, Voxel
-from morula.data import read_labels, read_swc
-from morula.data.labels import LABELS, STORE
+from morula.data import hdf5, mrc, read_labels
+from morula.data.labels import LABELS, STORE, refuse_mask
 from morula.data.ome_zarr import is_ome_zarr
 from morula.data.reading import image_id
 from morula.data.swc import SUFFIXES
-from morula.data.volumes import volume_id
+from morula.data.traces import IN_VOXELS
+from morula.data.volumes import list_volumes, volume_id
 from morula.metrics import (
     Counts,
     class_mean,
@@ -32,6 +33,7 @@ from morula.metrics import (
 )
 from morula.workflows.coco_evaluation import evaluate_coco
 from morula.workflows.store_scores import store_scores
+from morula.workflows.trace_pair import read_pair
 from morula.workflows.tracing import tree_scores
 from morula.workflows.volume_scores import volume_scores
 
@@ -45,19 +47,25 @@ _SCORES: Mapping[str, Callable[[Array, Array], dict[str, float]]] = {
     "volumes": volume_scores,
     "neurons": neuron_scores,
 }
+_OF_VOLUMES = frozenset({"volumes", "neurons"})
 _TIFF = frozenset({".tif", ".tiff"})
 
 
 class _Layout(NamedTuple):
-    """Where files of a kind lie: `<stem><suffix>` in a folder, or `<stem>/<inner>` as a run writes them."""
+    """Where files of a kind lie: `<stem><suffix>` in a folder, or `<stem>/<inner>` as a run writes them.
+
+    With `sections` a folder of 2D images is one volume, where a file is to be compared with it.
+    """
 
     suffixes: frozenset[str]
     inner: tuple[str, ...]
+    sections: bool = False
 
 
 _LABELS = _Layout(_TIFF | {".png"}, (LABELS, STORE))
-_TRACES = _Layout(frozenset(SUFFIXES), ("trace.voxel.swc",))
+_TRACES = _Layout(frozenset(SUFFIXES), (IN_VOXELS,))
 _POINTS = _Layout(frozenset({".csv"}), ("objects.csv",))
+_VOLUMES = _Layout(_LABELS.suffixes.union(hdf5.SUFFIXES, mrc.SUFFIXES), _LABELS.inner, sections=True)
 
 
 class _Columns(NamedTuple):
@@ -84,18 +92,19 @@ def evaluate(
     """Scores predicted files against true ones.
 
     Two files are scored as a pair, label stores of OME-Zarr by blocks, whatever their size. Folders are
-    paired by stem; a prediction folder may also be a run (`RUN/predictions/<stem>/labels.tif`), and every
-    truth needs its prediction and the other way round.
+    paired by stem, and every truth needs its prediction and the other way round. A prediction folder may
+    also be a run (`RUN/predictions/<stem>/labels.tif`); those of its images that have a truth are scored.
 
     Args:
-        pred: label image (TIFF, PNG), labels of OME-Zarr (`a.ome.zarr/labels/mito`), point table (CSV), a
-            folder of these, or a run.
+        pred: label image (TIFF, PNG), label volume (also `file.h5:/key`, MRC, or beside a file a folder of
+            sections), labels of OME-Zarr (`a.ome.zarr/labels/mito`), point table (CSV), a folder of these,
+            or a run.
         truth: the same of the truth. Point tables have the columns `x,y,label`, in pixels; the
             `objects.csv` of a run (`class`, `centroid_x`, `centroid_y`) will do as well.
         kind: `instances` (labels, 0 = background), `semantic` (non-zero = foreground), `volumes`
             (both, of stacks), `neurons` (dense segmentations of volumes), `points`, `swc` (traced neurons,
-            both in one unit), or `coco` (average precision: `pred` holds COCO results or is a run, `truth`
-            is a COCO JSON file).
+            both in one unit; true ones of a run's stacks in voxels or micrometres), or `coco` (average
+            precision: `pred` holds COCO results or is a run, `truth` is a COCO JSON file).
         radius: the largest distance in pixels of a predicted to a true point; for `points` only.
         voxel: of traces in voxels, the size in nm; lengths are then counted in pixel widths. For `swc` only.
         label_suffix: what the name of a true trace has behind the name of its stack. For `swc` only.
@@ -131,27 +140,22 @@ def evaluate(
     if is_ome_zarr(pred) or is_ome_zarr(truth):
         scores = store_scores(pred, truth, kind)
         return {"images": {volume_id(Path(truth)): scores}, "mean": scores}
-    pairs = _pair_files(Path(pred), Path(truth), _LABELS)
-    return _evaluate_labels(pairs, _SCORES[kind], labelled=kind == "neurons")
+    pairs = _pair_files(Path(pred), Path(truth), _VOLUMES if kind in _OF_VOLUMES else _LABELS)
+    return _evaluate_labels(pairs, kind)
 
 
 def _evaluate_labels(
     pairs: Mapping[str, tuple[Path, Path]],
-    score: Callable[[Array, Array], dict[str, float]],
-    *,
-    labelled: bool,
+    kind: str,
 ) -> dict[str, Any]:
-    images = {stem: score(*_read_label_pair(*paths, labelled=labelled)) for stem, paths in pairs.items()}
+    images = {stem: _SCORES[kind](*_read_label_pair(*paths, kind)) for stem, paths in pairs.items()}
     names = next(iter(images.values()))
     mean = {name: float(np.mean([scores[name] for scores in images.values()])) for name in names}
     return {"images": images, "mean": mean}
 
 
 def _evaluate_traces(pairs: Mapping[str, tuple[Path, Path]], voxel: Voxel | None) -> dict[str, Any]:
-    images = {
-        stem: tree_scores(read_swc(pred, empty=True).tree, read_swc(truth).tree, voxel)
-        for stem, (pred, truth) in pairs.items()
-    }
+    images = {stem: tree_scores(*read_pair(*paths, voxel), voxel) for stem, paths in pairs.items()}
     return {"images": images, "mean": _mean([*images.values()])}
 
 
@@ -200,21 +204,43 @@ def _as_floats(counts: Counts) -> dict[str, float]:
 def _pair_files(pred: Path, truth: Path, layout: _Layout, suffix: str = "") -> dict[str, tuple[Path, Path]]:
     """Prediction and truth of each stem, in alphabetical order."""
     for path in (pred, truth):
-        if not path.exists():
+        if not hdf5.split_key(path)[0].exists():
             raise DataError(path, "no such file or folder", "check the spelling of the path")
-    if pred.is_file() and truth.is_file():
-        return {image_id(truth).removesuffix(suffix): (pred, truth)}
+    if _are_alone(pred, truth, layout):
+        return {volume_id(truth).removesuffix(suffix): (pred, truth)}
     preds = _files_by_stem(pred, layout)
     named = _files_by_stem(truth, layout).items()
     truths = {stem.removesuffix(suffix): path for stem, path in named if stem.endswith(suffix)}
     _refuse_unpaired(pred, "prediction", sorted(truths.keys() - preds.keys()), len(truths))
-    _refuse_unpaired(truth, "truth", sorted(preds.keys() - truths.keys()), len(preds))
+    if not _is_run(pred):
+        _refuse_unpaired(truth, "truth", sorted(preds.keys() - truths.keys()), len(preds))
     return {stem: (preds[stem], truths[stem]) for stem in sorted(truths)}
 
 
+def _are_alone(pred: Path, truth: Path, layout: _Layout) -> bool:
+    """Whether either path is one image: both are files, or one is, and the other a folder of its sections."""
+    folders = [path for path in (pred, truth) if not _is_file(path)]
+    return not folders or (layout.sections and len(folders) == 1 and _has_sections(folders[0], layout))
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a path is a file, or a data set of one."""
+    return hdf5.split_key(path)[0].is_file()
+
+
+def _has_sections(folder: Path, layout: _Layout) -> bool:
+    some = any(entry.suffix.lower() in layout.suffixes for entry in folder.iterdir())
+    return some and list_volumes(folder) == [folder]
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether it is a run, which predicts all images though some may have a truth."""
+    return (folder / "run.json").exists()
+
+
 def _files_by_stem(folder: Path, layout: _Layout) -> dict[str, Path]:
-    if folder.is_file():
-        return {image_id(folder): folder}
+    if _is_file(folder):
+        return {volume_id(folder): folder}
     root = folder / "predictions" if (folder / "predictions").is_dir() else folder
     entries = sorted(entry for entry in root.iterdir() if not entry.name.startswith("."))
     files = [(image_id(entry), entry) for entry in entries if entry.suffix.lower() in layout.suffixes]
@@ -240,11 +266,13 @@ def _refuse_unpaired(where: Path, role: str, missing: list[str], count: int) -> 
         raise DataError(where, found, "add the missing files, or remove their partners")
 
 
-def _read_label_pair(pred_path: Path, truth_path: Path, *, labelled: bool) -> tuple[Array, Array]:
-    """Both arrays; `labelled` where a truth without labels would call any prediction flawless."""
+def _read_label_pair(pred_path: Path, truth_path: Path, kind: str) -> tuple[Array, Array]:
+    """Both arrays; refused is a truth that would call any prediction flawless, or any wrong."""
     pred, truth = read_labels(pred_path), read_labels(truth_path)
-    if labelled and not truth.any():
+    if kind == "neurons" and not truth.any():
         raise DataError(truth_path, "no voxel is labelled", "name the true labels")
+    if kind == "instances":
+        refuse_mask(truth_path, truth)
     if pred.shape != truth.shape:
         found = f"shape {pred.shape}, but the truth {truth_path} has {truth.shape}"
         raise DataError(pred_path, found, "predict the image that was annotated, at its full size")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from morula.core.errors import DataError, UsageError
-from morula.core.types import Record, VoxelSize
+from morula.core.types import Record, Volume, Voxel, VoxelSize
 from morula.data import load_block
 from morula.data.ome_zarr import is_ome_zarr
 from morula.data.open import read_header
@@ -18,16 +18,22 @@ from morula.data.turned import Stored
 from morula.data.volumes import list_volumes, load_volumes
 from morula.recipes import RECIPES
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 __all__ = [
     "LABEL_A_BLOCK",
     "NEURONS",
     "SCORED_ON_A_PART",
     "LabelOffset",
     "StoredAxes",
-    "check_axes",
+    "axes_doubts",
+    "check_new",
+    "check_order",
     "is_volume",
     "lacks_block",
     "load_neurons",
+    "say",
     "survey_neurons",
     "why_neurons",
 ]
@@ -53,19 +59,19 @@ LABEL_A_BLOCK = (
 _THIN = 4.0  # times; a volume longest in z and this much longer than in y or x rarely has axes z, y, x
 _FEW = 5  # neurons
 _ANISOTROPIC = 1.8  # times
+_DEEP = 16  # sections; in fewer, cubes tell little of how neurons go on
+_RESIZED = 1.5  # times
 
 
 def is_volume(images: Path) -> bool:
     """Whether a path names one volume: a stack in a file or an OME-Zarr; a folder holds images to pair.
 
-    What cannot be read is no volume; who opens it next says what is wrong.
+    Raises:
+        DataError: it cannot be read, and so is nothing.
     """
     if images.is_dir() and not is_ome_zarr(images):
         return False
-    try:
-        return all("z" in read_header(path).axes.order for path in list_volumes(images))
-    except DataError:
-        return False
+    return all("z" in read_header(path).axes.order for path in list_volumes(images))
 
 
 def lacks_block(plan: Mapping[str, Any]) -> bool:
@@ -79,7 +85,8 @@ def load_neurons(
     """The record of a volume and, where there are any, the labels of its block.
 
     Raises:
-        UsageError: the voxel size is missing, the block is missing or cannot be placed, or axes are in doubt.
+        UsageError: the voxel size is missing, the block is missing or cannot be placed, or the order of axes
+            or sizes is in doubt.
         DataError: the volume or the labels cannot be used.
     """
     known, stored = None if voxel == "unknown" else voxel, axes or "zyx"
@@ -92,26 +99,73 @@ def load_neurons(
         if len(found) != 1:
             raise DataError(volume, f"{len(found)} volumes; a run segments one", "name one of them")
         (record,) = found
-    check_axes(record, axes)
     if voxel == "unknown":  # only now, for the size may have told where the block lies
-        return replace(record, image=record.image.sized(voxel))
+        record = replace(record, image=record.image.sized(voxel))
+    check_order(record.image, axes)
+    if voxel == "unknown":
+        return record
     if record.image.voxel is None or record.image.voxel.z is None:
         found = f"{record.image.uri} does not say how large a voxel is"
         raise UsageError("--voxel-size", found, "give Z Y X in nm, or the word unknown for thick sections")
     return record
 
 
-def check_axes(record: Record, axes: StoredAxes) -> None:
-    """Asks for the order of axes where z, y, x would make a tower of a volume.
+def check_order(image: Volume, axes: StoredAxes) -> None:
+    """Asks for the order of axes or sizes where z, y, x would make a tower of a volume or a plate of a voxel.
 
     Raises:
-        UsageError: z is the longest axis by far, and nobody said that this is right.
+        UsageError: z is the longest axis by far, and nobody said that this is right; or the size of a voxel
+            is none that sections have.
     """
-    z, *plane = record.image.spatial_shape
-    if axes is None and z >= max(plane) and z > _THIN * min(plane):
-        told = " x ".join(map(str, record.image.spatial_shape))
-        found = f"{record.image.uri} is {told}, so as z, y, x it would be by far the longest along z"
+    z, *plane = image.spatial_shape
+    if axes is None and z >= max(plane) and z >= _THIN * min(plane):
+        told = " x ".join(map(str, image.spatial_shape))
+        found = f"{image.uri} is {told}, so as z, y, x it would be by far the longest along z"
         raise UsageError("--axes", found, "give the order of its axes, such as xyz; zyx if z is that long")
+    size = image.voxel
+    if size is None:
+        return
+    short, long = sorted((size.y, size.x))
+    if long >= _ANISOTROPIC * short or (size.z is not None and short > _ANISOTROPIC * size.z):
+        found = f"as Z Y X, voxels of {_nm(size)} nm are no pixels of sections"
+        fix = "give it in the order Z Y X, z first; where pixels are no squares, resample the volume before"
+        raise UsageError("--voxel-size", found, fix)
+
+
+def check_new(run: Path, image: Volume, axes: StoredAxes) -> list[str]:
+    """Refuses a volume that a trained run would take for another kind than it was trained on.
+
+    Args:
+        run: of a recipe for neurons.
+        image: to be segmented.
+        axes: what the user says of their order.
+
+    Returns:
+        Doubts about it, one sentence each.
+
+    Raises:
+        UsageError: the order of axes or sizes is in doubt.
+        DataError: its voxels are of another shape than those that the run was trained on.
+    """
+    from morula.engine import read_json
+    from morula.tasks.neurons import Network, is_isotropic
+
+    check_order(image, axes)
+    model = read_json(run / "model" / "model.json")
+    if is_isotropic(Network.model_validate(model["network"]), image.voxel) != model["isotropic"]:
+        kinds = "deeper than wide", "about as deep as wide"
+        cubes = bool(model["isotropic"])
+        size = "of unknown size, taken for" if image.voxel is None else f"{_nm(image.voxel)} nm, so"
+        found = f"its voxels are {size} {kinds[not cubes]}, but the run was trained on some {kinds[cubes]}"
+        raise DataError(image.uri, found, "give --voxel-size Z Y X, or a run that was trained on such voxels")
+    return [*axes_doubts(image.spatial_shape, axes), *_resized(run, image)]
+
+
+def say(console: Console | None, doubts: Sequence[str]) -> None:
+    """Prints doubts where there is no report that could tell them."""
+    if console is not None:
+        for doubt in doubts:
+            console.print(doubt, markup=False, highlight=False)
 
 
 def survey_neurons(record: Record, offset: LabelOffset, axes: StoredAxes) -> dict[str, Any]:
@@ -136,7 +190,7 @@ def survey_neurons(record: Record, offset: LabelOffset, axes: StoredAxes) -> dic
         "pixel_nm": None if size is None else [size.y, size.x],
         "label_offset": None if offset is None else list(offset),
         "axes": axes,
-        "voxel": "unknown" if size is None else f"{size.z:g} {size.y:g} {size.x:g}",
+        "voxel": "unknown" if size is None else _nm(size),
     }
 
 
@@ -159,16 +213,47 @@ def why_neurons(
         "Voxels are deeper than wide: fragments are flooded section by section." if flat else shape,
         judged,
     )
-    return reasons, tuple(_doubts(record.image.spatial_shape, facts, known=size is not None))
+    return reasons, tuple(_doubts(record, facts, flat=flat))
 
 
-def _doubts(shape: Sequence[int], facts: dict[str, Any], *, known: bool) -> list[str]:
-    doubts: list[str] = []
-    if shape[0] > max(shape[1:]) and facts["axes"] is None:
-        told = " x ".join(map(str, shape))
-        doubts.append(f"The volume is {told}, longest along z. If its axes are not z, y, x, give --axes.")
-    if not known:
+def axes_doubts(shape: Sequence[int], axes: StoredAxes) -> list[str]:
+    """What to ask of the order of axes where z, y, x would be unusual, in a sentence."""
+    if axes is not None or shape[0] < max(shape[1:]) or shape[0] == min(shape[1:]):
+        return []
+    told = " x ".join(map(str, shape))
+    return [f"The volume is {told}: no axis is longer than z. If these are not z, y, x, give --axes."]
+
+
+def _nm(size: Voxel) -> str:
+    return " ".join(f"{edge:g}" for edge in (size.z, size.y, size.x) if edge is not None)
+
+
+def _resized(run: Path, image: Volume) -> list[str]:
+    """Whether voxels are larger or smaller by far than any that the run was trained on, in a sentence."""
+    from morula.engine import read_json
+
+    size = image.voxel
+    data = read_json(run / "data.json") if (run / "data.json").exists() else {}
+    known = [entry["nm"] for entry in data.values() if entry["nm"] is not None]
+    if size is None or size.z is None or not known:
+        return []
+    away = [np.exp(np.abs(np.log(np.divide((size.z, size.y, size.x), nm))).max()) for nm in known]
+    if min(away) < _RESIZED:
+        return []
+    learned = " ".join(f"{edge:g}" for edge in known[int(np.argmin(away))])
+    return [
+        f"Voxels of {image.uri} are {_nm(size)} nm, but the run was trained at {learned} nm: expect less."
+    ]
+
+
+def _doubts(record: Record, facts: dict[str, Any], *, flat: bool) -> list[str]:
+    doubts = axes_doubts(record.image.spatial_shape, facts["axes"])
+    if record.image.voxel is None:
         doubts.append("No voxel size is known: sections are taken to be thick, and volumes are in voxels.")
+    start, stop = facts["block"][0] if facts["labelled"] else (0, record.image.spatial_shape[0])
+    if not flat and stop - start < _DEEP:
+        what = "labelled block" if facts["labelled"] else "volume"
+        doubts.append(f"The {what} is {stop - start} sections deep; {_DEEP} or more show how neurons go on.")
     if facts["labelled"] and facts["neurons"] < _FEW:
         doubts.append(
             f"Only {facts['neurons']} neurons are labelled; ten or more show more kinds of borders."

@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from morula.core.config import Config, from_toml, override, parse_assignments, to_toml
+from morula.core.config import Config, to_toml
 from morula.core.errors import DataError, UsageError
 from morula.core.files import write_text
-from morula.core.types import Record, VoxelSize
+from morula.core.types import Record, Voxel, VoxelSize
 from morula.data import is_traced, load_records, load_traced
+from morula.data.labels import refuse_mask
 from morula.data.modality import modality
-from morula.recipes import RECIPES, load_recipe
+from morula.recipes import RECIPES
 from morula.workflows.adaptation import load_domains, survey_domains, why_adapt
+from morula.workflows.configured import configured, read_changes
 from morula.workflows.neurons import (
     NEURONS,
     LabelOffset,
@@ -51,6 +53,7 @@ class Plan:
         facts: what the images are: number, modality, sizes, labels, pixel size; JSON values.
         reasons: why this recipe, one sentence each.
         warnings: what the user has to know before using the result.
+        told: the words of the command line that say how the images are to be read.
     """
 
     images: Path
@@ -65,6 +68,7 @@ class Plan:
     facts: Mapping[str, Any]
     reasons: tuple[str, ...]
     warnings: tuple[str, ...]
+    told: tuple[str, ...] = ()
 
     def to_toml(self) -> str:
         """The plan as TOML that can be edited and given to `--config`."""
@@ -95,6 +99,7 @@ class Plan:
             "facts": dict(self.facts),
             "reasons": list(self.reasons),
             "warnings": list(self.warnings),
+            "told": list(self.told),
         }
 
 
@@ -105,7 +110,7 @@ def plan(
     source: str | Path | None = None,
     source_labels: str | Path | None = None,
     recipe: str | None = None,
-    preset: str = "best",
+    preset: str | None = None,
     config: Path | None = None,
     assignments: Sequence[str] = (),
     voxel: VoxelSize = None,
@@ -125,7 +130,7 @@ def plan(
         source: volumes of another domain, with labels; with them the images are volumes, too.
         source_labels: labels of the source.
         recipe: a recipe to use instead of the one chosen.
-        preset: the recipe's preset to start from.
+        preset: the recipe's preset to start from; `best` where neither this nor `config` says.
         config: TOML file with changes; `recipe` and `preset` in it count, too.
         assignments: `key=value` texts that change the config last.
         voxel: size of a pixel or voxel in nm, in place of what the files say; `unknown` where nobody knows.
@@ -140,18 +145,10 @@ def plan(
         UsageError: an unknown recipe, preset or config key.
     """
     images, labels = Path(images), None if labels is None else Path(labels)
-    changes = {} if config is None else from_toml(config)
-    if recipe is not None and changes.get("recipe", recipe) != recipe:
-        found = f"{config} says recipe {changes['recipe']}"
-        raise UsageError("--recipe", found, "leave --recipe out, or take it out of the file")
-    recipe, preset = changes.pop("recipe", recipe), changes.pop("preset", preset)
-    if "config" in changes and len(changes) > 1:
-        strange = ", ".join(sorted(changes.keys() - {"config"}))
-        raise UsageError(str(config), f"{strange} above the table [config]", "move it below that line")
-    changes = changes.pop("config", changes)
+    recipe, preset, changes = read_changes(config, recipe, preset)
     chosen = recipe or _told_by_roles(images, labels, source)
     if chosen is not None:
-        _configured(chosen, preset, changes, assignments, str(config))
+        configured(chosen, preset, changes, assignments, str(config))
     _check_roles(chosen, source, source_labels, source_voxel)
     _check_block(chosen, label_offset, axes)
     _check_traces(chosen, labels, label_suffix)
@@ -162,13 +159,14 @@ def plan(
             images, labels, origin, origin_labels, voxel, source_voxel, skip_bad=skip_bad
         )
         facts, chosen = survey_domains(target, others), chosen or "emda"
-        reasons, doubts = why_adapt(facts, asked=recipe is not None)
+        settings = configured(chosen, preset, changes, assignments, str(config))
+        reasons, doubts = why_adapt(facts, settings, asked=recipe is not None)
     elif chosen is not None and RECIPES[chosen].traces:
         assert labels is not None
         suffix = label_suffix or ""
         target, bad = load_traced(images, labels, suffix=suffix, voxel=voxel, skip_bad=skip_bad)
         check_sizes(target, voxel)
-        others, facts = [], survey_traced(target, suffix)
+        others, facts = [], survey_traced(target)
         reasons, doubts = why_traced(facts, chosen, asked=recipe is not None)
     elif chosen is not None and RECIPES[chosen].block:
         target, others, bad = [load_neurons(images, labels, voxel, label_offset, axes)], [], []
@@ -181,12 +179,42 @@ def plan(
         doubts = _doubts(facts, target)
         if RECIPES[chosen].learns:
             _check_few_labels(facts, labels)
-    found = _configured(chosen, preset, changes, assignments, str(config))
+    found = configured(chosen, preset, changes, assignments, str(config))
     warnings = tuple(f"Left out: {error}" for error in bad) + doubts
     return Plan(
         images, labels, tuple(target), origin, origin_labels, tuple(others), chosen, preset, found, facts,
-        reasons, warnings,
+        reasons, warnings, _words(voxel, source_voxel, label_offset, axes, label_suffix, skip_bad=skip_bad),
     )  # fmt: skip
+
+
+def _words(
+    voxel: VoxelSize,
+    source_voxel: VoxelSize,
+    label_offset: LabelOffset,
+    axes: StoredAxes,
+    label_suffix: str | None,
+    *,
+    skip_bad: bool,
+) -> tuple[str, ...]:
+    """The options as the command line has them."""
+    return (
+        *_size("--voxel-size", voxel),
+        *_size("--source-voxel-size", source_voxel),
+        *(() if label_offset is None else ("--label-offset", *map(str, label_offset))),
+        *(() if axes is None else ("--axes", axes)),
+        *(("--label-suffix", label_suffix) if label_suffix else ()),
+        *(("--skip-bad",) if skip_bad else ()),
+    )
+
+
+def _size(name: str, size: VoxelSize) -> tuple[str, ...]:
+    if size is None:
+        return ()
+    if not isinstance(size, Voxel):
+        return name, size
+    if size.z is None:
+        return "--pixel-size", f"{size.x:g}"
+    return name, f"{size.z:g}", f"{size.y:g}", f"{size.x:g}"
 
 
 def _check_roles(
@@ -254,18 +282,6 @@ def _check_few_labels(facts: Mapping[str, Any], labels: Path | None) -> None:
         raise DataError(labels, found, "label at least one image, or leave --labels out")
 
 
-def _configured(
-    recipe: str, preset: str, changes: Mapping[str, Any], assignments: Sequence[str], where: str
-) -> Config:
-    presets = load_recipe(recipe).presets()
-    if preset not in presets:
-        raise UsageError(
-            "--preset", f"{recipe} has no preset {preset!r}", f"choose one of {', '.join(presets)}"
-        )
-    changed = override(presets[preset], changes, where=where)
-    return override(changed, parse_assignments(assignments))
-
-
 def _survey(records: Sequence[Record], labels: Path | None) -> dict[str, Any]:
     volumes = [record.id for record in records if record.image.axes.spatial != "yx"]
     if volumes:
@@ -286,9 +302,17 @@ def _survey(records: Sequence[Record], labels: Path | None) -> dict[str, Any]:
         "largest": sizes.max(axis=0).tolist(),
         "dtypes": sorted({str(record.image.dtype) for record in records}),
         "labelled": 0 if labels is None else sum(record.is_labelled for record in records),
-        "with_objects": sum(record.labels is not None and bool(record.labels().any()) for record in records),
+        "with_objects": sum(map(_shows_objects, records)),
         "pixel_nm": [sized[0].y, sized[0].x] if sized else None,
     }
+
+
+def _shows_objects(record: Record) -> bool:
+    if record.labels is None:
+        return False
+    labels = record.labels()
+    refuse_mask(f"the labels of {record.id}", labels)
+    return bool(labels.any())
 
 
 def _axes(records: Sequence[Record], name: str) -> str:

@@ -11,7 +11,7 @@ from morula.core.errors import DataError, UsageError
 from morula.core.types import Record, Segmentation, VoxelSize
 from morula.data import load_records, load_volumes, write_prediction
 from morula.recipes import RECIPES, Predictor, load_recipe
-from morula.workflows.neurons import StoredAxes, check_axes
+from morula.workflows.neurons import StoredAxes, check_new, say
 from morula.workflows.tracing import check_sizes, rooted
 
 if TYPE_CHECKING:
@@ -74,17 +74,19 @@ def predict(
         console: where progress goes; silent by default.
 
     Raises:
-        DataError: the run is not finished, or an image cannot be used.
-        UsageError: a prediction is there already, or axes are given or in doubt where they should not be.
+        DataError: the run is not finished, an image cannot be used, or its voxels are of another shape.
+        UsageError: a prediction is there already, axes are given where they should not be, or the order of
+            axes or sizes is in doubt.
         ResourceError: the disk is full.
     """
     run, out = Path(run), Path(out)
     model = open_model(run, device)
-    records, bad = _records(run, Path(images), voxel, axes, skip_bad=skip_bad)
+    records, bad, doubts = _records(run, Path(images), voxel, axes, skip_bad=skip_bad)
+    say(console, doubts)
     if hasattr(model, "traced"):
         check_sizes(records, voxel)
     if root is not None:
-        model = rooted(model, root)
+        model = rooted(model, root, records)
     there = [record.id for record in records if (out / record.id).exists()]
     if there and not overwrite:
         raise UsageError(
@@ -96,7 +98,8 @@ def predict(
 
 def _records(
     run: Path, images: Path, voxel: VoxelSize, axes: StoredAxes, *, skip_bad: bool
-) -> tuple[list[Record], list[DataError]]:
+) -> tuple[list[Record], list[DataError], list[str]]:
+    """The images that can be read, what is wrong with others, and doubts about them."""
     from morula.engine import read_json
 
     name = read_json(run / "run.json")["recipe"]
@@ -104,12 +107,11 @@ def _records(
         found = f"a run of recipe {name} takes no volumes whose axes could be in another order"
         raise UsageError("--axes", found, "leave it out")
     if not RECIPES[name].volumes:
-        return load_records(images, skip_bad=skip_bad, voxel=voxel)
+        records, bad = load_records(images, skip_bad=skip_bad, voxel=voxel)
+        return records, bad, []
     records, bad = load_volumes(images, skip_bad=skip_bad, voxel=voxel, stored=axes or "zyx")
-    if RECIPES[name].block:
-        for record in records:
-            check_axes(record, axes)
-    return records, bad
+    checked = records if RECIPES[name].block else []
+    return records, bad, [doubt for record in checked for doubt in check_new(run, record.image, axes)]
 
 
 def open_model(run: Path, device: str = "auto") -> Predictor:
@@ -122,6 +124,9 @@ def open_model(run: Path, device: str = "auto") -> Predictor:
 
     header = read_json(run / "run.json")
     if not (run / "model" / "model.json").exists():
+        if not (run / "plan.json").exists():
+            fix = f"train on it first: morula train VOLUME --recipe {header['recipe']} --weights {run}"
+            raise DataError(run, "it is a pre-training, which leaves weights and no model", fix)
         raise DataError(run, "its training is not finished", "repeat the command that started it; it goes on")
     config = read_json(run / "config.json")
     return load_recipe(header["recipe"]).load(run, launch(device, config.get("precision", "bf16-mixed")))

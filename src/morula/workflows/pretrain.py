@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from morula.core.config import from_toml, override, parse_assignments
 from morula.core.errors import UsageError
 from morula.core.types import VoxelSize
 from morula.data import load_volumes
 from morula.recipes import RECIPES, load_recipe
-from morula.workflows.neurons import StoredAxes, check_axes
+from morula.workflows.configured import configured, read_changes
+from morula.workflows.neurons import StoredAxes, axes_doubts, check_order, say
 from morula.workflows.processes import refuse_uneven
 from morula.workflows.train import describe
 
@@ -28,7 +28,7 @@ def pretrain(
     volumes: str | Path,
     *,
     out: str | Path,
-    preset: str = "best",
+    preset: str | None = None,
     config: Path | None = None,
     assignments: Sequence[str] = (),
     voxel: VoxelSize = None,
@@ -46,8 +46,8 @@ def pretrain(
         recipe: one that takes a volume with a labelled block.
         volumes: a volume or a folder of volumes, all of one voxel size.
         out: the run's folder.
-        preset: the recipe's preset to start from.
-        config: TOML file with changes.
+        preset: the recipe's preset to start from; `best` where neither this nor `config` says.
+        config: TOML file with changes; `recipe` and `preset` in it count, too.
         assignments: `key=value` texts that change the config last.
         voxel: size of a voxel in nm, in place of what the files say; `unknown` where nobody knows.
         axes: order of the axes in the files, where it is not `zyx`.
@@ -63,7 +63,8 @@ def pretrain(
 
     Raises:
         DataError: a volume cannot be used, or voxels are of several shapes.
-        UsageError: the recipe or preset does not pre-train, no voxel size is known, or axes are in doubt.
+        UsageError: the recipe or preset does not pre-train, the config is of another recipe, no voxel size is
+            known, or the order of axes or sizes is in doubt.
     """
     from morula.engine import Run, launch_ranks, surviving
     from morula.tasks import neurons
@@ -72,18 +73,14 @@ def pretrain(
     if not RECIPES[recipe].block:
         able = ", ".join(name for name, entry in RECIPES.items() if entry.block)
         raise UsageError("RECIPE", f"recipe {recipe} is not pre-trained by itself", f"choose one of {able}")
-    presets = module.presets()
-    if preset not in presets:
-        found = f"{recipe} has no preset {preset!r}"
-        raise UsageError("--preset", found, f"choose one of {', '.join(presets)}")
-    changes = {} if config is None else from_toml(config)
-    settings = override(presets[preset], changes.pop("config", changes), where=str(config))
-    settings: Any = override(settings, parse_assignments(assignments))
+    _, preset, changes = read_changes(config, recipe, preset)
+    settings: Any = configured(recipe, preset, changes, assignments, str(config))
     if not settings.pretrain.steps and not settings.self_training.steps:
         raise UsageError("--preset", f"{preset} has no step of pre-training", "choose another preset")
     records, _ = load_volumes(volumes, voxel=voxel, stored=axes or "zyx")
     for record in records:
-        check_axes(record, axes)
+        check_order(record.image, axes)
+        say(console, axes_doubts(record.image.spatial_shape, axes))
     if voxel is None and any(each.image.voxel is None or each.image.voxel.z is None for each in records):
         found = "a volume does not say how large a voxel is"
         raise UsageError("--voxel-size", found, "give Z Y X in nm, or the word unknown for thick sections")

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from morula.core.errors import DataError
 from morula.core.rng import Rng
 from morula.core.types import Array, Volume
 from morula.data import predicted_labels, read_labels
 from morula.metrics import LOWER_IS_BETTER, bootstrap_mean
-from morula.recipes import RECIPES, Entry, load_recipe
+from morula.recipes import RECIPES, load_recipe
 from morula.report import (
     Control,
     Controls,
@@ -33,11 +29,12 @@ from morula.report import (
     write_report,
 )
 from morula.report import Plan as PlanText
+from morula.workflows.advice import next_steps, trust
 from morula.workflows.commands import commands
-from morula.workflows.neurons import LABEL_A_BLOCK, SCORED_ON_A_PART, lacks_block
-from morula.workflows.tracing_report import LEARNED_FROM, has_trace, trace_overlays
+from morula.workflows.findings import Finding, read_findings
+from morula.workflows.neurons import LABEL_A_BLOCK, lacks_block
 from morula.workflows.tracing_report import MEASURES as TRACE_MEASURES
-from morula.workflows.train import reopened
+from morula.workflows.tracing_report import has_trace, trace_overlays
 
 __all__ = ["report"]
 
@@ -57,44 +54,7 @@ _MEASURES: Mapping[str, str] = {
     "are": "adapted Rand error, 0 is perfect: pairs of voxels that are joined in one and apart in the other",
 }
 _SHOWN = ("aji", "ap50", "pq", "iou", "f1_4", "f1_2")
-_FEW_SCORED = (
-    "The scores above are measured; whether confidence follows them takes three labelled images to tell."
-)
 _SECTIONS = 3  # of a volume that are shown
-
-
-@dataclass(frozen=True)
-class _Finding:
-    """One predicted image as it stands on disk."""
-
-    id: str
-    image: Volume | None
-    nm: Sequence[float | None] | None  # of a pixel, z, y, x
-    folder: Path
-    truth: Mapping[str, float] | None
-
-    @cached_property
-    def rows(self) -> list[dict[str, str]]:
-        with (self.folder / "objects.csv").open(newline="", encoding="utf-8") as stream:
-            return list(csv.DictReader(stream))
-
-    def column(self, name: str) -> Array:
-        return np.array([float(row[name]) for row in self.rows])
-
-    @property
-    def confidence(self) -> float:
-        return float(self.column("score").mean()) if self.rows else 0.0
-
-    @property
-    def rank(self) -> float:
-        return self.truth[self.measure] if self.truth is not None else self.confidence
-
-    @property
-    def measure(self) -> str:
-        """The score that counts most: of objects where it was taken, else of volumes."""
-        if self.truth is None:
-            return "aji"
-        return next(key for key in ("aji", "iou", "voi", "f1_4") if key in self.truth)
 
 
 def report(run: str | Path) -> Path:
@@ -108,30 +68,13 @@ def report(run: str | Path) -> Path:
         ResourceError: the disk is full.
     """
     run = Path(run)
-    findings = _findings(run)
+    findings = read_findings(run)
     page = run / "report" / "index.html"
     write_report(page, _content(run, findings))
     return page
 
 
-def _findings(run: Path) -> list[_Finding]:
-    from morula.engine import read_json
-
-    entries = read_json(run / "data.json")
-    images = {name: entry for name, entry in entries.items() if entry["domain"] == "target"}
-    missing = [name for name in images if not (run / "predictions" / name / "objects.csv").exists()]
-    if missing:
-        found = f"there is no prediction for {missing[0]}"
-        raise DataError(run, found, "repeat the command that started the run; it goes on where it was")
-    scores = {path.stem: read_json(path) for path in (run / "scores").glob("*.json")}
-    stored = read_json(run / "plan.json")["facts"].get("axes") or "zyx"
-    return [
-        _Finding(name, reopened(entry, stored), entry["nm"], run / "predictions" / name, scores.get(name))
-        for name, entry in images.items()
-    ]
-
-
-def _content(run: Path, findings: Sequence[_Finding]) -> ReportContent:
+def _content(run: Path, findings: Sequence[Finding]) -> ReportContent:
     from morula.engine import read_json
 
     plan, header = read_json(run / "plan.json"), read_json(run / "run.json")
@@ -153,8 +96,8 @@ def _content(run: Path, findings: Sequence[_Finding]) -> ReportContent:
         scores=_scores(findings),
         image_scores=_score_table(findings),
         controls=_controls(run, findings, shown),
-        trust=_trust(findings, RECIPES[plan["recipe"]], labelled=plan["labels"] is not None),
-        next_steps=(LABEL_A_BLOCK,) if lacks_block(plan) else _next_steps(findings, _advised(run)),
+        trust=trust(findings, RECIPES[plan["recipe"]], labelled=plan["labels"] is not None),
+        next_steps=(LABEL_A_BLOCK,) if lacks_block(plan) else next_steps(run, findings),
         stages=tuple(load_recipe(plan["recipe"]).story(run)),
         distributions=_histograms(findings, classes, unit),
         images=tuple(_row(finding, findings) for finding in findings),
@@ -173,7 +116,7 @@ def _unit(sizes: Sequence[Sequence[float | None] | None], dimensions: int) -> st
     return " or ".join(sorted(units))
 
 
-def _facts(findings: Sequence[_Finding], classes: Sequence[str]) -> tuple[Fact, ...]:
+def _facts(findings: Sequence[Finding], classes: Sequence[str]) -> tuple[Fact, ...]:
     every = [row["class"] for finding in findings for row in finding.rows]
     per_class = ", ".join(f"{every.count(name)} {name}" for name in classes) if len(classes) > 1 else ""
     confidence = np.concatenate([finding.column("score") for finding in findings]) if every else np.zeros(1)
@@ -191,14 +134,16 @@ def _facts(findings: Sequence[_Finding], classes: Sequence[str]) -> tuple[Fact, 
     return tuple(facts)
 
 
-def _shown(findings: Sequence[_Finding]) -> list[tuple[Any, _Finding]]:
-    there = sorted((finding for finding in findings if finding.image is not None), key=lambda each: each.rank)
+def _shown(findings: Sequence[Finding]) -> list[tuple[Any, Finding]]:
+    scored = all(finding.truth is not None for finding in findings)  # else like is compared with like
+    there = [finding for finding in findings if finding.image is not None]
+    there.sort(key=lambda each: each.rank if scored else each.confidence)
     if len(there) < 3:
         return [("example", finding) for finding in there]
     return [("best", there[-1]), ("median", there[len(there) // 2]), ("worst", there[0])]
 
 
-def _overlays(finding: _Finding, role: Any, classes: tuple[str, ...]) -> Iterator[Overlay]:
+def _overlays(finding: Finding, role: Any, classes: tuple[str, ...]) -> Iterator[Overlay]:
     """The image, some sections of the volume, evenly spaced, or projections of a traced neuron."""
     measure = finding.measure.upper() if finding.truth is not None else "mean confidence"
     if finding.image is not None and has_trace(finding.folder):
@@ -226,7 +171,7 @@ def _overlays(finding: _Finding, role: Any, classes: tuple[str, ...]) -> Iterato
 
 
 def _drawn(
-    finding: _Finding, labels: Array, classes: tuple[str, ...], section: int | None = None
+    finding: Finding, labels: Array, classes: tuple[str, ...], section: int | None = None
 ) -> tuple[Array, Array]:
     assert finding.image is not None
     if labels.ndim == 3:
@@ -245,7 +190,7 @@ def _width_um(image: Volume | None) -> float | None:
     return image.voxel.x * image.spatial_shape[-1] / 1000
 
 
-def _scores(findings: Sequence[_Finding]) -> tuple[Score, ...]:
+def _scores(findings: Sequence[Finding]) -> tuple[Score, ...]:
     rows = [finding.truth for finding in findings if finding.truth is not None]
     if not rows:
         return ()
@@ -259,7 +204,7 @@ def _scores(findings: Sequence[_Finding]) -> tuple[Score, ...]:
     return tuple(scores)
 
 
-def _score_table(findings: Sequence[_Finding]) -> Table | None:
+def _score_table(findings: Sequence[Finding]) -> Table | None:
     scored = [finding for finding in findings if finding.truth is not None]
     if not scored:
         return None
@@ -268,13 +213,16 @@ def _score_table(findings: Sequence[_Finding]) -> Table | None:
     return Table(("image", *measures), tuple(rows))
 
 
-def _controls(run: Path, findings: Sequence[_Finding], shown: Sequence[tuple[Any, _Finding]]) -> Controls:
+def _controls(run: Path, findings: Sequence[Finding], shown: Sequence[tuple[Any, Finding]]) -> Controls:
     from morula.engine import read_json
 
     folders = sorted(path for path in (run / "controls").glob("*") if (path / "scores.json").exists())
-    if not folders or not shown:
+    pictured = {path.stem for folder in folders for path in folder.glob("*.tif")}
+    there = [each for each in findings if each.image is not None and each.id in pictured]
+    middle = [each for role, each in shown if role == "median" and each in there]
+    example = next(iter([*middle, *there]), None)
+    if example is None:
         return Controls()
-    example = shown[len(shown) // 2][1]
     tables = {folder.name: read_json(folder / "scores.json") for folder in folders}
     compared = set.intersection(*(set(table) for table in tables.values()))
     ours = {each.id: each.truth for each in findings if each.truth is not None and each.id in compared}
@@ -294,7 +242,7 @@ def _measures(scores: Mapping[str, Mapping[str, float] | None]) -> tuple[str, ..
 def _method(
     name: str,
     scores: Mapping[str, Mapping[str, float] | None],
-    example: _Finding,
+    example: Finding,
     labels: Path,
     *,
     is_result: bool = False,
@@ -309,60 +257,7 @@ def _method(
     return Control(name, values, is_result, picture=picture)
 
 
-def _trust(findings: Sequence[_Finding], entry: Entry, *, labelled: bool) -> tuple[str, ...]:
-    every = np.concatenate([finding.column("score") for finding in findings])
-    if len(every) == 0:
-        return ("No objects were found. Check the picture of each stage below to see where they are lost.",)
-    weak = float(np.mean(every < 0.5))
-    lines = [
-        f"{weak:.0%} of the objects have a confidence below 0.5; leave these out or check them before you "
-        "count. The confidence says how sure the network is of itself. It is not a measured accuracy.",
-    ]
-    scored = [finding for finding in findings if finding.truth is not None]
-    if scored and entry.traces:
-        lines.append(LEARNED_FROM)
-    elif len(scored) > 2:
-        correlation = np.corrcoef([each.confidence for each in scored], [each.rank for each in scored])[0, 1]
-        if np.isfinite(correlation):
-            lines.append(
-                f"Over the {len(scored)} labelled images the mean confidence follows the score with a "
-                f"correlation of {correlation:.2f} (1: it can be trusted to rank images; 0: it cannot)."
-            )
-    elif scored:
-        lines.append(SCORED_ON_A_PART if entry.learns else _FEW_SCORED)
-    elif entry.learns and labelled:
-        lines.append(
-            "Nothing was measured, for the labels trained the network. Label three to five other images, "
-            "keep them out of --labels, and compare with `morula evaluate` to know the accuracy."
-        )
-    else:
-        what = "a block of the volume" if entry.block else "three to five images"
-        lines.append(f"Nothing was measured, for there are no labels. Label {what} to know the accuracy.")
-    return tuple(lines)
-
-
-def _advised(run: Path) -> list[str]:
-    """What the recipe would have labelled next, the most useful first, where it says so."""
-    path = run / "report" / "label_next.csv"
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as stream:
-        return [row["image"] for row in csv.DictReader(stream)]
-
-
-def _next_steps(findings: Sequence[_Finding], advised: Sequence[str]) -> tuple[str, ...]:
-    if advised:
-        names = ", ".join(advised[:3])
-        return (f"Label these first, for most can be learned from them: {names}. See report/label_next.csv.",)
-    unlabelled = [finding for finding in findings if finding.truth is None]
-    if not unlabelled:
-        return ("All images have labels; look at the worst one above first.",)
-    weakest = sorted(unlabelled, key=lambda finding: finding.confidence)[:3]
-    names = ", ".join(f"{finding.id} ({finding.confidence:.2f})" for finding in weakest)
-    return (f"Label these first, for they have the lowest mean confidence: {names}.",)
-
-
-def _histograms(findings: Sequence[_Finding], classes: Sequence[str], unit: str) -> tuple[Histogram, ...]:
+def _histograms(findings: Sequence[Finding], classes: Sequence[str], unit: str) -> tuple[Histogram, ...]:
     def by_class(column: str) -> dict[str, Array]:
         names = np.array([row["class"] for finding in findings for row in finding.rows])
         values = np.concatenate([finding.column(column) for finding in findings])
@@ -378,7 +273,7 @@ def _histograms(findings: Sequence[_Finding], classes: Sequence[str], unit: str)
     )
 
 
-def _row(finding: _Finding, findings: Sequence[_Finding]) -> ImageRow:
+def _row(finding: Finding, findings: Sequence[Finding]) -> ImageRow:
     if not finding.rows:
         return ImageRow(finding.id, 0, flag="no objects")
     counts = [len(each.rows) for each in findings]

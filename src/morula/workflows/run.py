@@ -77,7 +77,7 @@ def run(
     source_labels: str | Path | None = None,
     out: str | Path | None = None,
     recipe: str | None = None,
-    preset: str = "best",
+    preset: str | None = None,
     config: Path | None = None,
     assignments: Sequence[str] = (),
     voxel: VoxelSize = None,
@@ -104,7 +104,7 @@ def run(
         source_labels: labels of the source.
         out: the run's folder; `runs/<date>-<recipe>-<name>` by default.
         recipe: a recipe to use instead of the one that the plan chooses.
-        preset: the recipe's preset to start from.
+        preset: the recipe's preset to start from, `best` by default.
         config: TOML file with changes, such as `morula plan` writes.
         assignments: `key=value` texts that change the config last.
         voxel: size of a pixel or voxel in nm, in place of what the files say; `unknown` where nobody knows.
@@ -184,8 +184,11 @@ def run_plan(
     measured = replace(made, records=_without_training_labels(made))
     for record, found in segment(open_model(path, device), measured.records, path / "predictions", console):
         counts[record.id] = len(found.scores)
-        if (scores := _scores_of(record, found)) is not None:
-            write_json(path / "scores" / f"{record.id}.json", scores)
+        scored, scores = path / "scores" / f"{record.id}.json", _scores_of(record, found)
+        if scores is not None:
+            write_json(scored, scores)
+        else:
+            scored.unlink(missing_ok=True)  # of labels that were given once
         if record.trace is not None:
             write_swc(path / "scores" / f"{record.id}.swc", record.trace(), comments=["unit: voxels"])
     _compare(measured, path)
@@ -212,10 +215,24 @@ def _scores_of(record: Record, found: Segmentation) -> dict[str, float] | None:
 
 def _compare(made: Plan, path: Path) -> None:
     """Runs the controls on some of the images, keeps their labels, and scores them where there is truth."""
-    records = made.records[:: max(1, len(made.records) // _COMPARED)][:_COMPARED]
+    records = _compared(made.records)
     controls = load_recipe(made.recipe).controls(records, made.config)
     for name, control in controls.items():
         _run_control(control, records, path / "controls" / name)
+
+
+def _compared(records: Sequence[Record]) -> Sequence[Record]:
+    """Some of the images, evenly spread over the set; those that can be scored come before the others."""
+    known = [record.id for record in records if record.labels is not None or record.trace is not None]
+    rest = [record.id for record in records if record.id not in set(known)]
+    chosen = {*_evenly(known, _COMPARED), *_evenly(rest, _COMPARED - len(known))}
+    return [record for record in records if record.id in chosen]
+
+
+def _evenly(names: Sequence[str], count: int) -> list[str]:
+    """So many of them, evenly spread; all where there are no more."""
+    places = np.linspace(0, len(names) - 1, max(0, min(count, len(names))))
+    return [names[int(place)] for place in places.round()]
 
 
 def _score_checkpoints(made: Plan, trained: Run) -> None:

@@ -10,17 +10,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from morula.core.errors import DataError, times
-from morula.core.types import Array, VoxelSize
+from morula.core.types import Array, Voxel, VoxelSize
 from morula.data import list_volumes, open_volume, predicted_labels, read_mask
 from morula.data.listing import of_kinds, visible
 from morula.data.open import VOLUME_SUFFIXES, read_header
 from morula.data.volumes import as_stack, volume_id
 from morula.metrics import (
     Look,
+    Packed,
     Shapes,
     Verdict,
     composite,
     edge_contrast,
+    equal_gaps,
     look,
     predictability,
     shapes,
@@ -42,7 +44,10 @@ class _Candidate(NamedTuple):
 
 
 class _Measured(NamedTuple):
-    masks: Array
+    """A candidate's masks, flat and packed into bits, of `size` pixels, and what they are worth alone."""
+
+    bits: Array
+    size: int
     verdict: Verdict
 
 
@@ -64,7 +69,8 @@ def select(
         images: what was segmented; named like the labels if there are several. With it the score knows
             whether masks follow the image, which is worth more than all else.
         voxel: size of the candidates' voxels in nm, in place of what the files say; `unknown` if they lie.
-        prior_voxel: the same of the prior. Areas are compared in nm^2 where both are known, else in pixels.
+        prior_voxel: the same of the prior. Where both are known, areas are compared in nm^2, not in pixels,
+            and sections are overlapped with those that are equally far in both, not with the next.
 
     Returns:
         Ready for JSON: `ranking`, best first, of `{name, score, plausible, objections, terms}`; `abstain`,
@@ -76,17 +82,17 @@ def select(
         DataError: no candidate, labels that cannot be read or do not fit each other, an empty prior.
     """
     found = _list_candidates(Path(candidates))
-    expected = _prior(Path(prior), prior_voxel)
     stems = _stems(found)
-    seen, pixel = _open_images(None if images is None else Path(images), stems, voxel)
-    pixel = pixel or _pixel_area(next(iter(found[0].files.values())), voxel)
+    seen, size = _open_images(None if images is None else Path(images), stems, voxel)
+    size = size or _size_of(next(iter(found[0].files.values())), voxel)
+    expected, gap = _prior(Path(prior), prior_voxel, size)
     layout: dict[str, tuple[tuple[int, ...], Path]] = {}
     if seen is not None:
         layout = {stem: (shape, Path(str(images))) for stem, shape in zip(stems, seen.shapes, strict=True)}
-    measured = [_measure(candidate, stems, layout, expected, seen, pixel) for candidate in found]
+    measured = [_measure(candidate, stems, layout, expected, seen, size, gap) for candidate in found]
     verdicts = [each.verdict for each in measured]
     if len(found) >= _VOTERS:
-        verdicts = with_consensus(verdicts, [each.masks for each in measured])
+        verdicts = with_consensus(verdicts, Packed([each.bits for each in measured], measured[0].size))
     order = sorted(range(len(found)), key=lambda i: (-verdicts[i].score, found[i].name))
     ranking = [_as_json(found[i].name, verdicts[i]) for i in order]
     abstain = not any(entry["plausible"] for entry in ranking)
@@ -138,18 +144,21 @@ def _stems(found: Sequence[_Candidate]) -> list[str]:
     return list(first.files)
 
 
-def _prior(path: Path, voxel: VoxelSize) -> Shapes:
+def _prior(path: Path, voxel: VoxelSize, other: Voxel | None) -> tuple[Shapes, int]:
+    """Shapes of the source, and the sections of a candidate, of voxels as `other`, that are as far apart."""
     files = list_volumes(path)
-    found = shapes((read_mask(file) for file in files), pixel_area=_pixel_area(files[0], voxel))
+    size = _size_of(files[0], voxel)
+    ours, theirs = equal_gaps(size and size.z, other and other.z)
+    found = shapes((read_mask(file) for file in files), pixel_area=size and size.area, gap=ours)
     if found.count == 0:
         raise DataError(path, "no object of more than 10 pixels", "give source labels that show the objects")
-    return found
+    return found, theirs
 
 
 def _open_images(
     path: Path | None, stems: Sequence[str], voxel: VoxelSize
-) -> tuple[Look | None, float | None]:
-    """The images in the order of the stems, and the area of their pixels in nm^2."""
+) -> tuple[Look | None, Voxel | None]:
+    """The images in the order of the stems, and the size of their voxels."""
     if path is None:
         return None, None
     files = list_volumes(path)
@@ -163,7 +172,7 @@ def _open_images(
             raise DataError(path, what, "name each image like its labels")
         ordered = [by_name[stem] for stem in stems]
     volumes = [as_stack(open_volume(file)) for file in ordered]
-    return look([volume.read() for volume in volumes]), _pixel_area(ordered[0], voxel)
+    return look([volume.read() for volume in volumes]), _size_of(ordered[0], voxel)
 
 
 def _measure(
@@ -172,7 +181,8 @@ def _measure(
     layout: dict[str, tuple[tuple[int, ...], Path]],
     prior: Shapes,
     seen: Look | None,
-    pixel_area: float | None,
+    size: Voxel | None,
+    gap: int,
 ) -> _Measured:
     files = list(candidate.files.values()) if len(stems) == 1 else [candidate.files[stem] for stem in stems]
     masks: list[Array] = []
@@ -183,19 +193,20 @@ def _measure(
             what = f"labels of {times(mask.shape)}, but {other} has {times(shape)}"
             raise DataError(file, what, "give candidates of the same images at the same size")
         masks.append(mask)
-    found = shapes(masks, pixel_area=pixel_area)
+    found = shapes(masks, pixel_area=size and size.area, gap=gap)
     evidence: dict[str, float] = {}
     if seen is not None and found.count:
         evidence = {
             "predictability": predictability(masks, seen),
             "edges": edge_contrast(masks, seen, area=found.area),
         }
-    return _Measured(np.concatenate([mask.ravel() for mask in masks]), composite(found, prior, evidence))
+    joined = np.concatenate([mask.ravel() for mask in masks])
+    return _Measured(np.packbits(joined), joined.size, composite(found, prior, evidence))
 
 
-def _pixel_area(path: Path, voxel: VoxelSize) -> float | None:
+def _size_of(path: Path, voxel: VoxelSize) -> Voxel | None:
     known = read_header(path).voxel if voxel is None else voxel
-    return None if known is None or known == "unknown" else known.area
+    return None if known == "unknown" else known
 
 
 def _as_json(name: str, verdict: Verdict) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from morula.blockwise import (
 )
 from morula.core.errors import DataError, UsageError, times
 from morula.core.types import Array, ArraySource
-from morula.data import open_ome_zarr, read_labels
+from morula.data import is_mask, open_ome_zarr, read_labels
 from morula.data.ome_zarr import is_ome_zarr, scratch
 from morula.metrics import (
     Overlap,
@@ -60,7 +60,7 @@ def store_scores(
         told = f"shape {times(found.shape)}, but the truth {fspath(truth)} has {times(expected.shape)}"
         raise DataError(pred, told, "name labels of the same volume at the same level")
     grid = BlockGrid.aligned(found.shape, _UNIT, (0, 0, 0), voxels=voxels)
-    return _KINDS[kind](_Pair(found, expected, grid, fspath(truth)))
+    return _KINDS[kind](_Pair(found, expected, grid, (fspath(pred), fspath(truth))))
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class _Pair:
     pred: ArraySource
     truth: ArraySource
     grid: BlockGrid
-    where: str
+    names: tuple[str, str]
 
     def table(self) -> Overlap:
         return overlap_by_blocks(self.pred, self.truth, self.grid, InlineExecutor())
@@ -104,7 +104,7 @@ class _Pair:
     def neurons(self) -> dict[str, float]:
         table = self.table()
         if not table.truth_areas.sum():
-            raise DataError(self.where, "no voxel is labelled", "name the true labels")
+            raise DataError(self.names[1], "no voxel is labelled", "name the true labels")
         return neuron_scores_of(table)
 
     def semantic(self) -> dict[str, float]:
@@ -113,9 +113,17 @@ class _Pair:
     def volumes(self) -> dict[str, float]:
         sections = slices_by_blocks(self.pred, self.truth, self.grid, InlineExecutor())
         whole, table = semantic_scores_of(sections), self.table()
+        sides = (
+            (self.pred, table.pred_ids, table.pred_areas),
+            (self.truth, table.truth_ids, table.truth_areas),
+        )
         with TemporaryDirectory(prefix="morula-") as folder:
-            pred = self._numbered(self.pred, len(table.pred_ids), Path(folder) / "pred")
-            truth = self._numbered(self.truth, len(table.truth_ids), Path(folder) / "truth")
+            pred, truth = (
+                self._numbered(labels, Path(folder) / str(number))
+                if is_mask(ids, areas, table.size, where=self.names[number])
+                else labels
+                for number, (labels, ids, areas) in enumerate(sides)
+            )
             table = replace(self, pred=pred, truth=truth).table()
         return {
             "iou": whole["iou"],
@@ -124,13 +132,11 @@ class _Pair:
             "ap50": matching_of(table).counts.ap,
         }
 
-    def _numbered(self, labels: ArraySource, objects: int, folder: Path) -> ArraySource:
-        """Labels as they are, or a mask with its objects numbered."""
-        if objects > 1:
-            return labels
+    def _numbered(self, mask: ArraySource, folder: Path) -> ArraySource:
+        """The 26-connected objects of a mask."""
         chunk = tuple(min(a, b) for a, b in zip((32, 128, 128), self.grid.block, strict=True))
         sink = scratch(folder / "labels.zarr", self.grid.shape, np.uint32, chunk)
-        label_objects(labels, sink, self.grid, Work(folder / "work", {}, chunk=chunk), fill=False)
+        label_objects(mask, sink, self.grid, Work(folder / "work", {}, chunk=chunk), fill=False)
         return sink
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from morula.core.errors import UsageError
 from morula.core.tree import Tree
 from morula.core.types import Record, Segmentation, Volume, Voxel, VoxelSize
+from morula.data.traced import KnownTrace, check_sections
 from morula.metrics import OLFACTORY, diadem_score, spatial_distances, tolerance_scores
 from morula.recipes import RECIPES, Predictor
 
@@ -29,6 +30,7 @@ TRACED = "vit3d"
 """The recipe that stacks with SWC files get where none is asked for."""
 
 _FEW = 3  # traced stacks
+_TOLD = 3  # repairs of one trace
 
 
 class _Tracer(Protocol):
@@ -39,21 +41,18 @@ class _Tracer(Protocol):
         ...
 
 
-def rooted(model: Predictor, root: Sequence[float]) -> Predictor:
-    """A predictor that begins at a root.
+def rooted(model: Predictor, root: Sequence[float], records: Sequence[Record]) -> Predictor:
+    """A predictor that begins at a root in each of some stacks.
 
     Raises:
-        UsageError: the recipe traces nothing, or the root lies outside of the stack.
+        UsageError: the recipe traces nothing, or the root lies outside of a stack.
     """
     if not hasattr(model, "traced"):
         raise UsageError("--root", "this run's recipe traces no neurons", "leave --root out")
+    for record in records:
+        check_root(root, record.image.spatial_shape)
     tracer = cast(_Tracer, model)
-
-    def predict(volume: Volume) -> Segmentation:
-        check_root(root, volume.spatial_shape)
-        return tracer.traced(volume, root)
-
-    return predict
+    return lambda volume: tracer.traced(volume, root)
 
 
 def check_root(root: Sequence[float], shape: Sequence[int]) -> None:
@@ -69,9 +68,10 @@ def check_root(root: Sequence[float], shape: Sequence[int]) -> None:
 
 
 def check_sizes(records: Sequence[Record], voxel: VoxelSize) -> None:
-    """Refuses stacks of unknown voxel size: traces are written in micrometres.
+    """Refuses stacks of one section, and of unknown voxel size: traces are written in micrometres.
 
     Raises:
+        DataError: there is one section only.
         UsageError: a size is unknown.
     """
     if voxel == "unknown":
@@ -80,17 +80,18 @@ def check_sizes(records: Sequence[Record], voxel: VoxelSize) -> None:
             "--voxel-size", found, "give Z Y X in nm; any scale will do if only the ratio is known"
         )
     for record in records:
+        check_sections(record.image)
         if record.image.voxel is None or record.image.voxel.z is None:
             found = f"{record.image.uri} does not say how large a voxel is along z, y and x"
             raise UsageError("--voxel-size", found, "give Z Y X in nm")
 
 
-def survey_traced(records: Sequence[Record], suffix: str) -> dict[str, Any]:
+def survey_traced(records: Sequence[Record]) -> dict[str, Any]:
     """What the stacks and their traces are, as JSON values."""
     sizes = np.array([record.image.spatial_shape for record in records])
     trees = [record.trace() for record in records if record.trace is not None]
     size = records[0].image.voxel
-    assert size is not None and size.z is not None
+    assert size is not None
     return {
         "images": len(records),
         "dimensions": 3,
@@ -100,9 +101,15 @@ def survey_traced(records: Sequence[Record], suffix: str) -> dict[str, Any]:
         "labelled": len(trees),
         "nodes": sum(map(len, trees)),
         "pixel_nm": [size.y, size.x],
-        "voxel": f"{size.z:g} {size.y:g} {size.x:g}",
-        "label_suffix": suffix,
+        "mended": [told for record in records for told in _mended(record)],
     }
+
+
+def _mended(record: Record) -> list[str]:
+    """What was mended in the file of a trace: the first repairs, and how many there are beyond."""
+    repairs = record.trace.repairs if isinstance(record.trace, KnownTrace) else ()
+    more = len(repairs) - _TOLD
+    return [*repairs[:_TOLD], *([f"{more} more repairs of the trace of {record.id}."] if more > 0 else [])]
 
 
 def why_traced(
@@ -118,7 +125,7 @@ def why_traced(
         "It learns from the traced stacks; scores of these say how well the traces were learned. To know the "
         "accuracy, keep some traced stacks aside and use `morula evaluate --kind swc`.",
     )
-    doubts: list[str] = []
+    doubts: list[str] = list(facts["mended"])
     if traced < _FEW:
         doubts.append(f"Only {traced} stack(s) are traced; three or more show more kinds of neurites.")
     return reasons, tuple(doubts)

@@ -37,7 +37,7 @@ def train(
     source_labels: str | Path | None = None,
     out: str | Path | None = None,
     recipe: str | None = None,
-    preset: str = "best",
+    preset: str | None = None,
     config: Path | None = None,
     assignments: Sequence[str] = (),
     voxel: VoxelSize = None,
@@ -158,15 +158,19 @@ def describe(record: Record) -> dict[str, Any]:
     box = {} if record.box is None else {"box": [[each.start, each.stop] for each in record.box]}
     return {
         **box,
-        "uri": image.uri,
+        "uri": _absolute(image.uri),
         "shape": list(image.shape),
         "dtype": str(image.dtype),
         "axes": image.axes.order,
         "nm": None if size is None else [size.z, size.y, size.x],
         "fingerprint": image.fingerprint,
-        "labelled": record.is_labelled or record.trace is not None,
         "domain": record.domain,
     }
+
+
+def _absolute(uri: str) -> str:
+    """From wherever a report is made again; addresses of servers stay."""
+    return uri if "://" in uri else str(Path(uri).absolute())
 
 
 def reopened(entry: Mapping[str, Any], stored: Stored = "zyx") -> Volume | None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from morula.core.errors import DataError
 from morula.core.tree import Tree
-from morula.data import predicted_labels, read_labels, read_swc
+from morula.data import open_volume, predicted_labels, read_swc
+from morula.data.volumes import as_stack
 from morula.report import Scene, write_view
 
 __all__ = ["view3d"]
@@ -20,7 +21,7 @@ def view3d(run: str | Path, *, out: str | Path | None = None) -> Path:
         out: the page; `report/view3d.html` of a run, `view3d.html` of a prediction by default.
 
     Raises:
-        DataError: there is no traced neuron in it.
+        DataError: there is no traced neuron in it, or labels do not say how large a voxel is.
         ResourceError: the disk is full.
     """
     run = Path(run)
@@ -38,10 +39,11 @@ def view3d(run: str | Path, *, out: str | Path | None = None) -> Path:
 
 
 def _scene(folder: Path, tree: Tree, truth: Path) -> Scene:
-    """A stack's trees; sizes of voxels follow from the trace, which is there in voxels and in micrometres."""
-    voxels = read_swc(folder / "trace.voxel.swc").tree
-    span, steps = abs(tree.points).max(axis=0), abs(voxels.points).max(axis=0)
-    z, y, x = (float(a / b) if b > 0 else 1.0 for a, b in zip(span, steps, strict=True))
-    depth, height, width = read_labels(predicted_labels(folder)).shape
+    """A stack's trees; its labels say how large it is and its voxels are."""
+    labels = as_stack(open_volume(predicted_labels(folder)))
+    size, (depth, height, width) = labels.voxel, labels.shape
+    if size is None:
+        raise DataError(labels.uri, "it does not say how large a voxel is", "predict the stack again")
+    z, y, x = (edge / 1000 for edge in (size.z or size.x, size.y, size.x))
     known = read_swc(truth).tree.scaled((z, y, x)) if truth.exists() else None
     return Scene(folder.name, (depth * z, height * y, width * x), tree, known)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from morula.core.types import Array
+from morula.data import is_mask
 from morula.metrics import dice, iou, iou_per_slice, matching
 from morula.post import components
 
@@ -16,8 +17,8 @@ def volume_scores(pred: Array, truth: Array) -> dict[str, float]:
 
     Args:
         pred: predicted labels or mask `(z, y, x)`, 0 = background.
-        truth: true labels or mask, shaped like `pred`. A mask, with one value beside 0, is numbered by its
-            26-connected components, for objects to be compared.
+        truth: true labels or mask, shaped like `pred`. A mask, as `morula.data.is_mask` tells it from
+            instance numbers, is numbered by its 26-connected components, for objects to be compared.
 
     Returns:
         `iou` and `dice` of the volume, `iou_per_slice` as the published code has it (the mean over sections,
@@ -25,6 +26,7 @@ def volume_scores(pred: Array, truth: Array) -> dict[str, float]:
         found, missed and invented ones.
 
     Raises:
+        DataError: 2 and 255 without other values.
         ValueError: the shapes differ, or labels are negative or not integers.
 
     >>> block = np.zeros((2, 8, 8), int)
@@ -36,10 +38,10 @@ def volume_scores(pred: Array, truth: Array) -> dict[str, float]:
         "iou": iou(pred, truth),
         "iou_per_slice": iou_per_slice(pred, truth, empty=0.0),
         "dice": dice(pred, truth),
-        "ap50": matching(_numbered(pred), _numbered(truth)).counts.ap,
+        "ap50": matching(_numbered(pred, "prediction"), _numbered(truth, "truth")).counts.ap,
     }
 
 
-def _numbered(labels: Array) -> Array:
-    values = np.unique(labels)
-    return components(labels) if len(values[values != 0]) <= 1 else labels
+def _numbered(labels: Array, where: str) -> Array:
+    values, counts = np.unique(labels, return_counts=True)
+    return components(labels) if is_mask(values, counts, labels.size, where=where) else labels

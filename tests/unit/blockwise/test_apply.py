@@ -92,8 +92,20 @@ def test_killed_at_every_block_it_ends_byte_for_byte_alike(tmp_path, late):
             break
         except Killed:
             deaths = death
-    assert deaths == len(GRID) - 1 and ran == list(range(len(GRID)))
+    assert deaths == len(GRID) - 1 and ran == [len(GRID) - 1]
     assert files_of(path) == files_of(tmp_path / "whole.zarr")
+
+
+@pytest.mark.parametrize(
+    ("lost", "repeated"),
+    [("000000/000000001.npz", [1]), ("step.json", [0, 1, 2])],
+)
+def test_marks_that_the_power_left_empty_are_none(tmp_path, lost, repeated):
+    ran = []
+    run_blocks(lambda _: {}, 3, InlineExecutor(), marks=Marks.open(tmp_path))
+    (tmp_path / lost).write_bytes(b"")
+    run_blocks(lambda _: {}, 3, InlineExecutor(), marks=Marks.open(tmp_path), advance=ran.append)
+    assert sorted(ran) == repeated
 
 
 def test_another_model_or_grid_is_refused(tmp_path):

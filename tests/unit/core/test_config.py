@@ -44,6 +44,12 @@ def test_a_wrong_key_or_value_is_named(text: str, message: str) -> None:
         override(Toy(), parse_assignments([text]))
 
 
+def test_a_value_and_a_key_in_it_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"--set optim\.lr=2: optim was given a value before"):
+        parse_assignments(["optim=3", "optim.lr=2"])
+    assert parse_assignments(["optim={steps=1}", "optim.lr=2"]) == {"optim": {"steps": 1, "lr": 2}}
+
+
 def test_a_config_written_as_toml_reads_back_equal() -> None:
     text = to_toml(Toy())
     assert "# learning rate\nlr = 0.1" in text

@@ -21,7 +21,6 @@ def test_parts() -> None:
     assert FOREST.tips.tolist() == [3, 4, 6]
     assert FOREST.branch_points.tolist() == [1]
     assert FOREST.edges.tolist() == [[1, 0], [2, 1], [3, 2], [4, 1], [6, 5]]
-    assert FOREST.component().tolist() == [0, 0, 0, 0, 0, 1, 1]
     assert FOREST.length == 3 + 2 + 4 + 4 + 1
 
 

@@ -88,6 +88,35 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(caught.value.__cause__, PermissionError)
 
 
+def test_a_key_behind_a_slash_is_named(tmp_path: Path) -> None:
+    path, _ = BAD_VOLUMES["a slash for a colon"](tmp_path)
+    with pytest.raises(DataError, match=r"cube\.h5/raw: cube\.h5 is a file.* Fix: name it cube\.h5:/raw"):
+        open_volume(path)
+    (tmp_path / "notes.png").write_text("no folder")
+    with pytest.raises(DataError, match=r"notes\.png is a file, not a folder\. Fix: check the path"):
+        open_volume(tmp_path / "notes.png" / "a.png")
+
+
+def test_a_disk_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / "a.png")
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "open", fail)
+    with pytest.raises(DataError, match=r"a\.png: cannot be opened \(.*Input/output error\)"):
+        open_volume(tmp_path / "a.png")
+
+
+def test_missing_planes_are_not_read_as_zeros(tmp_path: Path) -> None:
+    folder, _ = BAD_INPUTS["missing planes"](tmp_path)
+    stack = open_volume(folder / "part.ome.tif")
+    assert stack.shape == (5, 32, 40)
+    for box in (..., 1):
+        with pytest.raises(DataError, match="2 of 5 planes are missing"):
+            stack[box]
+
+
 def test_a_folder_is_not_an_image(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="a folder"):
         open_volume(tmp_path)

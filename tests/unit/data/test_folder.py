@@ -140,6 +140,13 @@ def test_coco(kind: str, images: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(labels, SQUARE)
 
 
+def test_images_that_coco_lists_without_an_object_are_not_drawn_yet(images: Path, tmp_path: Path) -> None:
+    pictures = [{"id": n, "file_name": f"c{n}.png", "height": 20, "width": 24} for n in (1, 2, 10)]
+    cell = {"id": 1, "image_id": 2, "segmentation": SEGMENTATIONS["polygon"]}
+    path = write_json(tmp_path / "coco.json", images=pictures, annotations=[cell])
+    assert [each.id for each in load_records(images, path)[0] if each.is_labelled] == ["c2"]
+
+
 def test_coco_annotations_by_id_and_images_listed_twice(tmp_path: Path) -> None:
     picture = {"file_name": "deep/c1.png", "height": 20, "width": 24}
     cell = {"image_id": 2, "segmentation": SEGMENTATIONS["polygon"]}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import h5py
+import mrcfile
 import numpy as np
 import pytest
 import tifffile
@@ -53,3 +55,19 @@ def test_a_large_image_can_be_opened_where_parts_can_be_read(tmp_path, monkeypat
     monkeypatch.setattr(tiff, "_PIECE", 100)
     with pytest.raises(DataError, match="claims 90 x 70 pixels"):
         open_volume(tmp_path / "tiles.tif")
+
+
+@pytest.mark.parametrize("shape", [(2, 90, 70), (90, 70)])
+def test_a_volume_that_is_read_by_boxes_may_have_sections_of_any_size(shape, tmp_path, monkeypatch):
+    array = np.resize(GREY, shape)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["raw"] = array
+    with mrcfile.new(tmp_path / "a.mrc") as file:
+        file.set_data(array)
+    for module in ("morula.data.reading", "morula.data.open"):
+        monkeypatch.setattr(f"{module}.MAX_PIXELS", 1000)
+    for name in ("a.h5:/raw", "a.mrc"):
+        volume = open_volume(tmp_path / name)
+        assert np.array_equal(volume[..., 3:9, 4:8], array[..., 3:9, 4:8])
+        with pytest.raises(DataError, match="90 x 70 pixels are too many to be read at once"):
+            volume.read()

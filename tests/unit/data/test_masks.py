@@ -12,7 +12,7 @@ from PIL import Image
 
 from morula.core.errors import DataError
 from morula.core.types import Array
-from morula.data import read_mask, to_mask
+from morula.data import is_mask, read_mask, to_mask
 
 MASK = np.zeros((4, 30, 40), np.uint8)
 MASK[:, 4:20, 5:25] = 1
@@ -71,8 +71,10 @@ def test_ignored_values_are_background(tmp_path: Path) -> None:
     stored[:, 22:] = 2
     tifffile.imwrite(tmp_path / "a.tif", stored, photometric="minisblack")
     np.testing.assert_array_equal(read_mask(tmp_path / "a.tif", ignore=[2]), MASK)
-    with pytest.raises(DataError, match=r"a\.tif.*grey levels \(2\)"):
-        read_mask(tmp_path / "a.tif")
+    for share in (stored, np.where(stored == 2, 2 * (np.arange(40) < 1), stored), np.maximum(stored, 2)):
+        tifffile.imwrite(tmp_path / "b.tif", share.astype(np.uint8), photometric="minisblack")
+        with pytest.raises(DataError, match=r"b\.tif: the values 2 and 255 alone.*0 in place of 2"):
+            read_mask(tmp_path / "b.tif")
 
 
 def test_stray_grey_levels_are_foreground_and_more_are_refused() -> None:
@@ -80,6 +82,26 @@ def test_stray_grey_levels_are_foreground_and_more_are_refused() -> None:
     assert to_mask(few).sum() == np.count_nonzero(few)
     with pytest.raises(DataError, match=r"0\.5% of the voxels are grey levels \(17, 130\)"):
         to_mask(interpolated(24))
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        (MASK, True),
+        (MASK * 7, True),
+        (MASK * 0, True),
+        (mixed(), True),
+        (interpolated(23), True),
+        (interpolated(24), False),
+        (INSTANCES, False),
+        (INSTANCES + MASK * np.uint16(248), False),
+    ],
+)
+def test_values_tell_a_mask_from_instance_numbers(stored: Array, expected: bool) -> None:
+    values, counts = np.unique(stored, return_counts=True)
+    assert is_mask(values, counts, stored.size) is expected
+    inside = values > 0
+    assert is_mask(values[inside], counts[inside], stored.size) is expected
 
 
 def test_a_picture_is_no_mask() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import pickle
 import re
@@ -15,14 +16,16 @@ import numpy as np
 import pytest
 import zarr
 
-from morula.core.errors import DataError, UsageError
+from morula.core.errors import DataError, ResourceError, UsageError
 from morula.core.types import Axes, Voxel
 from morula.data import load_volumes, open_volume, read_labels
 from morula.data.ome_zarr import (
+    StoredArray,
     create_image,
     factors_of,
     open_ome_zarr,
     read_multiscale,
+    scratch,
     shrink,
     write_image,
     write_labels,
@@ -169,6 +172,19 @@ def test_units_are_converted_and_never_guessed(tmp_path, unit, voxel):
     assert open_volume(tmp_path / "a.zarr", voxel=SIZE).voxel == SIZE
 
 
+SHIFT = {"type": "translation", "translation": [100.0, 0.0, 7.0]}
+
+
+def test_what_all_levels_have_in_common_comes_after_their_own(tmp_path):
+    write_image(tmp_path / "a.zarr", GREY, Axes("zyx"), SIZE)
+    common = [{"type": "scale", "scale": [0.5, 3.0, 2.0]}, SHIFT]
+    rewritten(tmp_path / "a.zarr", coordinateTransformations=common)
+    assert open_volume(tmp_path / "a.zarr").voxel == Voxel(z=20.0, y=12.0, x=8.0)
+    fine, coarse = read_multiscale(tmp_path / "a.zarr").levels
+    assert fine.translation == (100.0, 0.0, 7.0)
+    assert coarse.scale == (20.0, 24.0, 16.0) and coarse.translation == (100.0, 6.0, 11.0)
+
+
 def five(path: Path, times: int, channels: int) -> Path:
     root = zarr.create_group(path)
     array = np.arange(times * channels * 2 * 20 * 30).reshape(times, channels, 2, 20, 30).astype(np.uint16)
@@ -199,6 +215,10 @@ def test_axes_of_one_entry_are_dropped_and_channels_named(tmp_path):
         ({"datasets": []}, "without any level"),
         ({"datasets": [{"path": "0"}]}, "coordinateTransformations"),
         ({"datasets": 3}, "cannot be read"),
+        ({"datasets": [{"path": "0", "coordinateTransformations": [SHIFT]}]}, "a level without a scale"),
+        ({"coordinateTransformations": [{"type": "affine", "affine": []}]}, "of type affine"),
+        ({"coordinateTransformations": [{"type": "scale", "scale": [2.0]}]}, "1 scales for 3 axes"),
+        ({"coordinateTransformations": [{"type": "scale", "scale": [1, 0, 1]}]}, r"the scale \[40.0, 0.0"),
     ],
 )
 def test_metadata_that_no_image_has(tmp_path, changes, told):
@@ -218,6 +238,46 @@ def test_nothing_is_overwritten(tmp_path):
         create_image(tmp_path / "b.zarr", (0, 4, 4), np.uint8, Axes("zyx"))
     with pytest.raises(DataError, match="whole numbers"):
         write_labels(tmp_path / "a.zarr", "map", np.zeros((2, 4, 4)), Axes("zyx"))
+
+
+def test_numbers_that_are_none_are_refused_where_they_are_read(tmp_path):
+    array = GREY.astype(np.float32)
+    array[1, 9, 9] = np.inf
+    write_image(tmp_path / "a.zarr", array, Axes("zyx"))
+    image = pickle.loads(pickle.dumps(open_volume(tmp_path / "a.zarr")))
+    assert np.array_equal(image[1, 10:], array[1, 10:])
+    with pytest.raises(DataError, match=r"a\.zarr/0: 1 of 12,000 pixels are not finite"):
+        image[1]
+
+
+def test_a_store_that_cannot_be_made_leaves_nothing(tmp_path, monkeypatch):
+    def full(*_, **options):
+        (tmp_path / "a.zarr" / "0").mkdir(parents=True)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(zarr, "create_array", full)
+    with pytest.raises(ResourceError, match="disk is full"):
+        write_image(tmp_path / "a.zarr", GREY, Axes("zyx"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_group_and_nothing_are_no_arrays(tmp_path):
+    write_image(tmp_path / "a.zarr", GREY, Axes("zyx"))
+    for path, told in (("", "a group where an array should be"), ("9", "9: ")):
+        with pytest.raises(DataError, match=told) as caught:
+            _ = StoredArray(str(tmp_path / "a.zarr"), path).shape
+        assert "argument" not in str(caught.value)
+
+
+def test_a_scratch_array_that_is_half_there_is_made_anew(tmp_path):
+    made = scratch(tmp_path / "a.zarr", (4, 4), np.uint8, (2, 2))
+    made[:2, :2] = np.ones((2, 2), np.uint8)
+    (tmp_path / "a.zarr" / "zarr.json").unlink()
+    again = scratch(tmp_path / "a.zarr", (4, 4), np.uint8, (2, 2))
+    assert not again[:2, :2].any() and again.shape == (4, 4)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
+    with pytest.raises(UsageError, match="an array"):
+        scratch(tmp_path / "a.zarr", (4, 5), np.uint8, (2, 2))
 
 
 def test_several_labels_are_listed(tmp_path):

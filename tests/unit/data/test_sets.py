@@ -269,6 +269,20 @@ def test_the_first_digits_of_a_checksum_are_enough(served: tuple[Path, str], tmp
     assert path.read_bytes() == b"weights" and list(path.parent.iterdir()) == [path]
 
 
+def test_a_file_that_is_another_than_at_first_says_how_to_take_it(
+    served: tuple[Path, str], tmp_path: Path
+) -> None:
+    folder, address = served
+    (folder / "a.pth").write_bytes(b"weights")
+    fetch(f"{address}/a.pth", None, tmp_path, "a.pth", command="again").unlink()
+    (folder / "a.pth").write_bytes(b"other weights")
+    with pytest.raises(ResourceError, match=r"was that of the first download.* delete \S+a\.pth\.sha256"):
+        fetch(f"{address}/a.pth", None, tmp_path, "a.pth", command="again")
+    (tmp_path / "a.pth.sha256").unlink()
+    path = fetch(f"{address}/a.pth", None, tmp_path, "a.pth", command="again")
+    assert path.read_bytes() == b"other weights"
+
+
 def test_a_download_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
     class Halting(Quiet):
         def do_GET(self) -> None:

@@ -40,6 +40,12 @@ def test_ids_in_any_order_several_roots_commas_and_extra_columns(tmp_path: Path)
     assert chain == {(0, 0, 3): (0, 0, 2), (0, 0, 2): (0, 0, 1)}
 
 
+@pytest.mark.parametrize("separator", [",", ", ", " , ", "\t", " "])
+def test_columns_are_separated_one_way(separator: str, tmp_path: Path) -> None:
+    text = separator.join(["1", "2", "10.5", "20", "30", "2.5", "-1"])
+    assert read_swc(swc(tmp_path, f" {text} # 1,5 of it\n")).tree.points.tolist() == [[30, 20, 10.5]]
+
+
 @pytest.mark.parametrize(
     ("text", "told", "parents"),
     [
@@ -67,6 +73,7 @@ def test_mended(text: str, told: str, parents: list[int], tmp_path: Path) -> Non
         ("1.5 0 0 0 0 1 -1\n", "line 1 .* no whole number"),
         ("1 0 0 0 0 1 -1\n1 0 5 0 0 1 -1\n", "line 2 uses id 1 again .* line 1"),
         ("1 0 0 0 0 1 -1\n2 0 0 0 0 1 3\n3 0 0 0 0 1 4\n4 0 0 0 0 1 3\n", "node 3 in line 3 .*cycle"),
+        ("1 0 0 0 0 1 -1\n2 0 1,5 0,25 0 1 1\n", "line 2 has commas inside of numbers"),
         ("II*\0\0\0", "binary"),
     ],
 )

@@ -188,9 +188,14 @@ def test_what_a_folder_means(tmp_path: Path) -> None:
         list_volumes(tmp_path)
 
 
-def test_a_header_that_claims_too_much_is_refused(tmp_path: Path) -> None:
+def test_labels_of_which_a_block_was_written_are_read_and_an_empty_claim_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
-        file.create_dataset("raw", (4000, 4000, 4000), np.uint8, chunks=(64, 64, 64))
-    with pytest.raises(DataError, match=r"claims 4,000 x 4,000 x 4,000"):
+        file.create_dataset("ids", (600, 700, 700), np.uint32, chunks=(10, 64, 64))
+    with pytest.raises(DataError, match="600 x 700 x 700 uint32 to which nothing was written"):
         open_volume(path)
+    with h5py.File(path, "a") as file:
+        file["ids"][10:20, 64:128, :64] = 7
+    assert path.stat().st_size < 200_000
+    labels = open_volume(path)[10:21, 100, 63:65]
+    assert (labels[:10, 0] == 7).all() and not labels[10].any() and not labels[:, 1].any()

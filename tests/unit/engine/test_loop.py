@@ -8,6 +8,7 @@ import torch
 from rich.console import Console
 
 from morula.core.errors import DataError, TrainingError, UsageError
+from morula.core.files import write_json
 from morula.engine import Run, TrainState, fit, launch, read_json, read_metrics
 
 
@@ -85,6 +86,24 @@ def test_a_run_that_was_refused_before_its_first_stage_is_in_nobodys_way(tmp_pat
     assert open_run(tmp_path / "run", existing="resume").stage("train").path.parent == tmp_path / "run"
 
 
+@pytest.mark.parametrize("last", ["config.json", "data.json", "run.json"])
+def test_a_run_that_was_stopped_while_it_was_started_starts_again(
+    last: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(path: Path, value: object) -> None:
+        if path.name == last:
+            raise KeyboardInterrupt
+        write_json(path, value)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("morula.engine.run.write_json", stopped)
+        open_run(tmp_path / "run", config={"lr": 2.0})
+    with pytest.raises(UsageError, match="no run to resume"):
+        open_run(tmp_path / "run", existing="resume")
+    open_run(tmp_path / "run")
+    assert read_json(tmp_path / "run" / "config.json") == {"lr": 1.0}
+
+
 def test_a_stage_made_from_other_inputs_is_refused(tmp_path: Path) -> None:
     open_run(tmp_path / "run").stage("train", beta=1).finish()
     with pytest.raises(UsageError, match="made from other inputs"):
@@ -92,11 +111,12 @@ def test_a_stage_made_from_other_inputs_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_the_user_is_never_taken(tmp_path: Path) -> None:
-    (tmp_path / "thesis.doc").write_text("years of work")
-    for existing in ("continue", "overwrite"):
-        with pytest.raises(UsageError, match="holds no run"):
-            open_run(tmp_path, existing=existing)
-    assert (tmp_path / "thesis.doc").exists()
+    for name in ("config.json", "thesis.doc"):
+        (tmp_path / name).write_text("years of work")
+        for existing in ("continue", "overwrite"):
+            with pytest.raises(UsageError, match="holds no run"):
+                open_run(tmp_path, existing=existing)
+        assert (tmp_path / name).read_text() == "years of work"
 
 
 def test_resume_without_a_run_is_refused(tmp_path: Path) -> None:

@@ -48,6 +48,24 @@ def test_one_task_of_a_job_of_many_is_one_process(monkeypatch: pytest.MonkeyPatc
     assert launch_ranks("cpu").world_size == 1
 
 
+def test_in_an_interactive_job_the_processes_are_started_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: dict[str, object] = {}
+
+    def fabric(**options: object) -> None:
+        made.update(options)
+        raise InterruptedError
+
+    for name, value in {**SRUN, "SLURM_STEP_NUM_TASKS": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("morula.engine.ranks.Fabric", fabric)
+    with pytest.raises(InterruptedError):
+        launch_ranks("cpu", devices=4)
+    assert made["devices"] == 4
+    assert [type(each).__name__ for each in made["plugins"]] == ["LightningEnvironment"]  # type: ignore[attr-defined]
+    with pytest.raises(UsageError, match="neither torchrun nor srun started this process"):
+        launch_ranks("cpu", devices=4, nodes=2)
+
+
 def test_more_gpus_than_there_are_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from morula.engine import Weights, WeightsInfo, read_tensors, weights_file
 
 def test_round_trip_keeps_tensors_and_description(tmp_path: Path) -> None:
     layer = nn.Linear(3, 2)
-    info = WeightsInfo("linear", {"width": 3}, kind="encoder", parents=("abc",), licence="MIT")
+    info = WeightsInfo("linear", {"width": 3}, kind="encoder", parents=("abc",))
     Weights.of(layer, info).save(tmp_path / "w.safetensors")
     loaded = Weights.load(tmp_path / "w.safetensors")
     assert loaded.info == info
@@ -22,6 +23,12 @@ def test_round_trip_keeps_tensors_and_description(tmp_path: Path) -> None:
     report = loaded.load_into(fresh)
     assert torch.equal(fresh.weight, layer.weight)
     assert (report.skipped, report.missing, report.inflated) == ((), (), ())
+
+
+def test_a_licence_that_earlier_versions_wrote_is_left_out(tmp_path: Path) -> None:
+    described = {"network": "linear", "arguments": {}, "kind": "network", "parents": [], "licence": "MIT"}
+    save_file({"w": torch.ones(1)}, tmp_path / "w.safetensors", metadata={"morula": json.dumps(described)})
+    assert Weights.load(tmp_path / "w.safetensors").info == WeightsInfo("linear")
 
 
 def test_every_tensor_is_accounted_for() -> None:
@@ -85,3 +92,17 @@ def test_of_a_run_what_it_pre_trained_comes_first(tmp_path: Path) -> None:
     (tmp_path / "1-pretrain" / "encoder.safetensors").touch()
     assert weights_file(tmp_path) == tmp_path / "1-pretrain" / "encoder.safetensors"
     assert weights_file(tmp_path / "a.pth") == tmp_path / "a.pth"
+
+
+def test_of_a_run_that_was_stopped_nothing_is_taken(tmp_path: Path) -> None:
+    for number in (1, 2):
+        (tmp_path / f"{number}-self-training-{number}").mkdir()
+        (tmp_path / f"{number}-self-training-{number}" / "stage.json").touch()
+    first = tmp_path / "1-self-training-1"
+    (first / "network.safetensors").touch()
+    (first / "done.json").touch()
+    with pytest.raises(DataError, match="its stage 2-self-training-2 is not finished"):
+        weights_file(tmp_path)
+    assert weights_file(first / "network.safetensors") == first / "network.safetensors"
+    (tmp_path / "2-self-training-2" / "done.json").touch()
+    assert weights_file(tmp_path) == first / "network.safetensors"

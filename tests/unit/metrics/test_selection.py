@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from morula.metrics import (
+    Packed,
     Shapes,
     composite,
     consensus,
@@ -45,6 +46,15 @@ def test_shapes_by_hand() -> None:
     assert found.spread == pytest.approx(logs.std())
     assert found.solidity == pytest.approx(solidity(mask)) == 1.0
     assert found.overlap == pytest.approx(2 * (3 * 128) / (3 * 128 + 2 * 128 + 128 + 16))
+
+
+def test_sections_are_overlapped_with_those_as_far_away() -> None:
+    deep = cubes((0, 0), (20, 20))
+    deep[1, 20:28, 20:28] = False
+    thin = deep.repeat(3, axis=0)
+    assert shapes([thin], gap=3).overlap == pytest.approx(shapes([deep]).overlap)
+    assert shapes([thin]).overlap > shapes([deep]).overlap + 0.05
+    assert shapes([deep], gap=4).overlap is None
 
 
 def test_an_empty_mask_has_shapes_too() -> None:
@@ -147,3 +157,9 @@ def test_entropy_of_certain_and_uncertain_predictions() -> None:
     hazy[:, 2, 2:8] = 0.5
     assert normalised_entropy(hazy) == pytest.approx(6 / 36, abs=1e-3)
     assert normalised_entropy(np.full((2, 3), 0.5)) == 1.0
+
+
+def test_packed_masks_agree_as_the_masks_do() -> None:
+    masks = list(np.random.default_rng(0).random((4, 61)) < 0.5)
+    packed = Packed([np.packbits(mask) for mask in masks], 61)
+    assert consensus(packed, [1.0, 0.5, 0.0, 2.0]) == consensus(masks, [1.0, 0.5, 0.0, 2.0])

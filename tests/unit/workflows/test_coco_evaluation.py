@@ -58,6 +58,17 @@ def test_a_run_is_found_by_the_stems_of_its_images(tmp_path: Path, truth: Path) 
     assert json.loads(json.dumps(scores, allow_nan=False)) == scores
 
 
+def test_of_a_run_the_images_of_the_truth_are_scored(tmp_path: Path, truth: Path) -> None:
+    for name in ("a", "c"):
+        save(tmp_path / "run" / "predictions" / name / "coco.json", found(f"{name}.tif", labels()))
+    save(tmp_path / "run" / "run.json", {})
+    with pytest.raises(DataError, match="no prediction for 1 of the 2 images of the truth: b"):
+        evaluate(tmp_path / "run", truth, kind="coco")
+    save(tmp_path / "run" / "predictions" / "b" / "coco.json", found("b.tif", labels()))
+    scores = evaluate(tmp_path / "run", truth, kind="coco")
+    assert (scores["images"], scores["objects"], scores["detections"]) == (2, 4, 4)
+
+
 def test_results_keep_the_numbers_of_the_truth(tmp_path: Path, truth: Path) -> None:
     content = json.loads(truth.read_text())["annotations"]
     results = save(tmp_path / "results.json", [{**each, "score": 1.0} for each in content])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import tifffile
@@ -88,6 +89,26 @@ def test_stacks(write: Write) -> None:
     truth = np.stack([TRUTH] * 5)
     result = evaluate(write("p.tif", truth), write("t.tif", truth), kind="semantic")
     assert result["mean"]["iou_per_slice"] == 1.0
+
+
+@pytest.mark.parametrize("kind", ["volumes", "neurons"])
+def test_a_volume_is_read_as_run_reads_labels(write: Write, tmp_path: Path, kind: str) -> None:
+    truth = np.stack([TRUTH] * 5)
+    pred = write("run/predictions/a/labels.tif", np.stack([PRED] * 5))
+    for z, section in enumerate(truth):
+        write(f"sections/{z}.png", section)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["mito"], file["raw"] = truth, truth
+    expected = evaluate(pred, write("a.tif", truth), kind=kind)["mean"]
+    for given, name in ((Path(f"{tmp_path}/a.h5:/mito"), "a"), (tmp_path / "sections", "sections")):
+        assert evaluate(pred, given, kind=kind)["images"] == {name: expected}
+    perfect = evaluate(tmp_path / "a.tif", tmp_path / "a.tif", kind=kind)["mean"]
+    assert evaluate(tmp_path / "sections", tmp_path / "a.tif", kind=kind)["mean"] == perfect != expected
+    assert evaluate(tmp_path / "run", f"{tmp_path}/a.h5:/mito", kind=kind)["mean"] == expected
+    with pytest.raises(DataError, match=r"b\.h5:/mito: no such file"):
+        evaluate(pred, tmp_path / "b.h5:/mito", kind=kind)
+    with pytest.raises(DataError, match="no prediction for 5 of 5 images"):
+        evaluate(pred, tmp_path / "sections", kind="instances")
 
 
 def test_empty_images_score_without_nan(write: Write) -> None:
@@ -178,6 +199,20 @@ def test_refuses_unpaired_stems_on_either_side(write: Write, tmp_path: Path) -> 
     assert "pred: no prediction for 1 of 2 images: b." in refusal(tmp_path / "pred", tmp_path / "truth")
     assert "pred: no truth for 1 of 2 images: b." in refusal(tmp_path / "truth", tmp_path / "pred")
     assert "no prediction for 1 of 2" in refusal(tmp_path / "pred/a.tif", tmp_path / "truth")
+
+
+def test_of_a_run_what_has_a_truth_is_scored(write: Write, tmp_path: Path) -> None:
+    for name in ("run/predictions/a/labels.tif", "run/predictions/b/labels.tif", "truth/b.tif"):
+        write(name, TRUTH)
+    write("run/run.json", "{}")
+    assert list(evaluate(tmp_path / "run", tmp_path / "truth", kind="instances")["images"]) == ["b"]
+    write("truth/c.tif", TRUTH)
+    assert "no prediction for 1 of 2 images: c." in refusal(tmp_path / "run", tmp_path / "truth")
+
+
+def test_refuses_a_mask_as_the_truth_of_objects(write: Write) -> None:
+    mask = np.array([[255, 255, 0, 255, 0, 255, 255]], np.uint8)
+    assert "3 pieces share the number 255" in refusal(write("p.tif", mask), write("t.tif", mask))
 
 
 def test_refuses_doubled_stems(write: Write, tmp_path: Path) -> None:

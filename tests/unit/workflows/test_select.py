@@ -120,6 +120,23 @@ def test_voxel_sizes_decide_what_size_is_right(tmp_path: Path, scene: tuple[Arra
     assert area(Voxel(10, 10, 40), Voxel(5, 5, 40)) > same + 1
 
 
+def test_depths_of_sections_decide_which_of_them_should_overlap(
+    tmp_path: Path, scene: tuple[Array, Array, Array]
+) -> None:
+    truth = scene[1]
+    save_stack(tmp_path / "candidates" / "fine.tif", truth)
+    prior = save_stack(tmp_path / "prior.tif", truth.repeat(4, axis=0))
+
+    def overlap(depth: float) -> float:
+        sizes = {"voxel": Voxel(5, 5, depth), "prior_voxel": Voxel(5, 5, 10)}
+        return morula.select(tmp_path / "candidates", prior=prior, **sizes)["ranking"][0]["terms"]["overlap"][
+            "penalty"
+        ]
+
+    assert overlap(40) == pytest.approx(0)
+    assert overlap(10) > 0.01
+
+
 def colours(path: Path, truth: Array) -> None:
     image = np.stack([truth[0] * 255, truth[1] * 255, truth[0] * 9], axis=-1).astype(np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -120,7 +120,8 @@ def parsed(attributes: Mapping[str, Any], where: str) -> Multiscale:
     try:
         axes = [dict(axis) for axis in scales[0]["axes"]]
         names = "".join(str(axis["name"]).lower() for axis in axes)
-        levels = tuple(_level(each, len(axes)) for each in scales[0]["datasets"])
+        common = scales[0].get("coordinateTransformations", ())
+        levels = tuple(_level(each, common, len(axes)) for each in scales[0]["datasets"])
     except (KeyError, TypeError, ValueError) as error:
         found = f"multiscales that cannot be read ({type(error).__name__}: {error})"
         raise DataError(where, found, _FIX) from error
@@ -159,15 +160,23 @@ def described(layout: Layout, paths: Sequence[str]) -> dict[str, Any]:
     return ome
 
 
-def _level(dataset: Mapping[str, Any], ndim: int) -> Level:
-    steps = dataset["coordinateTransformations"]
-    scale = next(step["scale"] for step in steps if step["type"] == "scale")
-    shift = next((step["translation"] for step in steps if step["type"] == "translation"), [0.0] * ndim)
-    if len(scale) != ndim or len(shift) != ndim:
-        raise ValueError(f"{len(scale)} scales for {ndim} axes")
-    if not all(np.isfinite(number) and number > 0 for number in scale):
-        raise ValueError(f"the scale {list(scale)}")
-    return Level(str(dataset["path"]), tuple(map(float, scale)), tuple(map(float, shift)))
+def _level(dataset: Mapping[str, Any], common: Sequence[Mapping[str, Any]], ndim: int) -> Level:
+    """A level by its own transformations, and after them those that all levels have in `common`."""
+    own = dataset["coordinateTransformations"]
+    if all(step["type"] != "scale" for step in own):
+        raise ValueError("a level without a scale")
+    scale, shift = np.ones(ndim), np.zeros(ndim)
+    for step in (*own, *common):
+        kind = step["type"]
+        if kind not in ("scale", "translation"):
+            raise ValueError(f"a transformation of type {kind}")
+        numbers = np.asarray(step[kind], float)
+        if numbers.shape != (ndim,):
+            raise ValueError(f"{numbers.size} {kind}s for {ndim} axes")
+        scale, shift = (scale * numbers, shift * numbers) if kind == "scale" else (scale, shift + numbers)
+    if not (np.isfinite([scale, shift]).all() and (scale > 0).all()):
+        raise ValueError(f"the scale {scale.tolist()} and translation {shift.tolist()}")
+    return Level(str(dataset["path"]), tuple(scale.tolist()), tuple(shift.tolist()))
 
 
 def _check(names: str, count: int, levels: Sequence[Level], where: str) -> None:

@@ -50,7 +50,8 @@ def open_ome_zarr(uri: str | PathLike[str], *, level: int | None = None) -> Volu
         A volume with axes `(c) (z) y x`; axes of time and channel with one entry are dropped.
 
     Raises:
-        DataError: no store or level, several time points, a size of zero, or pixels that are no numbers.
+        DataError: no store or level, several time points, a size of zero, or pixels that are no numbers; and
+            when a box is read that holds NaN or infinity.
     """
     text = str(uri).rstrip("/")
     parent, _, last = text.rpartition("/")
@@ -62,7 +63,7 @@ def open_ome_zarr(uri: str | PathLike[str], *, level: int | None = None) -> Volu
         text, image = parent, read_multiscale(parent)
         level = [each.path for each in image.levels].index(last)
     chosen = _level(image, level or 0, text)
-    stored = StoredArray(text, chosen.path)
+    stored = StoredArray(text, chosen.path, finite=True)
     _check(stored, image)
     kept = [number for number, axis in enumerate(image.axes) if axis in "zyx" or stored.shape[number] > 1]
     axes = Axes("".join(image.axes[number] for number in kept))

@@ -16,6 +16,7 @@ from morula.core.errors import DataError, ResourceError, reason_of
 from morula.core.files import is_full
 from morula.core.types import Array
 from morula.data.box import bounding_box
+from morula.data.reading import check_finite
 
 __all__ = ["StoredArray", "is_remote", "opened_group", "storing", "zarr"]
 
@@ -31,16 +32,19 @@ class StoredArray:
         path: of the array in it.
         writable: whether boxes may be assigned.
         full: write chunks that hold nothing but zeros, too, so that a chunk that is not there is missing.
+        finite: refuse NaN and infinity where they are read.
 
     Raises:
         DataError: when it is used and there is no such array.
     """
 
-    def __init__(self, uri: str, path: str, *, writable: bool = False, full: bool = False) -> None:
-        self._uri, self._path, self._writable, self._full = uri, path, writable, full
+    def __init__(
+        self, uri: str, path: str, *, writable: bool = False, full: bool = False, finite: bool = False
+    ) -> None:
+        self._uri, self._path, self._writable, self._full, self._finite = uri, path, writable, full, finite
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (self._uri, self._path, self._writable, self._full)
+        return _restored, (self._uri, self._path, self._writable, self._full, self._finite)
 
     @property
     def where(self) -> str:
@@ -72,10 +76,12 @@ class StoredArray:
 
     def __getitem__(self, key: Any, /) -> Array:
         boxed = bounding_box(key, self.shape)
+        box, rest = (..., key) if boxed is None else boxed
         with storing(self.where):
-            if boxed is None:
-                return np.asarray(self._array[...])[key]
-            return np.asarray(self._array[boxed[0]])[boxed[1]]
+            values = np.asarray(self._array[box])
+        if self._finite:
+            check_finite(self.where, values)
+        return values[rest]
 
     def __setitem__(self, box: tuple[slice, ...], values: Array) -> None:
         with storing(self.where):
@@ -85,8 +91,9 @@ class StoredArray:
     def _array(self) -> Any:
         with storing(self.where):
             mode = "r+" if self._writable else "r"
-            config = {"write_empty_chunks": self._full}
-            found = zarr.open(store=self._uri, path=self._path, mode=mode, config=config)
+            # without it zarr can also open a group, which is then told as what it is
+            options: dict[str, Any] = {"config": {"write_empty_chunks": True}} if self._full else {}
+            found = zarr.open(store=self._uri, path=self._path, mode=mode, **options)
         if not isinstance(found, zarr.Array):
             raise DataError(self.where, "a group where an array should be", "name the array of one level")
         return found
@@ -150,5 +157,5 @@ def storing(where: str) -> Generator[None]:
         raise DataError(where, found, "copy it again from where it came") from error
 
 
-def _restored(uri: str, path: str, writable: bool, full: bool) -> StoredArray:
-    return StoredArray(uri, path, writable=writable, full=full)
+def _restored(uri: str, path: str, writable: bool, full: bool, finite: bool) -> StoredArray:
+    return StoredArray(uri, path, writable=writable, full=full, finite=finite)

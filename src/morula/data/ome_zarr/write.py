@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from morula.core.errors import DataError, UsageError
+from morula.core.files import has_content
 from morula.core.types import Array, Axes, Voxel
 from morula.data.ome_zarr.metadata import Layout, Version, described, parsed
 from morula.data.ome_zarr.pyramid import Shrinking, factors_of, shrink
 from morula.data.ome_zarr.store import StoredArray, is_remote, storing, zarr
+from morula.data.whole import atomic_folder
 
 __all__ = ["create_image", "create_labels", "scratch", "write_image", "write_labels"]
 
@@ -140,9 +142,9 @@ def write_image(
         UsageError: there is something already.
         DataError: the folder may not be written to, or an axis has the size zero.
     """
-    levels = create_image(uri, array.shape, array.dtype, axes, voxel, **options)
+    _check_new(str(uri), array.shape)
     try:
-        _fill(levels, array, how)
+        _fill(create_image(uri, array.shape, array.dtype, axes, voxel, **options), array, how)
     except BaseException:
         if not is_remote(uri):
             shutil.rmtree(uri, ignore_errors=True)
@@ -171,11 +173,11 @@ def write_labels(
     _fill(create_labels(uri, name, labels.shape, axes, voxel, **options), labels, "mode")
 
 
-def scratch(uri: str | Path, shape: Sequence[int], dtype: Any, chunks: Sequence[int]) -> StoredArray:
+def scratch(store: Path, shape: Sequence[int], dtype: Any, chunks: Sequence[int]) -> StoredArray:
     """A plain array for what lies between two steps; the one that is there where it fits.
 
     Args:
-        uri: of its store.
+        store: its folder; what is there and no array is replaced.
         shape: of the array.
         dtype: of its elements.
         chunks: what is one object in the store.
@@ -183,13 +185,14 @@ def scratch(uri: str | Path, shape: Sequence[int], dtype: Any, chunks: Sequence[
     Raises:
         UsageError: there is another array.
         DataError: the folder may not be written to.
+        ResourceError: the disk is full.
     """
-    found = StoredArray(str(uri), "", writable=True)
+    found = StoredArray(str(store), "", writable=True)
     small = tuple(min(a, b) for a, b in zip(chunks, shape, strict=True))
-    if is_remote(uri) or not Path(uri).exists():
-        with storing(str(uri)):
+    if not has_content(store / "zarr.json"):
+        with atomic_folder(store) as temporary, storing(str(store)):
             zarr.create_array(
-                store=str(uri),
+                store=str(temporary),
                 shape=tuple(shape),
                 dtype=np.dtype(dtype),
                 chunks=small,
@@ -197,7 +200,7 @@ def scratch(uri: str | Path, shape: Sequence[int], dtype: Any, chunks: Sequence[
                 fill_value=0,
             )
     if (found.shape, found.dtype, found.unit) != (tuple(shape), np.dtype(dtype), small):
-        raise UsageError(str(uri), f"an array {found.shape} {found.dtype}", "remove it and begin anew")
+        raise UsageError(store, f"an array {found.shape} {found.dtype}", "remove it and begin anew")
     return found
 
 

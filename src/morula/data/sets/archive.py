@@ -105,10 +105,11 @@ def fetch(url: str, sha256: str | None, cache: Path, name: str, *, command: str)
             if known is None:
                 _refuse_web_page(temporary, url, command)
             elif not seen.startswith(known.lower()):
-                found = f"the download has the SHA-256 {seen}, where {known} was published"
-                raise ResourceError(
-                    url, found, f"try again later with `{command}`, and report it if it stays"
-                )
+                told = "was published" if sha256 else "was that of the first download"
+                fix = f"try again later with `{command}`, and report it if it stays"
+                if not sha256:
+                    fix = f"if the new file is the right one, delete {_note(path)} and run `{command}`"
+                raise ResourceError(url, f"the download has the SHA-256 {seen}, where {known} {told}", fix)
     except DataError as error:
         raise ResourceError(
             cache, error.found, "set MORULA_CACHE to a folder that you may write to"

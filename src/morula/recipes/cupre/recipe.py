@@ -59,6 +59,7 @@ from morula.tasks.cells.decode import (
 from morula.tasks.cells.front import Prepared, fit_sizes, foreground, window
 from morula.tasks.cells.pseudo import Pseudo, pseudo_instances, targets
 from morula.tasks.cells.scores import object_scores
+from morula.tasks.cells.standard import middles
 from morula.tasks.cells.student import Course, fit_student, maps_of
 
 if TYPE_CHECKING:
@@ -178,6 +179,10 @@ def _prepare(
     ]
     labels = [truths.get(record.id) for record in kept]
     look, sizes = fit_look(pixels, labels, normalise=config.normalise, diameter=config.diameter)
+    bare = [place for place, truth in enumerate(labels) if truth is None]
+    parts = middles([pixels[place] for place in bare], [sizes[place] for place in bare], config.diameter)
+    for place, part in zip(bare, parts, strict=True):
+        pixels[place] = part
     images: list[_Image] = []
     for record, image, truth, size in zip(kept, pixels, labels, sizes, strict=True):
         prepared = look.sized(image, size) if truth is None else look.labelled(image, truth)

@@ -9,7 +9,7 @@ from pydantic import Field
 from morula.core.config import Config
 from morula.recipes.dbmim.masks import Drawn
 from morula.recipes.dbmim.policy import Credit
-from morula.tasks.neurons import Decode, Finetune, Network, SelfTraining
+from morula.tasks.neurons import Decode, Finetune, Network, SelfTraining, Size
 
 __all__ = ["DbmimConfig", "Learned", "Pretrain", "presets"]
 
@@ -22,8 +22,8 @@ class Pretrain(Config):
 
     steps: int = Field(default=600, ge=0, description="of pre-training; 0 starts fine-tuning from scratch")
     batch: int = Field(default=4, ge=1, description="crops in one step")
-    crop: tuple[int, int, int] = Field(default=(48, 48, 48), description="voxels of a crop, z, y, x")
-    patch: tuple[int, int, int] | Literal["auto"] = Field(
+    crop: Size = Field(default=(48, 48, 48), description="voxels of a crop, z, y, x")
+    patch: Size | Literal["auto"] = Field(
         default="auto", description="voxels hidden together; auto takes 8 8 8, and 4 16 16 of thick sections"
     )
     ratio: float = Field(default=0.75, gt=0, lt=1, description="part of the patches that is hidden")
@@ -98,7 +98,7 @@ def _paper() -> DbmimConfig:
         network=Network(backbone="unetr", geometry="sections", offsets="nearest"),
         pretrain=Pretrain(
             steps=1_000_000, batch=8, crop=(32, 160, 160), patch=(4, 16, 16), ratio=0.85, mask="learned",
-            lr=2e-5, hog=1.0,
+            credit="sample", lr=2e-5, hog=1.0,
         ),
         finetune=Finetune(
             steps=200_000, batch=4, crop=(32, 160, 160), lr=1e-4, optimiser="adam", loss="mse",

@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import gcd, lcm
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +98,7 @@ def pretrain(run: Run, volumes: neurons.Unlabelled, config: DbmimConfig) -> Weig
     """
     settings, start = config.pretrain, None
     if settings.steps:
-        start = neurons.pretrained(run, settings, lambda stage: _fit(run, stage, volumes, settings))
+        start = neurons.pretrained(run, volumes, settings, lambda stage: _fit(run, stage, volumes, settings))
     return neurons.self_train(run, volumes, start, config.self_training, config.finetune, config.decode)
 
 
@@ -165,11 +166,13 @@ class Crops:
         self._volumes, self._settings, self._rng = volumes, settings, rng
         auto = neurons.patch_of(isotropic=volumes.isotropic)
         self.patch = auto if settings.patch == "auto" else settings.patch
-        grid = tuple(size // part for size, part in zip(volumes.size(settings.crop), self.patch, strict=True))
+        z, edge, _ = volumes.size(settings.crop)
+        edge -= edge % lcm(*self.patch[1:])  # as wide as high, so that it can be turned
+        self._size = (z - z % self.patch[0], edge, edge)
+        grid = tuple(size // part for size, part in zip(self._size, self.patch, strict=True))
         if np.prod(grid) < 2:
             found = f"crops of it hold {' x '.join(map(str, grid))} patches of {self.patch} voxels"
             raise DataError("VOLUME", found, "give a larger volume, or a smaller pretrain.patch")
-        self._size = tuple(count * part for count, part in zip(grid, self.patch, strict=True))
         self._weights = (1.0, 1.0, 1.0) if volumes.isotropic else (0.25, 1.0, 1.0)
 
     def __call__(self, index: int) -> Crop:
@@ -180,8 +183,7 @@ class Crops:
         return Crop(image[:, None], mask, *(each.flatten(1) for each in numbers))
 
     def _crop(self, draw: np.random.Generator) -> tuple[Array, ...]:
-        z, y, x = self._size
-        image = self._volumes.crop(draw, (z, y, x))
+        image = self._volumes.crop(draw, self._size)
         edges = edge_scores(image, self.patch, self._weights)
         chance = draw.random(edges.shape, dtype=np.float32)
         lots = draw.random(2, dtype=np.float32)
@@ -215,7 +217,7 @@ def _fit(run: Run, stage: Stage, volumes: neurons.Unlabelled, settings: Pretrain
     model.train()
     state = TrainState(network=model, optimiser=optimiser, policy=pi, policy_optimiser=pi_optimiser)
     crops = Crops(volumes, settings, stage.rng("crops"))
-    patch, cell = crops.patch, min(_CELL, *crops.patch[1:])
+    patch, cell = crops.patch, gcd(_CELL, *crops.patch[1:])
 
     def step(batch: Crop) -> dict[str, Tensor]:
         x, mask = batch.image.to(device), batch.mask.to(device)

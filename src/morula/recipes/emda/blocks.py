@@ -35,7 +35,7 @@ def block_model(
         network: trained, in evaluation mode.
         volume: which its range of grey is told from.
         zoom: common pixels per stored pixel.
-        cleaning: of the foreground.
+        cleaning: of the foreground, at the stored depth of the sections.
         fabric: device and precision.
         views: whether eight views are averaged.
     """

@@ -14,7 +14,15 @@ from morula.core.types import Array
 from morula.engine import Stage, Weights, WeightsInfo
 from morula.metrics import solidity
 from morula.metrics.appearance import edge_contrast, look, predictability
-from morula.metrics.selection import Shapes, Verdict, composite, normalised_entropy, shapes, with_consensus
+from morula.metrics.selection import (
+    Packed,
+    Shapes,
+    Verdict,
+    composite,
+    normalised_entropy,
+    shapes,
+    with_consensus,
+)
 from morula.recipes.emda.config import Criterion
 from morula.recipes.emda.domains import Domains
 
@@ -81,29 +89,30 @@ def judge(files: Sequence[Path], predict: Callable[[Path], list[Array]], domains
         predict: a checkpoint's foreground probability on each target volume, at the common pixel size.
         domains: source labels and target images.
     """
-    area = (domains.pixel_nm or 1.0) ** 2 if domains.common else None
-    prior = shapes(domains.source.masks, pixel_area=area)
+    (ours, theirs), gaps = domains.pixel_areas, domains.gaps
+    prior = shapes(domains.source.masks, pixel_area=ours, gap=gaps[0])
     published = _mean_solidity(domains.source.masks)
     seen = look(domains.target.images)
-    pixels = prior.area if area is None else prior.area / area
+    pixels = prior.area * (ours / theirs if ours and theirs else 1.0)
     alone: list[Verdict] = []
-    found: list[Array] = []
+    bits: list[Array] = []
     solid: list[float] = []
     measured: list[Shapes] = []
     for file in files:
         maps = predict(file)
         masks = [each >= 0.5 for each in maps]
-        shape = shapes(masks, pixel_area=area)
+        shape = shapes(masks, pixel_area=theirs, gap=gaps[1])
         evidence = {
             "predictability": predictability(masks, seen),
             "edges": edge_contrast(masks, seen, area=pixels),
             "entropy": float(sum(map(normalised_entropy, maps)) / len(maps)),
         }
         alone.append(composite(shape, prior, evidence))
-        found.append(_joined(masks))
+        bits.append(np.packbits(_joined(masks)))
         solid.append(_mean_solidity(masks))
         measured.append(shape)
-    voted = with_consensus(alone, found) if len(alone) >= _VOTERS else alone
+    size = sum(stack.size for stack in domains.target.images)
+    voted = with_consensus(alone, Packed(bits, size)) if len(alone) >= _VOTERS else alone
     return [
         Judgement(
             step=int(file.stem),

@@ -40,7 +40,7 @@ class EmdaConfig(Config):
     steps: int = Field(default=3000, ge=1, description="of the whole training, all its stages together")
     batch: int = Field(default=6, ge=1, description="source crops in one step")
     target_batch: int = Field(default=4, ge=1, description="target crops in one step, where they take part")
-    crop: int = Field(default=160, ge=32, multiple_of=32, description="edge of a crop in pixels")
+    crop: int = Field(default=160, ge=64, multiple_of=32, description="edge of a crop in pixels")
     lr: float = Field(default=3e-3, gt=0, description="largest learning rate of the segmenter")
     optimiser: Literal["adamw", "sgd"] = Field(
         default="adamw", description="of supervised training; sgd has momentum 0.99 and a constant rate"

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from morula.core.types import Array, Segmentation
-from morula.metrics import iou
+from morula.metrics import equal_gaps, iou
 from morula.post import clean, components
 
 __all__ = ["Cleaning", "probability", "restore", "segmentation", "tune_cleaning"]
@@ -31,10 +31,26 @@ class Cleaning:
     Attributes:
         smallest: least volume of an object, in common pixels times sections.
         window: of the median along z, in sections; 1 changes nothing.
+        depth_nm: from one to the next of the sections that both are tuned on; None where it is not known.
     """
 
     smallest: float = 0.0
     window: int = 1
+    depth_nm: float | None = None
+
+    def at(self, depth_nm: float | None) -> Cleaning:
+        """The same for sections that are deeper or thinner: the least object is as large in nm.
+
+        No median where one section is as deep as two or more: what shows in it alone may well be an object.
+
+        Args:
+            depth_nm: from one section to the next; None where it is not known, and nothing changes.
+        """
+        if depth_nm is None or self.depth_nm is None:
+            return self
+        _, deeper = equal_gaps(depth_nm, self.depth_nm)
+        window = self.window if deeper == 1 else 1
+        return Cleaning(self.smallest * self.depth_nm / depth_nm, window, depth_nm)
 
 
 @torch.no_grad()
@@ -69,7 +85,7 @@ def restore(maps: Array, shape: tuple[int, ...]) -> Array:
     return torch.stack(large).numpy()
 
 
-def tune_cleaning(maps: Sequence[Array], masks: Sequence[Array]) -> Cleaning:
+def tune_cleaning(maps: Sequence[Array], masks: Sequence[Array], depth_nm: float | None = None) -> Cleaning:
     """The least object volume and the median along z that fit the source's labels best.
 
     The mildest of equally good ones. The window stays 1 unless a wider one wins clearly, for sections of the
@@ -78,12 +94,13 @@ def tune_cleaning(maps: Sequence[Array], masks: Sequence[Array]) -> Cleaning:
     Args:
         maps: foreground probability of the source volumes.
         masks: their labels, non-zero = mitochondrion.
+        depth_nm: from one section of theirs to the next; None where it is not known.
     """
     volumes = np.concatenate([np.bincount(components(mask).ravel())[1:] for mask in masks])
     median = float(np.median(volumes)) if len(volumes) else 0.0
-    best, top = Cleaning(), -1.0
+    best, top = Cleaning(depth_nm=depth_nm), -1.0
     for window, share in product((1, 3), _SHARES):
-        trial = Cleaning(share * median, window)
+        trial = Cleaning(share * median, window, depth_nm)
         cleaned = [clean(each > 0.5, window=window, smallest=trial.smallest) for each in maps]
         fit = float(np.mean([iou(found, mask) for found, mask in zip(cleaned, masks, strict=True)]))
         if fit > top + (0.01 if window > best.window else 0.001):
@@ -97,7 +114,7 @@ def segmentation(maps: Array, shape: tuple[int, ...], cleaning: Cleaning) -> Seg
     Args:
         maps: foreground probability at the common pixel size, `(z, y, x)`.
         shape: of the stored volume, `(z, y, x)` or `(y, x)`.
-        cleaning: of the foreground.
+        cleaning: of the foreground, at the stored depth of the sections.
     """
     stored = shape if len(shape) == 3 else (1, *shape)
     large = restore(maps, stored)

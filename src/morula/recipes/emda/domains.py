@@ -15,12 +15,14 @@ from morula.core.errors import DataError, UsageError
 from morula.core.hashing import fingerprint
 from morula.core.types import Array, ArraySource, Record, Volume
 from morula.data.masks import to_mask
+from morula.metrics import equal_gaps
 from morula.recipes.emda.scale import estimate_scale
 
 __all__ = [
     "Domain",
     "Domains",
     "as_bytes",
+    "depth_nm",
     "domains_of",
     "grey_range",
     "pixel_nm",
@@ -30,7 +32,7 @@ __all__ = [
 
 _TAILS = (0.001, 0.999)  # quantiles between which grey values that are not 8 bit become so
 _SURE = 0.5  # confidence of a scale by texture; volumes of one kind and instrument have more
-_LEAST = 48  # pixels; the least side of a section after resampling that a network can learn from
+_LEAST = 48  # pixels; the least side of a section, resampled or not, that a network can learn from
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,15 @@ class Domain:
         images: each `(z, y, x)` uint8.
         masks: each `(z, y, x)` uint8, 0 or 1; none for the target, whose labels nobody may read.
         zooms: common pixels per stored pixel, one a volume.
+        stored_nm: edge of a stored pixel of each volume; none where they are not known.
+        depth_nm: from one section to the next, the most where volumes differ; None where it is not known.
     """
 
     images: tuple[Array, ...]
     masks: tuple[Array, ...]
     zooms: tuple[float, ...]
+    stored_nm: tuple[float, ...] = ()
+    depth_nm: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,9 +64,7 @@ class Domains:
         common: whether both were brought to one pixel size.
         pixel_nm: edge of a common pixel; None where nobody knows, or there is none.
         ratio: target pixels per source pixel, as edges, where it was estimated from the images.
-        target_nm: edge of a stored target pixel, where only that of the source is not known.
         stored: the target's volumes as stored, where its zoom is a guess that the segmenter has to better.
-        gaps: sections from one to another of the source and of the target that are equally far apart.
     """
 
     source: Domain
@@ -68,17 +72,39 @@ class Domains:
     common: bool
     pixel_nm: float | None = None
     ratio: float | None = None
-    target_nm: float | None = None
     stored: tuple[Array, ...] = ()
-    gaps: tuple[int, int] = (1, 1)
+
+    @property
+    def gaps(self) -> tuple[int, int]:
+        """Sections from one to another of the source and of the target that are equally far apart."""
+        return equal_gaps(self.source.depth_nm, self.target.depth_nm)
+
+    @property
+    def pixel_areas(self) -> tuple[float | None, float | None]:
+        """Of a pixel of the source and of the target as the network sees them, in nm^2; None if not known.
+
+        Both are 1 where one pixel size was found that nobody knows in nm.
+        """
+        if self.common:
+            area = (self.pixel_nm or 1.0) ** 2
+            return area, area
+        ours, theirs = (
+            float(np.mean(each.stored_nm)) ** 2 if each.stored_nm else None
+            for each in (self.source, self.target)
+        )
+        return ours, theirs
 
     def zoomed(self, zoom: float) -> Domains:
-        """The same with another zoom of all target volumes, which is no guess any more."""
-        images = tuple(resample(stack, zoom) for stack in self.stored)
+        """The same with another zoom of the first target volume, which is no guess any more.
+
+        The others get the same, or in proportion to their pixels where the sizes are known.
+        """
+        known = self.target.stored_nm
+        zooms = tuple(zoom * (size / known[0]) for size in known) or (zoom,) * len(self.stored)
         return replace(
             self,
-            target=Domain(images, (), (zoom,) * len(images)),
-            pixel_nm=self.pixel_nm if self.target_nm is None else self.target_nm / zoom,
+            target=replace(self.target, images=tuple(map(resample, self.stored, zooms)), zooms=zooms),
+            pixel_nm=known[0] / zoom if known else self.pixel_nm,
             ratio=zoom / float(np.mean(self.source.zooms)),
             stored=(),
         )
@@ -94,8 +120,8 @@ def domains_of(records: Sequence[Record], *, harmonise: bool, edge: float) -> Do
 
     Raises:
         UsageError: there is no source, or a target record carries labels.
-        DataError: a source without labels or mitochondria, a black target, a volume in both domains, or
-            volumes of one domain of which only some have a pixel size.
+        DataError: a source without labels or mitochondria, a black target, a volume in both domains,
+            sections too small to learn from, or volumes of one domain of which only some have a pixel size.
     """
     source = [record for record in records if record.domain == "source"]
     target = [record for record in records if record.domain == "target"]
@@ -105,30 +131,26 @@ def domains_of(records: Sequence[Record], *, harmonise: bool, edge: float) -> Do
     pixels = tuple(as_bytes(record.image) for record in source)
     wanted = tuple(as_bytes(record.image) for record in target)
     _check_contents(source, target, pixels, wanted)
-    gaps = _gaps(source, target)
+    ours = Domain(pixels, masks, (1.0,) * len(source), _sizes(source), _depth(source))
+    theirs = Domain(wanted, (), (1.0,) * len(target), _sizes(target), _depth(target))
     if not harmonise:
-        ours, theirs = (1.0,) * len(source), (1.0,) * len(target)
-        return Domains(Domain(pixels, masks, ours), Domain(wanted, (), theirs), common=False, gaps=gaps)
-    sizes, goals = _sizes("--source-voxel-size", source), _sizes("--voxel-size", target)
-    zooms = tuple(size / edge for size in sizes) if sizes else (1.0,) * len(source)
-    learned = Domain(
-        tuple(map(resample, pixels, zooms)),
-        tuple(resample(mask * 255, zoom) // 128 for mask, zoom in zip(masks, zooms, strict=True)),
-        zooms,
+        _check_sides(source, pixels)
+        _check_sides(target, wanted)
+        return Domains(ours, theirs, common=False)
+    _check_sizes("--source-voxel-size", source)
+    _check_sizes("--voxel-size", target)
+    zooms = tuple(size / edge for size in ours.stored_nm) or ours.zooms
+    learned = replace(
+        ours,
+        images=tuple(map(resample, pixels, zooms)),
+        masks=tuple(resample(mask * 255, zoom) // 128 for mask, zoom in zip(masks, zooms, strict=True)),
+        zooms=zooms,
     )
-    if sizes and goals:
-        ends = tuple(size / edge for size in goals)
-        resampled = Domain(tuple(map(resample, wanted, ends)), (), ends)
-        return Domains(learned, resampled, common=True, pixel_nm=edge, gaps=gaps)
-    asked = Domains(
-        learned,
-        Domain(wanted, (), (1.0,) * len(wanted)),
-        common=True,
-        pixel_nm=edge if sizes else None,
-        target_nm=float(np.mean(goals)) if goals else None,
-        stored=wanted,
-        gaps=gaps,
-    )
+    if ours.stored_nm and theirs.stored_nm:
+        ends = tuple(size / edge for size in theirs.stored_nm)
+        resampled = replace(theirs, images=tuple(map(resample, wanted, ends)), zooms=ends)
+        return Domains(learned, resampled, common=True, pixel_nm=edge)
+    asked = Domains(learned, theirs, common=True, pixel_nm=edge if ours.stored_nm else None, stored=wanted)
     zoom, sure = _guess(learned.images[0], wanted[0])
     return asked.zoomed(zoom) if sure else replace(asked.zoomed(zoom), stored=wanted)
 
@@ -145,6 +167,11 @@ def _guess(source: Array, target: Array) -> tuple[float, bool]:
 def pixel_nm(volume: Volume) -> float | None:
     """Edge of a pixel in the section plane: the geometric mean of y and x, None where it is not known."""
     return None if volume.voxel is None else float(np.sqrt(volume.voxel.area))
+
+
+def depth_nm(volume: Volume) -> float | None:
+    """From one section to the next; None where it is not known."""
+    return None if volume.voxel is None else volume.voxel.z
 
 
 def as_bytes(volume: Volume) -> Array:
@@ -207,26 +234,29 @@ def _mask(record: Record) -> Array:
     return to_mask(labels if labels.ndim == 3 else labels[None], where=record.image.uri)
 
 
-def _sizes(option: str, records: Sequence[Record]) -> list[float]:
-    """Edges of the stored pixels in nm; none where they are not known."""
-    sizes = [pixel_nm(record.image) for record in records]
-    known = [size for size in sizes if size is not None]
-    if known and len(known) < len(sizes):
-        found = f"{len(sizes) - len(known)} of {len(sizes)} volumes have no pixel size, the others have"
+def _sizes(records: Sequence[Record]) -> tuple[float, ...]:
+    """Edges of the stored pixels in nm; none where one is not known."""
+    known = tuple(size for record in records if (size := pixel_nm(record.image)) is not None)
+    return known if len(known) == len(records) else ()
+
+
+def _depth(records: Sequence[Record]) -> float | None:
+    known = (depth_nm(record.image) for record in records)
+    return max((depth for depth in known if depth is not None), default=None)
+
+
+def _check_sizes(option: str, records: Sequence[Record]) -> None:
+    bare = sum(pixel_nm(record.image) is None for record in records)
+    if 0 < bare < len(records):
+        found = f"{bare} of {len(records)} volumes have no pixel size, the others have"
         raise DataError(option, found, "give it, or keep volumes of unknown size in a run of their own")
-    return known
 
 
-def _gaps(source: Sequence[Record], target: Sequence[Record]) -> tuple[int, int]:
-    """One section in the domain with the thicker ones, as many as are as thick in the other."""
-    thick = [
-        [record.image.voxel.z for record in records if record.image.voxel and record.image.voxel.z]
-        for records in (source, target)
-    ]
-    if not all(thick):
-        return 1, 1
-    ours, theirs = map(max, thick)
-    return max(1, round(theirs / ours)), max(1, round(ours / theirs))
+def _check_sides(records: Sequence[Record], stacks: Sequence[Array]) -> None:
+    for record, stack in zip(records, stacks, strict=True):
+        if min(stack.shape[1:]) < _LEAST:
+            found = f"sections of {stack.shape[1]} x {stack.shape[2]} pixels"
+            raise DataError(record.image.uri, found, f"give sections of {_LEAST} x {_LEAST} pixels or more")
 
 
 def _check_roles(source: Sequence[Record], target: Sequence[Record]) -> None:

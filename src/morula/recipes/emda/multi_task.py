@@ -6,8 +6,10 @@
     3      BCE                           source, in HM                  bottleneck and segmentation decoder
                                                                                      Adam 2e-4, one cycle
 
-Each step has its published share of the iterations. There is no validation set: the published early stopping
-and reduction on plateau are left out, and the checkpoints of step 3 are chosen like all others.
+Each step has its published share of the iterations. The public code draws a third of the unlabelled crops
+from the source's test part; here all of the source has labels, and all unlabelled crops are the target's.
+There is no validation set: the published early stopping and reduction on plateau are left out, and the
+checkpoints of step 3 are chosen like all others.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ from morula.recipes.emda.blocks import block_model
 from morula.recipes.emda.candidates import Judgement, candidate_files, chosen, judge
 from morula.recipes.emda.config import Criterion, EmdaConfig
 from morula.recipes.emda.decode import Cleaning, probability, segmentation, tune_cleaning
-from morula.recipes.emda.domains import Domains, as_bytes, domains_of, pixel_nm, resample
+from morula.recipes.emda.domains import Domains, as_bytes, depth_nm, domains_of, pixel_nm, resample
 from morula.recipes.emda.segmenter import network_of, segment
 from morula.recipes.emda.story import chapters, save_histograms
 from morula.recipes.emda.zoom import search_zoom
@@ -158,12 +158,12 @@ class EmdaPredictor:
         """Numbered mitochondria of a volume, at its own pixel size."""
         stack = resample(as_bytes(volume), self._zoom(volume))
         maps = _maps(self._network, stack, self._fabric, augment=self._views)
-        return segmentation(maps, volume.spatial_shape, self._cleaning)
+        return segmentation(maps, volume.spatial_shape, self._cleaning.at(depth_nm(volume)))
 
     def blocks(self, volume: Volume) -> BlockModel:
         """The same for a volume of any size."""
-        zoom = self._zoom(volume)
-        return block_model(self._network, volume, zoom, self._cleaning, self._fabric, views=self._views)
+        zoom, cleaning = self._zoom(volume), self._cleaning.at(depth_nm(volume))
+        return block_model(self._network, volume, zoom, cleaning, self._fabric, views=self._views)
 
 
 def _prepare(run: Run, records: Sequence[Record], config: EmdaConfig) -> Domains:
@@ -187,8 +187,8 @@ def _settle(run: Run, learned: Stage, network: nn.Module, domains: Domains) -> D
             def predict(stack: Array) -> Array:
                 return _maps(network, stack, run.fabric, augment=False)
 
-            stored = domains.stored
-            found = once(run.fabric, lambda: search_zoom(predict, stored, domains.source, zoom))
+            stored, guesses = domains.stored, domains.target.zooms
+            found = once(run.fabric, lambda: search_zoom(predict, stored, domains.source, guesses))
             zoom, scores = found.zoom, found.scores
         settled = domains.zoomed(zoom) if domains.stored else domains
         stage.finish(
@@ -252,7 +252,7 @@ def _finish(
 
 def _cleaning(network: nn.Module, domains: Domains, fabric: Fabric) -> Cleaning:
     maps = [_maps(network, stack, fabric, augment=False) for stack in domains.source.images]
-    return tune_cleaning(maps, domains.source.masks)
+    return tune_cleaning(maps, domains.source.masks, domains.source.depth_nm)
 
 
 def _predictor(path: Path, weights: Path, fabric: Fabric, *, plain: bool = False) -> EmdaPredictor:

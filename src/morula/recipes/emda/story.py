@@ -120,7 +120,9 @@ def _about_choice(summary: dict[str, Any]) -> str:
     rows = {row["step"]: row for row in summary["candidates"]}
     against = rows[steps[summary["select"]]]["objections"]
     if against:
-        text += f" No checkpoint is plausible: {'; '.join(against)}. Do not trust this result."
+        none = all(row["objections"] for row in rows.values())
+        which = "No checkpoint is plausible; of this one" if none else "This checkpoint is not plausible"
+        text += f" {which}: {'; '.join(against)}. Do not trust this result."
     return text
 
 

@@ -31,7 +31,7 @@ class ZoomSearch:
     """What was found.
 
     Attributes:
-        zoom: common pixels per stored pixel of the target.
+        zoom: common pixels per stored pixel of the first target volume.
         scores: zoom -> score of the composite criterion, 0 at best.
     """
 
@@ -40,27 +40,28 @@ class ZoomSearch:
 
 
 def search_zoom(
-    predict: Callable[[Array], Array], target: Sequence[Array], source: Domain, guess: float
+    predict: Callable[[Array], Array], target: Sequence[Array], source: Domain, guesses: Sequence[float]
 ) -> ZoomSearch:
-    """Tries zooms around a guess, and takes that of the best score.
+    """Tries zooms of the largest volume around a guess, and takes that of the best score.
 
     Args:
         predict: foreground probability `(z, y, x)` of sections at the common pixel size.
         target: volumes as stored, `(z, y, x)` uint8.
         source: labels at the common pixel size.
-        guess: common pixels per stored pixel.
+        guesses: common pixels per stored pixel of each volume; their proportions are kept.
 
     Raises:
         DataError: the sections are too small to be shrunk as the search needs.
     """
-    volume = max(target, key=lambda stack: stack.size)
+    volume, guess = max(zip(target, guesses, strict=True), key=lambda pair: pair[0].size)
+    relative = guess / guesses[0]
     part = volume[tuple(map(_middle, volume.shape, (_SECTIONS, _WIDTH, _WIDTH)))]
     prior = shapes(source.masks, pixel_area=1.0)
     scores: dict[float, float] = {}
 
     def score(zoom: float) -> None:
         try:
-            sections = resample(part, zoom)
+            sections = resample(part, zoom * relative)
         except DataError:
             return
         maps = predict(sections)
@@ -73,7 +74,7 @@ def search_zoom(
         scores[zoom] = composite(shapes(masks, pixel_area=1.0), prior, evidence).score
 
     for factor in _COARSE.tolist():
-        score(guess * factor)
+        score(guesses[0] * factor)
     if not scores:
         found = f"sections of {part.shape[1]} x {part.shape[2]} pixels are too small to find their scale"
         raise DataError("--voxel-size", found, "give it in nm")

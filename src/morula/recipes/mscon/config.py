@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from morula.core.config import Config
-from morula.tasks.neurons import Decode, Finetune, Network, SelfTraining
+from morula.tasks.neurons import Decode, Finetune, Network, Optimiser, SelfTraining, Size
 
 __all__ = ["Contrast", "MsconConfig", "Pretrain", "presets"]
 
@@ -19,9 +19,9 @@ class Pretrain(Config):
 
     steps: int = Field(default=600, ge=0, description="of pre-training; 0 starts fine-tuning from scratch")
     batch: int = Field(default=2, ge=1, description="crops in one step, each seen in two views")
-    crop: tuple[int, int, int] = Field(default=(48, 48, 48), description="voxels of a crop, z, y, x")
+    crop: Size = Field(default=(48, 48, 48), description="voxels of a crop, z, y, x")
     lr: float = Field(default=1e-3, gt=0, description="largest learning rate")
-    optimiser: Literal["adamw", "adam"] = Field(
+    optimiser: Optimiser = Field(
         default="adamw", description="adam has eps 0.01, decay 1e-6 and amsgrad, as published"
     )
     contrast: Contrast = Field(
@@ -34,7 +34,9 @@ class Pretrain(Config):
     features: float = Field(default=1.0, ge=0, description="weight of the distance between pooled features")
     similarity: float = Field(default=0.1, ge=0, description="weight of the contrast between the views")
     cross: float = Field(default=0.5, ge=0, description="weight of the contrast after cross-attention")
-    pooled: int = Field(default=8, ge=1, description="edge that features are pooled to; 16 as published")
+    pooled: int = Field(
+        default=8, ge=2, multiple_of=2, description="edge that features are pooled to; 16 as published"
+    )
     channels: Literal["random", "all"] = Field(
         default="random", description="a random 10 to 40 % of each level's channels, as published, or all"
     )

@@ -27,7 +27,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -46,7 +45,6 @@ if TYPE_CHECKING:
 __all__ = ["batch_sizes", "checkpoints", "controls", "load", "presets", "pretrain", "story", "train"]
 
 _WARMUP = 30  # steps
-_PUBLISHED = {"eps": 0.01, "weight_decay": 1e-6, "amsgrad": True}
 
 
 def presets() -> Mapping[str, MsconConfig]:
@@ -76,7 +74,7 @@ def pretrain(run: Run, volumes: neurons.Unlabelled, config: MsconConfig) -> Weig
     """
     settings, start = config.pretrain, None
     if settings.steps:
-        start = neurons.pretrained(run, settings, lambda stage: _fit(run, stage, volumes, settings))
+        start = neurons.pretrained(run, volumes, settings, lambda stage: _fit(run, stage, volumes, settings))
     return neurons.self_train(run, volumes, start, config.self_training, config.finetune, config.decode)
 
 
@@ -114,7 +112,8 @@ def _fit(run: Run, stage: Stage, volumes: neurons.Unlabelled, settings: Pretrain
     with seeded(stage.rng("weights")):
         network = neurons.build(volumes.network, 1, isotropic=volumes.isotropic, skips=False)
         siamese = Siamese(network, settings.pooled, everything=settings.channels == "all")
-    model, optimiser = run.fabric.setup(siamese, _optimiser(siamese, settings))
+    chosen = neurons.optimiser_of(siamese, settings.optimiser, settings.lr)
+    model, optimiser = run.fabric.setup(siamese, chosen)
     model.train()
     state = TrainState(siamese=model, optimiser=optimiser)
     views = Views(volumes, settings, stage.rng("views"))
@@ -138,9 +137,3 @@ def _fit(run: Run, stage: Stage, volumes: neurons.Unlabelled, settings: Pretrain
 
     fit(step, views, state, settings.steps, stage)
     return network
-
-
-def _optimiser(module: nn.Module, settings: Pretrain) -> torch.optim.Optimizer:
-    if settings.optimiser == "adam":
-        return torch.optim.Adam(module.parameters(), lr=settings.lr, **_PUBLISHED)  # type: ignore[arg-type]
-    return torch.optim.AdamW(module.parameters(), lr=settings.lr, weight_decay=1e-3)

@@ -67,7 +67,7 @@ from morula.tasks.cells.front import (
     window,
 )
 from morula.tasks.cells.pseudo import pseudo_instances, targets
-from morula.tasks.cells.standard import prepare
+from morula.tasks.cells.standard import middles, prepare
 from morula.tasks.cells.student import Course, fit_student, maps_of
 
 if TYPE_CHECKING:
@@ -163,9 +163,8 @@ def _prepare(
     order = run.rng("images").at(0).permutation(len(records))[: config.images]
     arrays = [window(records[index].image, run.rng("windows"), index) for index in np.sort(order).tolist()]
     priors, found = fit_sizes(arrays)
-    images = [
-        prepare(array, priors, config.diameter, size) for array, size in zip(arrays, found, strict=True)
-    ]
+    parts = middles(arrays, found, config.diameter)
+    images = [prepare(part, priors, config.diameter, size) for part, size in zip(parts, found, strict=True)]
     stage.save_array("density", images[0].density.astype(np.float16))
     stage.finish(sizes={kind: asdict(prior) for kind, prior in priors.items()})
     return images, priors
@@ -217,22 +216,22 @@ def _clusters(
     run: Run, images: Sequence[Prepared], activations: Sequence[Array], config: PsmConfig
 ) -> list[Array]:
     stage = run.stage("clusters", clusters=config.clusters)
-    values = [
-        features(image.density, image.colour, prior) for image, prior in zip(images, activations, strict=True)
-    ]
+
+    def values(index: int) -> Array:
+        return features(images[index].density, images[index].colour, activations[index])
+
     found: list[Array] = [np.zeros(0)] * len(images)
     for kind in sorted({image.modality for image in images}):
         own = [index for index, image in enumerate(images) if image.modality == kind]
-        flat = [values[index].reshape(-1, values[index].shape[-1]) for index in own]
         rng = stage.rng(kind)
-        draws = [
-            pixels[rng.at(index).integers(len(pixels), size=_SAMPLED)]
-            for index, pixels in zip(own, flat, strict=True)
-        ]
+        draws: list[Array] = []
+        for index in own:  # one image after the other, for the features of all would fill the memory
+            pixels = values(index).reshape(images[index].density.size, -1)
+            draws.append(pixels[rng.at(index).integers(len(pixels), size=_SAMPLED)])
         mixture = fit_mixture(np.concatenate(draws), config.clusters, rng.at(0))
         for index in own:
             threshold = foreground(images[index])
-            share = _CLUSTER_SHARE * mixture.foreground(values[index])
+            share = _CLUSTER_SHARE * mixture.foreground(values(index))
             found[index] = (share + (1 - _CLUSTER_SHARE) * threshold).astype(np.float32)
     stage.finish(share=_CLUSTER_SHARE)
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from morula.core.config import Config
 
@@ -20,6 +20,7 @@ class Vit3dConfig(Config):
         description="inflated SqueezeNet with a 3D decoder, the published ViT on windows, or a 3D U-Net",
     )
     vit: str = Field(default="vit_base_patch16_224", description="name of slice-vit's transformer in timm")
+    head: int = Field(default=128, ge=8, multiple_of=8, description="channels of slice-vit's head")
     weights: str = Field(
         default="", description="file with natural-image weights of the encoder; empty to learn from scratch"
     )
@@ -29,8 +30,8 @@ class Vit3dConfig(Config):
     inflation: Literal["center", "average"] = Field(
         default="center", description="where a 2D kernel goes along z: into the middle, or into all slices"
     )
-    depth: int = Field(
-        default=3, ge=1, le=9, description="slices that a kernel sees, odd; 1 is without depth"
+    depth: Literal[1, 3, 5, 7, 9] = Field(
+        default=3, description="slices that a kernel sees, odd; 1 is without depth"
     )
     frozen: bool = Field(default=False, description="leave the encoder as it was loaded")
     encoder_lr: float = Field(default=1.0, gt=0, description="learning rate of the encoder, as a part of lr")
@@ -40,7 +41,9 @@ class Vit3dConfig(Config):
     recall: float = Field(default=0.5, ge=0, description="weight of the centre line's recall")
     steps: int = Field(default=900, ge=1, description="of the training")
     batch: int = Field(default=3, ge=1, description="crops in one step")
-    crop: tuple[int, int, int] = Field(default=(16, 96, 96), description="size of a crop, z y x")
+    crop: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
+        default=(16, 96, 96), description="size of a crop, z y x"
+    )
     foreground: float = Field(default=0.75, ge=0, le=1, description="part of the crops on the trace")
     clutter: float = Field(
         default=0.5, ge=0, le=1, description="part of the crops into which another one is mixed as background"
@@ -63,6 +66,7 @@ def presets() -> dict[str, Vit3dConfig]:
             preset="paper",
             network="slice-vit",
             depth=5,
+            head=768,
             loss="dice-focal",
             steps=25_000,
             batch=8,

@@ -10,12 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from morula.core.errors import UsageError
-from morula.engine import LoadReport
+from morula.engine import LoadReport, Weights, WeightsInfo, read_tensors
 from morula.nets import InflatedUNet3d, ResidualUNet3d, SliceViT, UPerHead
 from morula.recipes.vit3d.config import Vit3dConfig
 from morula.recipes.vit3d.pretrained import load_convnet, load_vit
 
-__all__ = ["SliceSegmenter", "encoder_of", "load_encoder", "network_of", "rates", "step_of"]
+__all__ = [
+    "SliceSegmenter",
+    "encoder_of",
+    "load_encoder",
+    "network_of",
+    "rates",
+    "step_of",
+    "told_of_weights",
+]
 
 _WIDTHS = (20, 32, 48)  # of the 3D U-Net, about as much work as the inflated network
 
@@ -25,7 +33,7 @@ class SliceSegmenter(nn.Module):
 
     Args:
         vit: a transformer of timm.
-        config: its `depth` is the window.
+        config: its `depth` is the window, its `head` how many channels the head has.
     """
 
     def __init__(self, vit: nn.Module, config: Vit3dConfig) -> None:
@@ -33,7 +41,7 @@ class SliceSegmenter(nn.Module):
         count = len(list(vit.get_submodule("blocks").children()))
         taps = (3, 5, 7, 11) if count == 12 else tuple((count * quarter) // 4 - 1 for quarter in range(1, 5))
         self.encoder = SliceViT(vit, config.depth, config.inflation, taps)
-        self.head = UPerHead(self.encoder.width, patch=self.encoder.patch)
+        self.head = UPerHead(self.encoder.width, config.head, self.encoder.patch)
 
     def forward(self, volume: Tensor) -> Tensor:
         """Logits of every slice, windows clamped at both ends; while training of the middle one alone."""
@@ -104,6 +112,18 @@ def load_encoder(network: nn.Module, config: Vit3dConfig) -> LoadReport | None:
     if config.network == "slice-vit":
         return load_vit(encoder, path, config.inflation)
     return load_convnet(encoder, path, config.inflation, config.scaling)
+
+
+def told_of_weights(config: Vit3dConfig) -> dict[str, str]:
+    """What tells weights from others that later lie under the same name; empty where the config names none.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    if not config.weights:
+        return {}
+    path = Path(config.weights)
+    return {"tensors": Weights(read_tensors(path), WeightsInfo(path.name, kind="encoder")).fingerprint}
 
 
 def step_of(network: nn.Module) -> int:

@@ -23,7 +23,9 @@ _VIEWS = {1: ((),), 2: ((), (3, 4)), 4: ((), (3,), (4,), (3, 4))}
 
 
 @torch.inference_mode()
-def probability(network: nn.Module, image: Array, device: torch.device, *, views: int = 1) -> Array:
+def probability(
+    network: nn.Module, image: Array, device: torch.device, *, views: int = 1, crop: Sequence[int] = (1, 1, 1)
+) -> Array:
     """The probability of the neuron in every voxel, `(z, y, x)` float32.
 
     Args:
@@ -31,9 +33,11 @@ def probability(network: nn.Module, image: Array, device: torch.device, *, views
         image: `(z, y, x)` float32 in [0, 1].
         device: where the network is.
         views: 1, 2 or 4 mirrored predictions that are averaged.
+        crop: what the network learned from, z, y, x; tiles are no smaller, for it may know its place there.
     """
     multiple = step_of(network)
-    tile = (_TILE[0], *(ceil(edge / multiple) * multiple for edge in _TILE[1:]))
+    depth, *plane = map(max, _TILE, crop)
+    tile = (depth, *(ceil(edge / multiple) * multiple for edge in plane))
     beyond = [(0, 0), *((0, -length % multiple) for length in image.shape[1:])]
     padded = np.pad(image, beyond, mode="edge")
 

@@ -34,7 +34,7 @@ from morula.post import Tracing
 from morula.recipes.vit3d import config as configs
 from morula.recipes.vit3d.config import Vit3dConfig
 from morula.recipes.vit3d.learn import learn
-from morula.recipes.vit3d.network import network_of
+from morula.recipes.vit3d.network import network_of, told_of_weights
 from morula.recipes.vit3d.predict import found_neuron, probability
 from morula.recipes.vit3d.stacks import Taught, grey, taught
 from morula.recipes.vit3d.story import chapters, save_examples
@@ -43,7 +43,17 @@ from morula.recipes.vit3d.threshold import thresholded
 if TYPE_CHECKING:
     from morula.report import Stage as Chapter
 
-__all__ = ["Vit3dPredictor", "batch_sizes", "checkpoints", "controls", "load", "presets", "story", "train"]
+__all__ = [
+    "Vit3dPredictor",
+    "batch_sizes",
+    "checkpoints",
+    "controls",
+    "load",
+    "presets",
+    "story",
+    "tracing_of",
+    "train",
+]
 
 
 def presets() -> Mapping[str, Vit3dConfig]:
@@ -58,7 +68,7 @@ def train(run: Run, records: Sequence[Record], config: Vit3dConfig) -> None:
         DataError: no record is traced, or natural-image weights do not fit.
     """
     stacks = _taught(run, records)  # line 1
-    stage = run.stage("train", steps=config.steps)
+    stage = run.stage("train", steps=config.steps, **told_of_weights(config))
     if stage.done:
         return
     network, told = learn(run, stage, stacks, config)  # lines 2, 3
@@ -79,7 +89,7 @@ def load(path: Path, fabric: Fabric) -> Vit3dPredictor:
     config = Vit3dConfig.model_validate(read_json(path / "model" / "model.json")["config"])
     network = network_of(config)
     Weights.load(path / "model" / "network.safetensors").load_into(network)
-    return Vit3dPredictor(network.to(fabric.device).eval(), fabric, config.views)
+    return Vit3dPredictor(network.to(fabric.device).eval(), fabric, config)
 
 
 def checkpoints(path: Path, fabric: Fabric) -> Mapping[str, Callable[[Volume], Segmentation]]:
@@ -104,8 +114,8 @@ def story(path: Path) -> Sequence[Chapter]:
 class Vit3dPredictor:
     """A trained network and a tracer, ready for new stacks."""
 
-    def __init__(self, network: nn.Module, fabric: Fabric, views: int) -> None:
-        self._network, self._fabric, self._views = network, fabric, views
+    def __init__(self, network: nn.Module, fabric: Fabric, config: Vit3dConfig) -> None:
+        self._network, self._fabric, self._config = network, fabric, config
 
     def __call__(self, volume: Volume) -> Segmentation:
         """The neuron with the longest neurites: mask, tree and probability."""
@@ -118,8 +128,9 @@ class Vit3dPredictor:
     def likely(self, volume: Volume) -> Array:
         """The probability of the neuron in every voxel."""
         with self._fabric.autocast():
-            device = torch.device(self._fabric.device)
-            return probability(self._network, grey(volume.read()), device, views=self._views)  # line 4
+            device, config = torch.device(self._fabric.device), self._config
+            image = grey(volume.read())
+            return probability(self._network, image, device, views=config.views, crop=config.crop)  # line 4
 
 
 def tracing_of(volume: Volume) -> Tracing:

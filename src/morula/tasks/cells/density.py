@@ -60,7 +60,8 @@ class Tones:
         white: what counts as white in stained tissue.
         off: share of the second stain (of blue in immunohistochemistry, of green beside eosin) that is taken
             off the red one.
-        low: grey that is background in fluorescence and where grey is stretched.
+        low: grey that is background in fluorescence and where grey is stretched; in bright field a step below
+            black, for the logarithm.
         high: how far above it grey is bright, or white; in phase contrast the spread around the background.
         contrast: by which the map is divided, so that a low and a high percentile of it differ by one.
     """
@@ -139,7 +140,7 @@ def measured(image: Array, kind: Modality | Literal["stretched"]) -> tuple[Tones
     elif kind == "H&E":
         off = _eosin_share(optical_density(image, white))
     else:
-        low, high = _range(_grey(image), kind)
+        low, high = _range(_grey(image), kind, whole=image.dtype.kind != "f")
     smooth = _smooth(image, Tones(kind, white, off, low, high, 1.0))
     if kind == "stretched":
         return Tones(kind, white, off, low, high, 1.0), smooth
@@ -195,7 +196,7 @@ def _lit(grey: Array, tones: Tones) -> Array:
     if tones.kind == "fluorescence":
         return np.sqrt(np.clip((grey - tones.low) / max(tones.high, 1e-6), 0, 1.2))
     if tones.kind == "brightfield":
-        return -np.log(np.clip((grey + 1) / (tones.high + 1), 0.02, 1))
+        return -np.log(np.clip((grey - tones.low) / (tones.high - tones.low), 0.02, 1))
     flat = _flattened(grey, tones)
     return np.log1p(np.sqrt(ndi.gaussian_filter((flat - ndi.gaussian_filter(flat, 3)) ** 2, 1.5)))
 
@@ -204,13 +205,14 @@ def _flattened(grey: Array, tones: Tones) -> Array:
     return (grey - ndi.gaussian_filter(grey, _FLAT)) / max(tones.high, 1e-6)
 
 
-def _range(grey: Array, kind: Modality | Literal["stretched"]) -> tuple[float, float]:
-    """`low` and `high` of `Tones`."""
+def _range(grey: Array, kind: Modality | Literal["stretched"], *, whole: bool) -> tuple[float, float]:
+    """`low` and `high` of `Tones`; `whole` where grey values are whole numbers, from 0."""
     if kind == "fluorescence":
         low, high = np.percentile(grey, [5, 99.8])
         return float(low), float(high - low)
     if kind == "brightfield":
-        return 0.0, float(np.percentile(grey, 99))
+        white, black = float(np.percentile(grey, 99)), 0.0 if whole else min(0.0, float(grey.min()))
+        return black - (1.0 if whole else max(white - black, 1e-6) / 255), white
     if kind == "stretched":
         low, high = np.percentile(grey, [0.5, 99.5])
         return float(low), float(high - low)

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.ndimage as ndi
 
-from morula.core.errors import DataError
 from morula.core.types import Array, Volume
 from morula.data.modality import Modality, modality
 from morula.tasks.cells.density import Plane, Tones, measured, optical_density, overview, relief, toned
 from morula.tasks.cells.front import Prepared, Size, SizePrior, estimate_size
 
-__all__ = ["Box", "Pixels", "Standard", "nearest", "prepare", "resized", "standard_of", "stretched", "zoom"]
+__all__ = [
+    "Box",
+    "Pixels",
+    "Standard",
+    "middles",
+    "nearest",
+    "prepare",
+    "resized",
+    "standard_of",
+    "stretched",
+    "zoom",
+]
 
 Box = tuple[slice, slice]
 """Slices with step 1 over y and x."""
@@ -22,6 +32,7 @@ Box = tuple[slice, slice]
 _SCALE = (0.35, 2.5)  # an image is not shrunk or enlarged beyond this
 _SAME = 0.08  # change of scale that is not worth it
 _LEAST = 8  # pixels of a side
+_MOST = 60_000_000  # pixels at the common scale that are learned from; each takes some 32 bytes
 
 
 @dataclass(frozen=True)
@@ -30,9 +41,6 @@ class Pixels:
 
     Attributes:
         volume: with axes `yx` or `cyx`.
-
-    Raises:
-        DataError: when a part is read whose numbers are not finite.
     """
 
     volume: Volume
@@ -45,9 +53,6 @@ class Pixels:
 
     def __getitem__(self, key: Box) -> Array:
         part = self.volume[(..., *key)]
-        if part.dtype.kind == "f" and not np.isfinite(part).all():
-            found = "pixels that are not finite (NaN or infinity)"
-            raise DataError(self.volume.uri, found, "replace them with numbers")
         return np.moveaxis(part, 0, -1) if self.volume.axes.has_channels else part[..., None]
 
 
@@ -166,6 +171,29 @@ def standard_of(
     prior = priors.get(kind) or SizePrior(float(np.log(found[0] if found else diameter)), 0.1)
     own = prior.diameter(found)
     return Standard(kind, tones, (image.shape[0], image.shape[1]), zoom(own, diameter), own)
+
+
+def middles(
+    images: Sequence[Array], sizes: Sequence[Size | None], diameter: float, *, most: int = _MOST
+) -> list[Array]:
+    """The images `(y, x, c)`, or the middle of each where all would not fit into memory at the common scale.
+
+    Args:
+        images: each `(y, x, c)`.
+        sizes: of the objects of each image, where it is known.
+        diameter: wanted, in pixels.
+        most: pixels at the common scale, about.
+    """
+    own = [diameter if size is None else size[0] for size in sizes]
+    zooms = [zoom(each, diameter) for each in own]
+    total = sum(each.shape[0] * each.shape[1] * factor**2 for each, factor in zip(images, zooms, strict=True))
+    share = min(1.0, (most / max(total, 1)) ** 0.5)
+    return [each[_middle(each.shape[0], share), _middle(each.shape[1], share)] for each in images]
+
+
+def _middle(length: int, share: float) -> slice:
+    kept = max(min(length, _LEAST), int(length * share))
+    return slice((length - kept) // 2, (length + kept) // 2)
 
 
 def zoom(own: float, wanted: float) -> float:

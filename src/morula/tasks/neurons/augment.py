@@ -11,11 +11,12 @@ __all__ = ["recolour", "symmetry"]
 
 
 def symmetry(rng: np.random.Generator, arrays: tuple[Array, ...], *, isotropic: bool) -> tuple[Array, ...]:
-    """Mirrors and turns all arrays `(z, y, x)` in the same way; z changes places only where axes are alike.
+    """Mirrors and turns all arrays `(z, y, x)` in the same way, and keeps their shape.
 
-    Crops must be as high as wide, and where axes are alike as deep.
+    Crops must be as high as wide; z changes places only where axes are alike and the crop is a cube.
     """
-    turned = rng.permutation(3) if isotropic else np.array([0, *(1 + rng.permutation(2))])
+    cube = isotropic and len(set(arrays[0].shape)) == 1
+    turned = rng.permutation(3) if cube else np.array([0, *(1 + rng.permutation(2))])
     mirrored = tuple(int(axis) for axis in np.flatnonzero(rng.random(3) < 0.5))
     return tuple(np.flip(each.transpose(turned), mirrored) for each in arrays)
 

@@ -11,7 +11,7 @@ from morula.blockwise import sample
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Array, ArraySource, Record, Volume
 
-__all__ = ["Block", "Dense", "Part", "grey", "grey_range", "middle", "parted", "prepare"]
+__all__ = ["Block", "Dense", "Part", "grey", "grey_range", "middle", "parted", "prepare", "scaled"]
 
 _LEAST = 8  # voxels along the axis that is cut, for a part to be worth anything
 _TAILS = (0.5, 99.5)  # percent
@@ -61,14 +61,18 @@ class Block:
 def grey(volume: Volume) -> Array:
     """Grey values `(z, y, x)` float32 with the middle 99 % in [0, 1], so that any instrument looks alike."""
     values = volume.read()
-    low, high = grey_range(values)
-    return ((values - np.float32(low)) / np.float32(max(high - low, 1e-6))).astype(np.float32)
+    return scaled(values, *grey_range(values))
 
 
 def grey_range(volume: ArraySource) -> tuple[float, float]:
-    """What becomes 0 and 1, in training and in prediction alike."""
+    """What becomes 0 and 1."""
     low, high = np.percentile(sample(volume), _TAILS)
     return float(low), float(high)
+
+
+def scaled(values: Array, low: float, high: float) -> Array:
+    """Grey values with `low` at 0 and `high` at 1, float32, in training and in prediction alike."""
+    return ((values - np.float32(low)) / np.float32(max(high - low, 1e-6))).astype(np.float32)
 
 
 def prepare(record: Record, image: Array, validation: float) -> Block:

@@ -23,7 +23,7 @@ from morula.blockwise.apply import Sink
 from morula.core.affinities import Affinities, Offset
 from morula.core.types import Array, ArraySource, Volume
 from morula.post import RegionGraph, agglomerate
-from morula.tasks.neurons.block import grey_range
+from morula.tasks.neurons.block import grey_range, scaled
 from morula.tasks.neurons.decode import Decoder
 from morula.tasks.neurons.mirror import averaged
 from morula.tasks.neurons.settings import Decode
@@ -70,8 +70,7 @@ class _Maps:
     mirrors: int
 
     def __call__(self, values: Array) -> Array:
-        span = np.float32(max(self.high - self.low, 1e-6))
-        unit = ((values - np.float32(self.low)) / span).astype(np.float32)
+        unit = scaled(values, self.low, self.high)
         found = self.decoder.drawn(averaged(self._affinities, unit, self.mirrors), unit)
         return as_bytes(found.values.astype(np.float32, copy=False))
 

@@ -1,4 +1,4 @@
-"""Batches of crops with their true affinities, and crops without labels from the whole volume."""
+"""Crops of volumes whose neurons are known, with the affinities that are to be learned."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from morula.tasks.neurons.settings import Finetune
 
 __all__ = ["Crops", "Labelled", "fitting", "window"]
 
+_LEAST_DEPTH = 16  # voxels; a cube of fewer shows no neuron
 _CUBE_SIGMA, _SLAB_SIGMA = (8.0, 8.0, 8.0), (2.0, 8.0, 8.0)  # voxels; 80 nm, as published, in voxels of 10 nm
 
 
@@ -97,10 +98,13 @@ class Crops:
 
 
 def fitting(crop: tuple[int, int, int], shape: tuple[int, ...], *, isotropic: bool) -> tuple[int, int, int]:
-    """The largest crop up to the wanted size that can be turned: a square, where axes are alike a cube."""
+    """The largest crop up to the wanted size that can be turned: a square, where axes are alike a cube.
+
+    Where a cube would be thin for want of depth it stays as wide as it can be; then only its plane is turned.
+    """
     z, y, x = (min(size, length) for size, length in zip(crop, shape, strict=True))
     edge = min(y, x)
-    if isotropic:
+    if isotropic and (z >= _LEAST_DEPTH or z > edge):
         edge = z = min(z, edge)
     return z, edge, edge
 

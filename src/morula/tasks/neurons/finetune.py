@@ -9,21 +9,20 @@ import torch
 from torch import Tensor, nn
 
 from morula.core.affinities import Offset
-from morula.engine import Run, Stage, TrainState, Weights, WeightsInfo, cosine, ema_, fit, seeded, update
+from morula.engine import Run, Stage, TrainState, Weights, cosine, ema_, fit, seeded, update
 from morula.losses import balance, weighted_bce, weighted_mse
 from morula.targets import DESCRIPTORS
 from morula.tasks.neurons.block import Dense
 from morula.tasks.neurons.crops import Crops, Labelled
-from morula.tasks.neurons.geometry import architecture, build, offsets_of
-from morula.tasks.neurons.settings import Finetune, Network
+from morula.tasks.neurons.geometry import build, described, offsets_of
+from morula.tasks.neurons.settings import Finetune, Network, Optimiser
 
-__all__ = ["HEAD", "finetune", "finetuned", "has_affinities"]
+__all__ = ["HEAD", "finetune", "finetuned", "has_affinities", "optimiser_of"]
 
 HEAD = "out."
 """How the tensors of the last convolution begin, whose channels are the affinities."""
 
 _WARMUP = 30  # steps
-_PUBLISHED = {"eps": 0.01, "weight_decay": 1e-6, "amsgrad": True}
 
 
 def finetuned(
@@ -60,7 +59,8 @@ def finetuned(
         _load(module, start)
     crops = Crops(parts, offsets, settings, stage.rng("crops"), isotropic=isotropic, chances=chances)
     trained = finetune(run, stage, module, crops, offsets, settings)
-    return _of_affinities(Weights.of(trained, WeightsInfo(architecture(trained))), len(offsets))
+    found = Weights.of(trained, described(network, isotropic=isotropic))
+    return _of_affinities(found, len(offsets))
 
 
 def finetune(
@@ -87,7 +87,7 @@ def finetune(
     """
     device = run.fabric.device
     mean = copy.deepcopy(network).to(device).requires_grad_(False)
-    model, optimiser = run.fabric.setup(network, _optimiser(network, settings))
+    model, optimiser = run.fabric.setup(network, optimiser_of(network, settings.optimiser, settings.lr))
     model.train()
     state = TrainState(network=model, mean=mean, optimiser=optimiser)
 
@@ -122,6 +122,13 @@ def finetune(
     return mean.cpu()
 
 
+def optimiser_of(module: nn.Module, name: Optimiser, lr: float) -> torch.optim.Optimizer:
+    """AdamW, or the published Adam, whose large eps damps it; of all parameters of a module."""
+    if name == "adam":
+        return torch.optim.Adam(module.parameters(), lr=lr, eps=0.01, weight_decay=1e-6, amsgrad=True)
+    return torch.optim.AdamW(module.parameters(), lr=lr, weight_decay=1e-3)
+
+
 def has_affinities(weights: Weights, network: Network, *, isotropic: bool) -> bool:
     """Whether the weights are of a network that gives just the affinities that `network` is to learn."""
     bias = weights.tensors.get(f"{HEAD}bias")
@@ -140,9 +147,3 @@ def _of_affinities(whole: Weights, count: int) -> Weights:
     ends = (f"{HEAD}weight", f"{HEAD}bias")
     tensors = {name: tensor[:count] if name in ends else tensor for name, tensor in whole.tensors.items()}
     return Weights({name: tensor.contiguous() for name, tensor in tensors.items()}, whole.info)
-
-
-def _optimiser(network: nn.Module, settings: Finetune) -> torch.optim.Optimizer:
-    if settings.optimiser == "adam":
-        return torch.optim.Adam(network.parameters(), lr=settings.lr, **_PUBLISHED)  # type: ignore[arg-type]
-    return torch.optim.AdamW(network.parameters(), lr=settings.lr, weight_decay=1e-3)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from torch import nn
+from typing import Any
 
 from morula.core.affinities import LONG_RANGE, NEAREST, Offset
 from morula.core.types import Voxel
+from morula.engine import WeightsInfo
 from morula.nets import Mala3d, ResidualUNet3d, Unetr3d
 from morula.tasks.neurons.settings import Network
 
-__all__ = ["Backbone", "architecture", "build", "is_isotropic", "offsets_of", "patch_of"]
+__all__ = ["Backbone", "build", "described", "is_isotropic", "offsets_of", "patch_of"]
 
 Backbone = ResidualUNet3d | Unetr3d | Mala3d
 """What `build` builds: maps from a pyramid of features."""
 
 _ISOTROPIC = 1.8  # times; a voxel that is deeper than this times its width belongs to a stack of sections
 _REACH = (3, 9)  # voxels, of the longer offsets in isotropic volumes
+_BACKBONES = {
+    "residual-unet": (ResidualUNet3d, "neurons.residual_unet3d"),
+    "unetr": (Unetr3d, "neurons.unetr3d"),
+    "mala": (Mala3d, "neurons.mala3d"),
+}
 
 
 def is_isotropic(settings: Network, voxel: Voxel | None) -> bool:
@@ -40,10 +46,11 @@ def patch_of(*, isotropic: bool) -> tuple[int, int, int]:
     return (8, 8, 8) if isotropic else (4, 16, 16)
 
 
-def architecture(network: nn.Module) -> str:
-    """The name under which the weights of a network that `build` built are stored."""
-    names = {Unetr3d: "neurons.unetr3d", Mala3d: "neurons.mala3d"}
-    return names.get(type(network), "neurons.residual_unet3d")
+def described(settings: Network, *, isotropic: bool) -> WeightsInfo:
+    """What is stored with the weights of a network that `build` builds, so that others can be told."""
+    arguments = _arguments(settings, isotropic=isotropic)
+    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in arguments.items()}
+    return WeightsInfo(_BACKBONES[settings.backbone][1], plain)
 
 
 def build(settings: Network, channels_out: int, *, isotropic: bool, skips: bool = True) -> Backbone:
@@ -52,28 +59,25 @@ def build(settings: Network, channels_out: int, *, isotropic: bool, skips: bool 
     It stays in torch's own layout: with channels last the bf16 backward pass of small volumes reads memory
     that nobody wrote (torch 2.15 on CPUs), which shows as a loss that is not finite, now and then.
     """
+    made, _ = _BACKBONES[settings.backbone]
+    return made(1, channels_out, skips=skips, **_arguments(settings, isotropic=isotropic))
+
+
+def _arguments(settings: Network, *, isotropic: bool) -> dict[str, Any]:
     if settings.backbone == "unetr":
-        return Unetr3d(
-            1,
-            channels_out,
-            patch=patch_of(isotropic=isotropic),
-            width=settings.unetr_width,
-            depth=settings.unetr_depth,
-            features=settings.unetr_features,
-            skips=skips,
-        )
+        return {
+            "patch": patch_of(isotropic=isotropic),
+            "width": settings.unetr_width,
+            "depth": settings.unetr_depth,
+            "features": settings.unetr_features,
+        }
     if settings.backbone == "mala":
-        return Mala3d(
-            1, channels_out, settings.mala_widths, pool=(3, 3, 3) if isotropic else (1, 3, 3), skips=skips
-        )
+        return {"widths": settings.mala_widths, "pool": (3, 3, 3) if isotropic else (1, 3, 3)}
     plane = 2 if settings.coarse else 1
-    return ResidualUNet3d(
-        1,
-        channels_out,
-        settings.widths,
-        pool=(2, 2, 2) if isotropic else (1, 2, 2),
-        kernel=(3, 3, 3) if isotropic else (1, 3, 3),
-        norm=settings.norm,
-        skips=skips,
-        stride=(plane, plane, plane) if isotropic else (1, plane, plane),
-    )
+    return {
+        "widths": settings.widths,
+        "pool": (2, 2, 2) if isotropic else (1, 2, 2),
+        "kernel": (3, 3, 3) if isotropic else (1, 3, 3),
+        "norm": settings.norm,
+        "stride": (plane, plane, plane) if isotropic else (1, plane, plane),
+    }

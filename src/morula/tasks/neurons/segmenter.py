@@ -9,6 +9,8 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from morula.blockwise import BlockModel, StoredAffinities
+from morula.blockwise.grid import relative
+from morula.blockwise.join import grown
 from morula.core.affinities import Affinities, Offset
 from morula.core.errors import DataError
 from morula.core.files import write_json
@@ -62,16 +64,9 @@ class Segmenter:
             image: grey values of the whole volume `(z, y, x)`, as `grey` gives them.
             box: a slice of each axis.
         """
-        wide = tuple(
-            slice(max(0, each.start - _CONTEXT), min(size, each.stop + _CONTEXT))
-            for each, size in zip(box, image.shape, strict=True)
-        )
+        wide = grown(box, image.shape, (_CONTEXT,) * len(box))
         found = self.affinities(image[wide])
-        inner = tuple(
-            slice(each.start - outer.start, each.stop - outer.start)
-            for each, outer in zip(box, wide, strict=True)
-        )
-        return Affinities(found.values[:, *inner], found.offsets)
+        return Affinities(found.values[:, *relative(box, wide)], found.offsets)
 
     def _predict(self, image: Array) -> Affinities:
         return predict_affinities(

@@ -9,9 +9,16 @@ from pydantic import Field
 from morula.core.config import Config
 from morula.post import Linkage
 
-__all__ = ["Decode", "Finetune", "Network", "SelfTraining"]
+__all__ = ["Decode", "Finetune", "Network", "Optimiser", "SelfTraining", "Size"]
 
 Share = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Widths = Annotated[tuple[Count, ...], Field(min_length=2)]
+
+Size = tuple[Count, Count, Count]
+"""Voxels along z, y, x."""
+
+Optimiser = Literal["adamw", "adam"]
 
 
 class Network(Config):
@@ -21,9 +28,7 @@ class Network(Config):
         default="residual-unet",
         description="unetr is a transformer, mala a wide U-Net, with the keys that begin so; for a GPU",
     )
-    widths: tuple[int, ...] = Field(
-        default=(24, 32, 48), description="channels per level of the residual U-Net"
-    )
+    widths: Widths = Field(default=(24, 32, 48), description="channels per level of the residual U-Net")
     coarse: bool = Field(
         default=True,
         description="the residual U-Net works at half the resolution in the plane, several times faster",
@@ -34,9 +39,7 @@ class Network(Config):
     unetr_width: int = Field(default=192, ge=32, multiple_of=32, description="of the tokens")
     unetr_depth: int = Field(default=6, ge=2, description="blocks of the transformer")
     unetr_features: int = Field(default=32, ge=1, description="channels of the finest level of the decoder")
-    mala_widths: tuple[int, ...] = Field(
-        default=(12, 60, 300, 1500), description="channels per level of MALA's U-Net"
-    )
+    mala_widths: Widths = Field(default=(12, 60, 300, 1500), description="channels per level of MALA's U-Net")
     geometry: Literal["auto", "isotropic", "sections"] = Field(
         default="auto", description="shape of a voxel; auto tells it from the voxel size"
     )
@@ -59,9 +62,9 @@ class Finetune(Config):
 
     steps: int = Field(default=800, ge=1, description="of fine-tuning")
     batch: int = Field(default=4, ge=1, description="crops in one step")
-    crop: tuple[int, int, int] = Field(default=(48, 48, 48), description="voxels of a crop, z, y, x")
+    crop: Size = Field(default=(48, 48, 48), description="voxels of a crop, z, y, x")
     lr: float = Field(default=3e-3, gt=0, description="largest learning rate")
-    optimiser: Literal["adamw", "adam"] = Field(
+    optimiser: Optimiser = Field(
         default="adamw",
         description="adam has eps 0.01, decay 1e-6, amsgrad and a constant rate, as published",
     )
@@ -107,6 +110,6 @@ class Decode(Config):
     smoothing: float = Field(default=2.0, ge=0, description="of the distance to borders, in voxels")
     linkage: Linkage = Field(default="mean", description="what of a contact counts when fragments are joined")
     thresholds: int = Field(default=97, ge=2, description="that are tried on the validation part")
-    tile: tuple[int, int, int] = Field(default=(64, 64, 64), description="voxels predicted at once, z, y, x")
+    tile: Size = Field(default=(64, 64, 64), description="voxels predicted at once, z, y, x")
     mirrors: Literal[1, 4, 8] = Field(default=4, description="mirror images that a prediction is the mean of")
     overlap: float = Field(default=0.25, ge=0, lt=1, description="part of a tile that its neighbour repeats")

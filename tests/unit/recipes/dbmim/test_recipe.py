@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from morula.core.config import override
-from morula.core.errors import DataError
+from morula.core.errors import DataError, UsageError
 from morula.core.rng import Rng
 from morula.engine import Run, launch, read_metrics
 from morula.recipes.dbmim.config import DbmimConfig, Pretrain
@@ -27,6 +27,12 @@ def test_the_presets_of_masks_differ_in_the_mask_alone() -> None:
     for name, mask in masks.items():
         assert named[name] == override(plain, {"preset": name, "pretrain": {"mask": mask}})
     assert (named["mae"].pretrain.mask, named["mae"].pretrain.hog) == ("random", 0)
+
+
+def test_the_preset_of_the_paper_rewards_as_published() -> None:
+    named = presets()
+    assert (named["paper"].pretrain.mask, named["paper"].pretrain.credit) == ("learned", "sample")
+    assert named["rl"].pretrain.credit == "patch"
 
 
 @pytest.mark.parametrize("mask", ["random", "block", "edge", "learned", "strategy"])
@@ -54,6 +60,32 @@ def test_a_batch_depends_on_its_index_alone_and_its_masks_hold_the_ratio() -> No
 @pytest.mark.parametrize(("isotropic", "patch"), [(True, (8, 8, 8)), (False, (4, 16, 16))])
 def test_patches_have_the_shape_of_the_voxels(isotropic: bool, patch: tuple[int, int, int]) -> None:
     assert Crops(volumes(isotropic=isotropic), Pretrain(), Rng(0, "crops")).patch == patch
+
+
+@pytest.mark.parametrize("patch", [(4, 12, 12), (3, 6, 12), (5, 4, 6)])
+def test_patches_of_any_size_are_hidden_and_restored(patch: tuple[int, int, int], tmp_path: Path) -> None:
+    short = {"patch": patch, "steps": 2, "batch": 2, "crop": [24, 24, 24]}
+    config = override(DbmimConfig(), {"pretrain": short})
+    run = Run.open(tmp_path / "run", recipe="dbmim", config={}, data={}, seed=0, fabric=launch("cpu"))
+    found = pretrain(run, volumes(), config)
+    assert found is not None and found.tensors
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pretrain": {"patch": [0, 8, 8]}},
+        {"pretrain": {"crop": [8, 0, 8]}},
+        {"finetune": {"crop": [0, 8, 8]}},
+        {"decode": {"tile": [8, 8, 0]}},
+        {"network": {"widths": [8]}},
+        {"network": {"widths": [8, 0]}},
+        {"network": {"mala_widths": [8]}},
+    ],
+)
+def test_sizes_that_no_network_has_are_refused(changes: dict) -> None:
+    with pytest.raises(UsageError, match=r"--set \w+\.\w+"):
+        override(DbmimConfig(), changes)
 
 
 def test_a_volume_of_one_patch_is_refused() -> None:

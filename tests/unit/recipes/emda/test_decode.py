@@ -3,11 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
+from morula.core.types import Axes, Volume, Voxel
+from morula.engine import launch
 from morula.metrics import iou
 from morula.recipes.emda import decode
 from morula.recipes.emda.decode import Cleaning, probability, restore, segmentation, tune_cleaning
+from morula.recipes.emda.recipe import EmdaPredictor
 from synthetic import em_stack
 
 CPU = torch.device("cpu")
@@ -67,3 +71,37 @@ def test_cleaning_is_tuned_to_the_source():
     cleaned = segmentation(noisy, truth.shape, cleaning).labels
     assert iou(cleaned, truth) > iou(noisy > 0.5, truth)
     assert tune_cleaning([truth.astype(np.float32)], [truth]) == Cleaning()
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "expected"),
+    [
+        (5.0, 45.0, Cleaning(10, 1, 45.0)),
+        (45.0, 5.0, Cleaning(810, 3, 5.0)),
+        (40.0, 50.0, Cleaning(72, 3, 50.0)),
+        (30.0, 60.0, Cleaning(45, 1, 60.0)),
+        (None, 45.0, Cleaning(90, 3, None)),
+        (5.0, None, Cleaning(90, 3, 5.0)),
+    ],
+)
+def test_the_least_object_is_as_large_in_deeper_sections(
+    ours: float | None, theirs: float | None, expected: Cleaning
+) -> None:
+    assert Cleaning(90, 3, ours).at(theirs) == expected
+
+
+def test_prediction_cleans_by_the_depth_of_its_own_sections() -> None:
+    network = nn.Conv2d(1, 1, 1)
+    nn.init.constant_(network.weight, 100)
+    nn.init.constant_(network.bias, -50)
+    image = np.zeros((4, 64, 64), np.uint8)
+    image[1, 20:30, 20:30] = 255
+    tuned = Cleaning(smallest=400, window=3, depth_nm=5.0)
+    predictor = EmdaPredictor(network, lambda _: 1.0, tuned, launch("cpu", "32-true"), views=False)
+
+    def volume(depth: float | None) -> Volume:
+        return Volume(image, Axes("zyx"), "v", voxel=depth and Voxel(z=depth, y=8, x=8))
+
+    assert predictor(volume(45.0)).labels.max() == 1
+    assert predictor(volume(5.0)).labels.max() == predictor(volume(None)).labels.max() == 0
+    assert predictor.blocks(volume(45.0)).decode.cleaning == tuned.at(45.0)

@@ -50,6 +50,15 @@ def test_the_common_pixel_follows_the_target_where_the_source_is_unknown():
     assert found.pixel_nm == pytest.approx(12.5)
 
 
+def test_targets_of_different_known_sizes_are_zoomed_in_proportion():
+    other = Record("u", volume(em_stack(6, sections=2, size=96)[0], 16.0, "u"), domain="target")
+    domains = domains_of([source(None), target(8.0), other], harmonise=True, edge=8.0)
+    found = replace(domains, stored=(target().image.read(), other.image.read())).zoomed(0.75)
+    assert found.target.zooms == (0.75, 1.5)
+    assert [stack.shape for stack in found.target.images] == [(2, 72, 72), (2, 144, 144)]
+    assert found.pixel_nm == pytest.approx(8 / 0.75)
+
+
 def test_nothing_is_resampled_where_that_is_not_wanted():
     given = [source(4.0), target(None)]
     domains = domains_of(given, harmonise=False, edge=8.0)
@@ -98,6 +107,20 @@ def test_pairs_of_sections_are_equally_far_apart(
 def test_what_cannot_be_adapted_is_refused(records, error, message):
     with pytest.raises(error, match=message):
         domains_of(records, harmonise=True, edge=8.0)
+
+
+@pytest.mark.parametrize("small", ["source", "target"])
+def test_sections_too_small_for_a_network_are_refused_without_resampling_too(small: str):
+    image, mask = em_stack(3, sections=2, size=96)
+    place = slice(None), slice(40), slice(None)
+    given = {"source": source(), "target": target()}
+    given[small] = replace(given[small], image=volume(image[place], name=f"{small}.tif"))
+    if small == "source":
+        given["source"] = replace(given["source"], labels=lambda: mask[place])
+    with pytest.raises(
+        DataError, match=rf"{small}\.tif: sections of 40 x 96 pixels.* 48 x 48 pixels or more"
+    ):
+        domains_of([*given.values()], harmonise=False, edge=8.0)
 
 
 def test_black_sections_are_no_obstacle():

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from morula.recipes.emda.config import EmdaConfig, Strategy
 from morula.recipes.emda.networks import (
     AttentionUNet,
     AttentionYNet,
@@ -19,6 +20,7 @@ from morula.recipes.emda.networks import (
     ResidualUNet,
     draw_positions,
 )
+from morula.recipes.emda.segmenter import network_of, segment
 
 pytestmark = pytest.mark.usefixtures("seeded")
 
@@ -230,3 +232,13 @@ def test_too_few_blocks_and_odd_crops_are_refused() -> None:
         CutGenerator(4, 2)
     with pytest.raises(ValueError, match="multiple of 8"):
         FeatureDiscriminator(60)
+
+
+@pytest.mark.parametrize("network", ["residual", "attention"])
+@pytest.mark.parametrize("strategy", ["supervised", "cut", "ynet", "damt"])
+def test_every_network_takes_the_least_crop_that_can_be_asked_for(strategy: Strategy, network: str) -> None:
+    edge = EmdaConfig.model_json_schema()["properties"]["crop"]["minimum"]
+    changes = {"strategy": strategy, "network": network, "crop": edge, "width": 16, "generator_width": 4}
+    with torch.device("meta"):
+        made = network_of(EmdaConfig.model_validate(changes))
+        assert segment(made)(torch.zeros(2, 1, edge, edge)).shape[-2:] == (edge, edge)

@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from morula.core.config import override
+from morula.core.errors import UsageError
 from morula.core.rng import Rng
 from morula.nets import ResidualUNet3d
-from morula.recipes.mscon.config import Pretrain
+from morula.recipes.mscon.config import MsconConfig, Pretrain
 from morula.recipes.mscon.consistency import Siamese, coded_similarity, info_nce
 from morula.recipes.mscon.views import Views, erase
 from morula.tasks.neurons import Network, Unlabelled
@@ -30,6 +32,15 @@ def slow_info_nce(first: Tensor, second: Tensor, temperature: float) -> float:
             scores = [math.exp(float(row @ each) / temperature) for each in other]
             total -= math.log(scores[number] / sum(scores))
     return total / (2 * len(a))
+
+
+def test_features_are_pooled_to_edges_that_heads_can_share() -> None:
+    for pooled in (2, 6):
+        network = ResidualUNet3d(1, 1, (4, 6), skips=False)
+        seen = Siamese(network, pooled, everything=True)(*torch.rand((2, 1, 1, 8, 16, 16)))
+        assert seen.x_y.shape[-1] == pooled**3
+    with pytest.raises(UsageError, match=r"pretrain\.pooled: .*multiple of 2"):
+        override(MsconConfig(), {"pretrain": {"pooled": 5}})
 
 
 def test_info_nce_equals_its_loops() -> None:

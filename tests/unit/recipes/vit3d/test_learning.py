@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from morula.core.config import override
 from morula.core.errors import DataError, UsageError
 from morula.core.rng import Rng
 from morula.core.tree import Tree
 from morula.core.types import Axes, Record, Volume
 from morula.data import draw_tree
-from morula.engine import Run, launch
+from morula.engine import Run, Weights, launch
 from morula.nets import InflatedUNet3d
 from morula.recipes import load_recipe
 from morula.recipes.vit3d.config import presets
 from morula.recipes.vit3d.crops import Crops
 from morula.recipes.vit3d.losses import dice_focal, line_recall, tube_loss
 from morula.recipes.vit3d.network import network_of
+from morula.recipes.vit3d.predict import probability
 from morula.recipes.vit3d.pretrained import load_convnet
 from morula.recipes.vit3d.stacks import grey, taught
 from morula.recipes.vit3d.threshold import thresholded
@@ -173,7 +178,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 
 def test_the_published_network_maps_the_middle_slice_in_training_and_all_in_use() -> None:
     torch.manual_seed(0)
-    config = presets()["paper"].model_copy(update={"vit": "test_vit", "crop": (5, 160, 160)})
+    config = presets()["paper"].model_copy(update={"vit": "test_vit", "crop": (5, 160, 160), "head": 16})
     network = network_of(config)
     volume = torch.rand(2, 1, 5, 160, 160)
     assert network.train()(volume).shape == (2, 1, 1, 160, 160)
@@ -182,6 +187,26 @@ def test_the_published_network_maps_the_middle_slice_in_training_and_all_in_use(
         alone = network(volume[:, :, :3])
     assert maps.shape == (2, 1, 5, 160, 160)
     assert torch.allclose(maps[:, :, 0], alone[:, :, 0], atol=1e-5)  # sees slices 0 to 2 alone
+
+
+@pytest.mark.parametrize(("crop", "edge"), [((16, 96, 96), 192), ((5, 250, 250), 256)])
+def test_tiles_are_no_smaller_than_crops(crop: tuple[int, int, int], edge: int) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    class Grey(torch.nn.Module):
+        def forward(self, volume: Tensor) -> Tensor:
+            seen.append(tuple(volume.shape[3:]))
+            return volume
+
+    found = probability(Grey(), np.zeros((2, 300, 300), np.float32), torch.device("cpu"), crop=crop)
+    assert found.shape == (2, 300, 300)
+    assert set(seen) == {(edge, edge)}
+
+
+def test_the_published_head_is_as_wide_as_published() -> None:
+    assert [each.head for each in presets().values() if each.network == "slice-vit"] == [768]
+    network: Any = network_of(presets()["paper"].model_copy(update={"vit": "test_vit", "head": 24}))
+    assert network.head.fuse[0].out_channels == 24
 
 
 def test_the_classical_way_finds_a_bright_line() -> None:
@@ -219,3 +244,65 @@ def test_a_training_is_not_done_before_its_model_is_saved(
 
 def full(*_: object) -> None:
     raise OSError("full")
+
+
+def test_other_weights_under_the_same_name_are_another_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, tree = traced_stack(0)
+    records = [Record("a", Volume(image, Axes("zyx"), "a"), trace=lambda: tree)]
+    file, module = tmp_path / "w.npz", cast(Any, load_recipe("vit3d"))
+    config = presets()["smoke"].model_copy(update={"weights": str(file)})
+    monkeypatch.setattr("morula.recipes.vit3d.recipe.learn", full)
+    for value, error in ((0, OSError), (0, OSError), (1, UsageError)):
+        np.savez(file, conv=np.full((3, 3), value, np.float32))
+        run = Run.open(tmp_path / "run", recipe="vit3d", config={}, data={}, seed=0, fabric=launch("cpu"))
+        with pytest.raises(error, match="full" if error is OSError else "made from other inputs"):
+            module.train(run, records, config)
+
+
+def test_a_stopped_training_goes_on_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, tree = traced_stack(0)
+    records = [Record("a", Volume(image, Axes("zyx"), "a"), trace=lambda: tree)]
+    module: Any = load_recipe("vit3d")
+    config = override(presets()["smoke"], {"steps": 3, "crop": (4, 16, 16), "network": "unet"})
+
+    def trained(name: str) -> Mapping[str, Tensor]:
+        path, fabric = tmp_path / name, launch("cpu", "32-true")
+        run = Run.open(path, recipe="vit3d", config={}, data={}, seed=0, fabric=fabric)
+        module.train(run, records, config)
+        return Weights.load(path / "model" / "network.safetensors").tensors
+
+    monkeypatch.setattr("morula.recipes.vit3d.network._WIDTHS", (4, 6, 8))
+    whole = trained("whole")
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        ticks = count(0, 60)
+        patched.setattr("morula.engine.loop.time", SimpleNamespace(monotonic=lambda: next(ticks)))
+        patched.setattr("morula.engine.loop._refuse_not_finite", stopped)
+        trained("stopped")
+    assert (tmp_path / "stopped" / "2-train" / "state.pt").exists()
+    again = trained("stopped")
+    assert whole.keys() == again.keys()
+    assert [key for key in whole if not torch.equal(whole[key], again[key])] == []
+
+
+def stopped(metrics: object, at: int, stage: object) -> None:
+    if at == 2:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"depth": 2}, "depth"),
+        ({"depth": 11}, "depth"),
+        ({"crop": [0, 64, 64]}, r"crop\.0"),
+        ({"crop": [8, -1, 64]}, r"crop\.1"),
+    ],
+)
+def test_sizes_that_no_network_can_have_are_refused(values: dict[str, Any], told: str) -> None:
+    for preset in presets().values():
+        with pytest.raises(UsageError, match=told):
+            override(preset, values)

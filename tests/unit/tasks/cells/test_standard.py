@@ -9,7 +9,8 @@ import pytest
 
 from morula.core.rng import Rng
 from morula.core.types import Array
-from morula.tasks.cells.standard import Standard, standard_of
+from morula.tasks.cells.density import density
+from morula.tasks.cells.standard import Standard, middles, standard_of
 
 
 def phase_contrast() -> Array:
@@ -45,3 +46,19 @@ def test_a_part_is_that_part_of_the_whole(common: Standard) -> None:
     box = (slice(20, 70), slice(31, 90))
     whole, part = signed.whole(image), signed.part(image, box)
     assert np.allclose(part.network_input, whole.network_input[:, *box], atol=2e-3)
+
+
+def test_what_would_not_fit_into_memory_is_cut_to_its_middle() -> None:
+    image = np.arange(40 * 60).reshape(40, 60, 1)
+    kept = middles([image, image], [None, (11.0, 5)], 22.0, most=40 * 60)  # the second is enlarged by two
+    assert [part.shape for part in kept] == [(17, 26, 1)] * 2
+    assert kept[0][9, 13, 0] == image[20, 30, 0]
+    assert middles([image], [None], 22.0, most=40 * 60)[0].shape == image.shape
+
+
+def test_bright_field_in_floats_is_as_dense_as_in_whole_numbers() -> None:
+    whole = np.full((64, 64, 1), 200, np.uint8)
+    whole[20:40, 20:40] = 150
+    whole[45:50, 45:50] = 30
+    dense = [density(image, "brightfield") for image in (whole, whole.astype(np.float32) / 255)]
+    np.testing.assert_allclose(dense[1], dense[0], atol=0.02)

@@ -21,6 +21,7 @@ from morula.tasks.neurons import (
     Network,
     averaged,
     decoder_of,
+    fitting,
     grey,
     is_isotropic,
     offsets_of,
@@ -28,6 +29,7 @@ from morula.tasks.neurons import (
     prepare,
     render,
     tune,
+    unlabelled_of,
 )
 
 OFFSETS = (*NEAREST, (0, -3, 0), (0, 0, -3))
@@ -104,15 +106,33 @@ def test_grey_values_place_the_borders_of_cubes(asked: str, of_cubes: str, of_sl
     assert decoder_of(decode, isotropic=False).borders == of_slabs
 
 
-@pytest.mark.parametrize("isotropic", [True, False])
-def test_affinities_of_a_crop_are_those_of_its_image(isotropic: bool) -> None:
+@pytest.mark.parametrize(
+    ("shape", "cubes", "slabs"),
+    [
+        ((90, 300, 300), (48, 48, 48), (48, 48, 48)),
+        ((20, 300, 300), (20, 20, 20), (20, 48, 48)),
+        ((4, 300, 300), (4, 48, 48), (4, 48, 48)),
+        ((4, 300, 30), (4, 30, 30), (4, 30, 30)),
+        ((90, 300, 8), (8, 8, 8), (48, 8, 8)),
+    ],
+)
+def test_crops_of_thin_volumes_are_as_wide_as_others(
+    shape: tuple[int, int, int], cubes: tuple[int, int, int], slabs: tuple[int, int, int]
+) -> None:
+    assert fitting((48, 48, 48), shape, isotropic=True) == cubes
+    assert fitting((48, 48, 48), shape, isotropic=False) == slabs
+
+
+@pytest.mark.parametrize(("depth", "isotropic"), [(12, True), (8, True), (8, False)])
+def test_affinities_of_a_crop_are_those_of_its_image(depth: int, isotropic: bool) -> None:
     """The grey value is the label here, so a target that was turned otherwise than its image shows."""
     labels = np.random.default_rng(0).integers(1, 4, (8, 5, 5)).repeat(2, 0).repeat(4, 1).repeat(4, 2)
-    settings = Finetune(crop=(8, 12, 12), batch=2, augment="flips", widen="no")
+    settings = Finetune(crop=(depth, 12, 12), batch=2, augment="flips", widen="no")
     crops = Crops(
         [Dense(labels.astype(np.float32), labels)], OFFSETS, settings, Rng(0, "crops"), isotropic=isotropic
     )
     batch = crops(5)
+    assert batch.image.shape == (2, 1, depth, 12, 12)
     for image, target, known in zip(batch.image, batch.target, batch.known, strict=True):
         expected = affinities(image[0].numpy().astype(int), OFFSETS).values
         assert np.array_equal(target.numpy(), expected)
@@ -209,3 +229,9 @@ def test_a_rendering_shows_what_is_in_front() -> None:
     assert picture.shape == (8, 8, 3)
     assert not np.array_equal(picture[1, 4], picture[6, 4])
     assert (render(np.zeros_like(labels), count=2) == 250).all()
+
+
+def test_a_volume_of_one_section_teaches_nothing_of_what_links_them() -> None:
+    single = Record("a", Volume(np.zeros((1, 30, 30), np.uint8), Axes("zyx"), "a"))
+    with pytest.raises(DataError, match="a: a volume of a single section"):
+        unlabelled_of([record(phantom()), single], Network())

@@ -1,0 +1,76 @@
+"""What a report says of trust, and of what to do next."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from morula.recipes import Entry
+from morula.workflows.findings import Finding
+from morula.workflows.neurons import SCORED_ON_A_PART
+from morula.workflows.tracing_report import LEARNED_FROM
+
+__all__ = ["next_steps", "trust"]
+
+_FEW_SCORED = (
+    "The scores above are measured; whether confidence follows them takes three labelled images to tell."
+)
+
+
+def trust(findings: Sequence[Finding], entry: Entry, *, labelled: bool) -> tuple[str, ...]:
+    """What confidence and scores say of how far to trust the result, one sentence each.
+
+    Args:
+        findings: all images.
+        entry: of the recipe.
+        labelled: whether labels were given.
+    """
+    every = np.concatenate([finding.column("score") for finding in findings])
+    if len(every) == 0:
+        return ("No objects were found. Check the picture of each stage below to see where they are lost.",)
+    weak = float(np.mean(every < 0.5))
+    lines = [
+        f"{weak:.0%} of the objects have a confidence below 0.5; leave these out or check them before you "
+        "count. The confidence says how sure the network is of itself. It is not a measured accuracy.",
+    ]
+    scored = [finding for finding in findings if finding.truth is not None]
+    if scored and entry.traces:
+        lines.append(LEARNED_FROM)
+    elif len(scored) > 2:
+        correlation = np.corrcoef([each.confidence for each in scored], [each.rank for each in scored])[0, 1]
+        if np.isfinite(correlation):
+            lines.append(
+                f"Over the {len(scored)} labelled images the mean confidence follows the score with a "
+                f"correlation of {correlation:.2f} (1: it can be trusted to rank images; 0: it cannot)."
+            )
+    elif scored:
+        lines.append(SCORED_ON_A_PART if entry.learns else _FEW_SCORED)
+    elif entry.learns and labelled:
+        lines.append(
+            "Nothing was measured, for the labels trained the network. Label three to five other images, "
+            "keep them out of --labels, and compare with `morula evaluate` to know the accuracy."
+        )
+    else:
+        what = "a block of the volume" if entry.block else "three to five images"
+        lines.append(f"Nothing was measured, for there are no labels. Label {what} to know the accuracy.")
+    return tuple(lines)
+
+
+def next_steps(run: Path, findings: Sequence[Finding]) -> tuple[str, ...]:
+    """Which images to label next, by the recipe's own ranking where it makes one."""
+    ranking = run / "report" / "label_next.csv"
+    if ranking.exists():
+        with ranking.open(newline="", encoding="utf-8") as stream:
+            names = ", ".join([row["image"] for row in csv.DictReader(stream)][:3])
+        if not names:
+            return ("All images have labels, which trained. To know the accuracy, keep some of them aside.",)
+        return (f"Label these first, for most can be learned from them: {names}. See report/label_next.csv.",)
+    unlabelled = [finding for finding in findings if finding.truth is None]
+    if not unlabelled:
+        return ("All images have labels; look at the worst one above first.",)
+    weakest = sorted(unlabelled, key=lambda finding: finding.confidence)[:3]
+    names = ", ".join(f"{finding.id} ({finding.confidence:.2f})" for finding in weakest)
+    return (f"Label these first, for they have the lowest mean confidence: {names}.",)

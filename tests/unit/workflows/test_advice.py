@@ -1,0 +1,30 @@
+"""What a report says to do next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from morula.workflows.advice import next_steps
+from morula.workflows.findings import Finding
+
+
+def finding(run: Path, name: str, score: float) -> Finding:
+    folder = run / "predictions" / name
+    folder.mkdir(parents=True)
+    (folder / "objects.csv").write_text(f"score,class\n{score},cell\n")
+    return Finding(name, None, None, folder, None)
+
+
+def test_images_without_labels_are_ranked_by_confidence_or_by_the_recipe(tmp_path: Path) -> None:
+    findings = [finding(tmp_path, "sure", 0.9), finding(tmp_path, "unsure", 0.2)]
+    assert "confidence: unsure (0.20), sure (0.90)" in next_steps(tmp_path, findings)[0]
+    ranking = tmp_path / "report" / "label_next.csv"
+    ranking.parent.mkdir()
+    ranking.write_text("image,doubt\nsure,0.4\n")
+    assert "can be learned from them: sure." in next_steps(tmp_path, findings)[0]
+
+
+def test_nothing_is_to_be_labelled_where_all_is(tmp_path: Path) -> None:
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "label_next.csv").write_text("image,doubt\n")
+    assert next_steps(tmp_path, [finding(tmp_path, "a", 0.2)])[0].startswith("All images have labels")
