@@ -109,22 +109,18 @@ def tree_inside(path: Path, volume: Volume) -> Tree:
         DataError: it cannot be read, or a node lies outside of the stack.
         UsageError: the same, and it may be in micrometres of voxels of unknown size.
     """
-    return trees_inside(path, volume)[0]
-
-
-def trees_inside(path: Path, volume: Volume) -> list[Tree]:
-    """What an SWC file may mean, each in voxels of its stack: as it is in voxels, then in micrometres.
-
-    Raises:
-        DataError: it cannot be read, or a node lies outside of the stack in either unit.
-        UsageError: the same, and it may be in micrometres of voxels of unknown size.
-    """
-    found, shape = read_swc(path), np.array(volume.spatial_shape)
-    units = (found.tree, from_micrometres(found.tree, volume.voxel))
-    inside = [tree for tree in units if tree is not None and _outside(tree, shape) is None]
+    found = read_swc(path)
+    inside = trees_inside(found, volume)
     if not inside:
         raise _does_not_fit(found, path, volume)
-    return inside
+    return inside[0]
+
+
+def trees_inside(found: SwcFile, volume: Volume) -> list[Tree]:
+    """What of an SWC file lies inside its stack: the tree in voxels, the one in micrometres, both or none."""
+    units = (found.tree, from_micrometres(found.tree, volume.voxel))
+    shape = np.array(volume.spatial_shape)
+    return [tree for tree in units if tree is not None and _outside(tree, shape) is None]
 
 
 def _partners(records: Sequence[Record], labels: Path, suffix: str) -> dict[str, Path]:

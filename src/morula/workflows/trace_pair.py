@@ -35,14 +35,15 @@ def read_pair(pred: Path, truth: Path, voxel: Voxel | None) -> tuple[Tree, Tree]
         voxel: size of a voxel in nm, in place of what the labels say.
 
     Raises:
-        DataError: a file cannot be read, the true trace lies outside of the stack, or the traces run
-            together only where one is taken to be in micrometres and the other one in voxels.
+        DataError: a file cannot be read, or the traces run together only where one is taken to be in
+            micrometres and the other one in voxels.
     """
     found, labels = read_swc(pred, empty=True).tree, predicted_labels(pred.parent)
+    file = read_swc(truth)
+    known = file.tree
     if pred.name == IN_VOXELS and labels.exists():
         stack = as_stack(open_volume(labels, voxel=voxel))
-        return found, _along(found, trees_inside(truth, stack))
-    known = read_swc(truth).tree
+        return found, _along(found, trees_inside(file, stack) or [known])
     for path, one, other in ((truth, known, found), (pred, found, known)):
         scaled = from_micrometres(one, voxel)
         if scaled is not None and _along(other, (one, scaled), least=_SAME) is scaled:
