@@ -187,8 +187,8 @@ def run_plan(
         scored, scores = path / "scores" / f"{record.id}.json", _scores_of(record, found)
         if scores is not None:
             write_json(scored, scores)
-        else:
-            scored.unlink(missing_ok=True)  # of labels that were given once
+        elif record.box is None:  # of labels that were given once; those of a block the recipe keeps
+            scored.unlink(missing_ok=True)
         if record.trace is not None:
             write_swc(path / "scores" / f"{record.id}.swc", record.trace(), comments=["unit: voxels"])
     _compare(measured, path)
