@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -90,6 +91,22 @@ def test_the_same_command_again_changes_nothing(
     assert result["recipe"] == "psm"
     assert result["scores"]["aji"] > 0.6
     assert np.array_equal(before, tifffile.imread(run / "predictions" / "cells0" / "labels.tif"))
+
+
+def test_labels_that_measure_come_and_go_without_another_training(
+    finished: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    images, masks, whole = finished
+    run, few = shutil.copytree(whole, tmp_path / "run"), tmp_path / "few"
+    few.mkdir()
+    shutil.copy(next(masks.iterdir()), few)
+    trained = {path: path.stat().st_mtime_ns for path in run.glob("*-*/*.safetensors")}
+    again = morula.run(images, out=run, preset="smoke", device="cpu")
+    assert again.scores is None and list((run / "scores").iterdir()) == []
+    measured = morula.run(images, labels=few, recipe="psm", out=run, preset="smoke", device="cpu")
+    assert measured.scores is not None and len(list((run / "scores").iterdir())) == 1
+    assert measured.scores["aji"] == morula.evaluate(run, few, kind="instances")["mean"]["aji"]
+    assert trained and {path: path.stat().st_mtime_ns for path in run.glob("*-*/*.safetensors")} == trained
 
 
 def test_predict_needs_the_run_alone(
