@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -16,6 +18,7 @@ __all__ = [
     "damt_generator",
     "least_squares",
     "patch_nce",
+    "reverse_gradient",
     "ynet",
 ]
 
@@ -96,6 +99,25 @@ def least_squares(score: Tensor, *, real: bool) -> Tensor:
     called real.
     """
     return (score.float() - float(real)).square().mean()
+
+
+def reverse_gradient(x: Tensor, strength: float = 1.0) -> Tensor:
+    """`x`, whose gradient is multiplied by -`strength` on the way back (Ganin et al., JMLR 2016).
+
+    For strategies that train network and discriminator in one step; DAMT-Net, as published, takes turns.
+    """
+    return _Reverse.apply(x, strength)
+
+
+class _Reverse(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, strength: float) -> Tensor:
+        ctx.strength = strength
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return -ctx.strength * gradients[0], None
 
 
 def damt_generator(
