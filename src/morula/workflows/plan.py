@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -147,8 +148,8 @@ def plan(
     images, labels = Path(images), None if labels is None else Path(labels)
     recipe, preset, changes = read_changes(config, recipe, preset)
     chosen = recipe or _told_by_roles(images, labels, source)
-    if chosen is not None:
-        configured(chosen, preset, changes, assignments, str(config))
+    settle = partial(configured, preset=preset, changes=changes, assignments=assignments, where=str(config))
+    settings = None if chosen is None else settle(chosen)  # a wrong one is refused before images are read
     _check_roles(chosen, source, source_labels, source_voxel)
     _check_block(chosen, label_offset, axes)
     _check_traces(chosen, labels, label_suffix)
@@ -158,8 +159,8 @@ def plan(
         target, others, bad = load_domains(
             images, labels, origin, origin_labels, voxel, source_voxel, skip_bad=skip_bad
         )
-        facts, chosen = survey_domains(target, others), chosen or "emda"
-        settings = configured(chosen, preset, changes, assignments, str(config))
+        assert chosen is not None and settings is not None  # told by the source
+        facts = survey_domains(target, others)
         reasons, doubts = why_adapt(facts, settings, asked=recipe is not None)
     elif chosen is not None and RECIPES[chosen].traces:
         assert labels is not None
@@ -179,7 +180,7 @@ def plan(
         doubts = _doubts(facts, target)
         if RECIPES[chosen].learns:
             _check_few_labels(facts, labels)
-    found = configured(chosen, preset, changes, assignments, str(config))
+    found = settings or settle(chosen)
     warnings = tuple(f"Left out: {error}" for error in bad) + doubts
     return Plan(
         images, labels, tuple(target), origin, origin_labels, tuple(others), chosen, preset, found, facts,
