@@ -11,9 +11,14 @@ from morula.core.errors import DataError
 from morula.data.reading import check_file, image_id, reading
 from morula.metrics import COCO, LIVECELL, coco_scores
 
-__all__ = ["evaluate_coco"]
+__all__ = ["evaluate_coco", "is_run"]
 
 _PROTOCOLS = {"coco": COCO, "livecell": LIVECELL}
+
+
+def is_run(folder: Path) -> bool:
+    """Whether it is a run, which predicts all images though some may have a truth."""
+    return (folder / "run.json").exists()
 
 
 def evaluate_coco(pred: Path, truth: Path) -> dict[str, Any]:
@@ -74,7 +79,7 @@ def _collected(
         files = sorted(root.glob("*/coco.json"))
         if not files:
             raise DataError(root, "no <stem>/coco.json here", "choose a run, or a COCO JSON file")
-        if (pred / "run.json").exists():
+        if is_run(pred):
             files = _listed_in_truth(root, files, numbers)
         documents = {file: _json(file) for file in files}
     results: list[dict[str, Any]] = []

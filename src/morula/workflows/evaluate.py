@@ -31,7 +31,7 @@ from morula.metrics import (
     point_scores,
     semantic_scores,
 )
-from morula.workflows.coco_evaluation import evaluate_coco
+from morula.workflows.coco_evaluation import evaluate_coco, is_run
 from morula.workflows.store_scores import store_scores
 from morula.workflows.trace_pair import read_pair
 from morula.workflows.tracing import tree_scores
@@ -212,7 +212,7 @@ def _pair_files(pred: Path, truth: Path, layout: _Layout, suffix: str = "") -> d
     named = _files_by_stem(truth, layout).items()
     truths = {stem.removesuffix(suffix): path for stem, path in named if stem.endswith(suffix)}
     _refuse_unpaired(pred, "prediction", sorted(truths.keys() - preds.keys()), len(truths))
-    if not _is_run(pred):
+    if not is_run(pred):
         _refuse_unpaired(truth, "truth", sorted(preds.keys() - truths.keys()), len(preds))
     return {stem: (preds[stem], truths[stem]) for stem in sorted(truths)}
 
@@ -231,11 +231,6 @@ def _is_file(path: Path) -> bool:
 def _has_sections(folder: Path, layout: _Layout) -> bool:
     some = any(entry.suffix.lower() in layout.suffixes for entry in folder.iterdir())
     return some and list_volumes(folder) == [folder]
-
-
-def _is_run(folder: Path) -> bool:
-    """Whether it is a run, which predicts all images though some may have a truth."""
-    return (folder / "run.json").exists()
 
 
 def _files_by_stem(folder: Path, layout: _Layout) -> dict[str, Path]:

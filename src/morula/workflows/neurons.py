@@ -168,7 +168,7 @@ def say(console: Console | None, doubts: Sequence[str]) -> None:
             console.print(doubt, markup=False, highlight=False)
 
 
-def survey_neurons(record: Record, offset: LabelOffset, axes: StoredAxes) -> dict[str, Any]:
+def survey_neurons(record: Record, axes: StoredAxes) -> dict[str, Any]:
     """What the volume and its block are, as JSON values."""
     size, shape = record.image.voxel, list(record.image.spatial_shape)
     labelled: dict[str, Any] = {"labelled": 0, "neurons": 0, "block": None, "share": 0.0}
@@ -188,7 +188,6 @@ def survey_neurons(record: Record, offset: LabelOffset, axes: StoredAxes) -> dic
         "dtypes": [str(record.image.dtype)],
         **labelled,
         "pixel_nm": None if size is None else [size.y, size.x],
-        "label_offset": None if offset is None else list(offset),
         "axes": axes,
         "voxel": "unknown" if size is None else _nm(size),
     }

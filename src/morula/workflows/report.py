@@ -218,9 +218,9 @@ def _controls(run: Path, findings: Sequence[Finding], shown: Sequence[tuple[Any,
 
     folders = sorted(path for path in (run / "controls").glob("*") if (path / "scores.json").exists())
     pictured = {path.stem for folder in folders for path in folder.glob("*.tif")}
-    there = [each for each in findings if each.image is not None and each.id in pictured]
-    middle = [each for role, each in shown if role == "median" and each in there]
-    example = next(iter([*middle, *there]), None)
+    middle = [each for role, each in shown if role == "median"]
+    found = (each for each in (*middle, *findings) if each.image is not None and each.id in pictured)
+    example = next(found, None)
     if example is None:
         return Controls()
     tables = {folder.name: read_json(folder / "scores.json") for folder in folders}

@@ -106,7 +106,7 @@ def test_thin_volumes_and_blocks_of_cubes_are_doubted(
         tifffile.imwrite(labels, ids, photometric="minisblack")
     offset = None if block is None else (0, 0, 0)
     record = load_neurons(saved(tmp_path, shape), labels, voxel, offset, None)
-    _, doubts = why_neurons(record, survey_neurons(record, offset, None), "mscon", asked=True)
+    _, doubts = why_neurons(record, survey_neurons(record, None), "mscon", asked=True)
     assert any("sections deep" in each for each in doubts) == doubted
 
 
