@@ -89,7 +89,10 @@ def load(path: Path, fabric: Fabric) -> Vit3dPredictor:
     config = Vit3dConfig.model_validate(read_json(path / "model" / "model.json")["config"])
     network = network_of(config)
     Weights.load(path / "model" / "network.safetensors").load_into(network)
-    return Vit3dPredictor(network.to(fabric.device).eval(), fabric, config)
+    network.to(fabric.device).eval()
+    if config.network != "slice-vit":  # whose weights are those of 2D layers
+        network.to(memory_format=torch.channels_last_3d)  # twice as fast on CPUs
+    return Vit3dPredictor(network, fabric, config)
 
 
 def checkpoints(path: Path, fabric: Fabric) -> Mapping[str, Callable[[Volume], Segmentation]]:

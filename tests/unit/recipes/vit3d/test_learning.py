@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,11 +14,8 @@ from morula.core.config import override
 from morula.core.errors import DataError, UsageError
 from morula.core.rng import Rng
 from morula.core.tree import Tree
-from morula.core.types import Axes, Record, Volume
 from morula.data import draw_tree
-from morula.engine import Run, Weights, launch
 from morula.nets import InflatedUNet3d
-from morula.recipes import load_recipe
 from morula.recipes.vit3d.config import presets
 from morula.recipes.vit3d.crops import Crops
 from morula.recipes.vit3d.losses import dice_focal, line_recall, tube_loss
@@ -223,74 +217,6 @@ def test_the_unet_is_as_deep_as_is_asked() -> None:
     assert {each.kernel_size[0] for each in flat.modules() if isinstance(each, torch.nn.Conv3d)} == {1}
     with pytest.raises(UsageError, match="3 at most"):
         network_of(presets()["scratch"].model_copy(update={"depth": 5}))
-
-
-def test_a_training_is_not_done_before_its_model_is_saved(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    image, tree = traced_stack(0)
-    records = [Record("a", Volume(image, Axes("zyx"), "a"), trace=lambda: tree)]
-    module: Any = load_recipe("vit3d")
-    config = presets()["smoke"].model_copy(update={"steps": 2})
-    run = Run.open(tmp_path, recipe="vit3d", config={}, data={}, seed=0, fabric=launch("cpu"))
-    with monkeypatch.context() as patched, pytest.raises(OSError, match="full"):
-        patched.setattr("morula.recipes.vit3d.recipe.write_json", full)
-        module.train(run, records, config)
-    assert not run.stage("train", steps=2).done
-    again = Run.open(tmp_path, recipe="vit3d", config={}, data={}, seed=0, fabric=run.fabric)
-    module.train(again, records, config)
-    assert (tmp_path / "model/model.json").exists()
-
-
-def full(*_: object) -> None:
-    raise OSError("full")
-
-
-def test_other_weights_under_the_same_name_are_another_training(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    image, tree = traced_stack(0)
-    records = [Record("a", Volume(image, Axes("zyx"), "a"), trace=lambda: tree)]
-    file, module = tmp_path / "w.npz", cast(Any, load_recipe("vit3d"))
-    config = presets()["smoke"].model_copy(update={"weights": str(file)})
-    monkeypatch.setattr("morula.recipes.vit3d.recipe.learn", full)
-    for value, error in ((0, OSError), (0, OSError), (1, UsageError)):
-        np.savez(file, conv=np.full((3, 3), value, np.float32))
-        run = Run.open(tmp_path / "run", recipe="vit3d", config={}, data={}, seed=0, fabric=launch("cpu"))
-        with pytest.raises(error, match="full" if error is OSError else "made from other inputs"):
-            module.train(run, records, config)
-
-
-def test_a_stopped_training_goes_on_to_the_same_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    image, tree = traced_stack(0)
-    records = [Record("a", Volume(image, Axes("zyx"), "a"), trace=lambda: tree)]
-    module: Any = load_recipe("vit3d")
-    config = override(presets()["smoke"], {"steps": 3, "crop": (4, 16, 16), "network": "unet"})
-
-    def trained(name: str) -> Mapping[str, Tensor]:
-        path, fabric = tmp_path / name, launch("cpu", "32-true")
-        run = Run.open(path, recipe="vit3d", config={}, data={}, seed=0, fabric=fabric)
-        module.train(run, records, config)
-        return Weights.load(path / "model" / "network.safetensors").tensors
-
-    monkeypatch.setattr("morula.recipes.vit3d.network._WIDTHS", (4, 6, 8))
-    whole = trained("whole")
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        ticks = count(0, 60)
-        patched.setattr("morula.engine.loop.time", SimpleNamespace(monotonic=lambda: next(ticks)))
-        patched.setattr("morula.engine.loop._refuse_not_finite", stopped)
-        trained("stopped")
-    assert (tmp_path / "stopped" / "2-train" / "state.pt").exists()
-    again = trained("stopped")
-    assert whole.keys() == again.keys()
-    assert [key for key in whole if not torch.equal(whole[key], again[key])] == []
-
-
-def stopped(metrics: object, at: int, stage: object) -> None:
-    if at == 2:
-        raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize(
