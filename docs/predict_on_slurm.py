@@ -43,7 +43,7 @@ def main() -> None:
         Client(cluster) as client,
     ):
         cluster.scale(jobs=given.jobs)
-        client.wait_for_workers(1)  # the others may wait in the queue, and join while it works
+        client.wait_for_workers(given.jobs)  # blocks go to those that are there when it begins
         address = str(cluster.scheduler_address).removeprefix("tcp://")
         told = predict_big(
             given.run, given.image, out=given.out, executor=f"dask://{address}", device=given.device

@@ -1,6 +1,6 @@
 """Measures whether labelling what `label_next.csv` ranks first beats labelling at random; CPU minutes.
 
-    taskset -c 1 python benchmarks/cupre/label_next.py --data ../shared/data --seeds 0 1 2 3 4
+    python benchmarks/cupre/label_next.py --data DATA --seeds 0 1 2 3 4
 
 DSB2018, split as in table.py. Of each seed one image is labelled at first, drawn at random. A small U-Net
 learns from it, the recipe ranks the rest by doubt and novelty, and its first images get labels, too, or as

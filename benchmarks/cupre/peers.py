@@ -1,6 +1,6 @@
 """Measures Cellpose 3 and StarDist from scratch beside recipe cupre, on the same labels; resumable.
 
-    taskset -c 1 python benchmarks/cupre/peers.py --data ../shared/data --budget 4 --seeds 0 1 2
+    python benchmarks/cupre/peers.py --data DATA --budget 4 --seeds 0 1 2
 
 Each has an environment of its own below --work, made with `uv`, with the versions that are pinned here. A
 plain folder of TIFF files goes to and fro, so that all are scored by one piece of code. Each trains on the

@@ -1,6 +1,6 @@
 """Measures recipe cupre with 1 to 10 labelled images, what AMT2 adds, and the controls; resumable.
 
-    taskset -c 1 python benchmarks/cupre/table.py --data ../shared/data --budget 6 4 --seeds 0 1 2
+    python benchmarks/cupre/table.py --data DATA --budget 6 4 --seeds 0 1 2
 
 DATA holds dsb2018/open, pc_usiigaci_t98g/open and nat_coco128/open. A third of each set is for the test. The
 labelled images of a seed are drawn balanced over modalities, a larger draw holds the smaller one, and all

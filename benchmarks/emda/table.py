@@ -1,6 +1,6 @@
 """Measures recipe emda, its strategies alone and its controls on two open EM volumes, both ways; resumable.
 
-    taskset -c 1 python benchmarks/emda/table.py --data ../shared/data --budget 2 --seeds 0 1 2
+    python benchmarks/emda/table.py --data DATA --budget 2 --seeds 0 1 2
 
 DATA holds em_vnc_sstem/open and em_cdeep3m_mito/open. Every row trains for the same time: the seconds of a
 step are measured first, and the number of steps follows. On a CPU that is the time of the process, so that

@@ -1,6 +1,6 @@
 """Measures what pre-training on the raw volume gains for mitochondria with 5 % of the labels; resumable.
 
-    taskset -c 1 python benchmarks/neurons_em/mitochondria.py --data ../shared/data --budget 5 4
+    python benchmarks/neurons_em/mitochondria.py --data DATA --budget 5 4
 
 DATA holds em_vnc_sstem/open. Sections 0-9 have labels to learn from, 5 % of them by default: a box of all ten
 sections whose share of mitochondria is nearest to that of the whole half. Sections 10-19 test; pre-training

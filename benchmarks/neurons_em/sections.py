@@ -1,6 +1,6 @@
 """Measures what the default preset gains over a start from scratch on thick sections; resumable.
 
-    taskset -c 1 python benchmarks/neurons_em/sections.py --data ../shared/data --budget 5 4
+    python benchmarks/neurons_em/sections.py --data DATA --budget 5 4
 
 DATA holds em_isbi2012_vnc/open, 50 x 4 x 4 nm. Sections 0-9 train, 10-19 tune the threshold, 20-29 test; what
 trains without labels sees all grey values. Rows, network, fine-tuning and decoder are those of table.py, with

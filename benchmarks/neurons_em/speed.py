@@ -1,7 +1,7 @@
 """Seconds of decoding and of scores beside waterz and scikit-image, in one run, as ratios.
 
     uv venv waterz && uv pip install --python waterz waterz
-    taskset -c 1 python benchmarks/neurons_em/speed.py --data ../shared/data --waterz waterz/bin/python
+    python benchmarks/neurons_em/speed.py --data DATA --waterz waterz/bin/python
 
 FIB-25's true neurons become affinities, blurred and with noise, from a fixed seed. All get the same
 affinities and, to agglomerate, the same fragments. Seconds are of the process, the least of `--repeats`,

@@ -1,6 +1,6 @@
 """Measures how much of the labels pre-training on the whole volume saves, on FIB-SEM neurons; resumable.
 
-    taskset -c 1 python benchmarks/neurons_em/table.py --data ../shared/data --budget 5 4
+    python benchmarks/neurons_em/table.py --data DATA --budget 5 4
 
 DATA holds em_fib25_neurons/open. The split is fixed: sections 0-59 train, 60-89 tune the threshold, 90-119
 test; pre-training sees all grey values and no label. Label budgets are nested boxes of the training part.

@@ -1,7 +1,7 @@
 """Scores each stage of psm's preset `paper` on MoNuSeg, true instances and the authors' harness side by side.
 
-    python benchmarks/psm/stages.py --data ../shared/data --preset paper-small --seeds 0
-    python benchmarks/psm/stages.py --data ../shared/data --preset paper              (made for a GPU)
+    python benchmarks/psm/stages.py --data DATA --preset paper-small --seeds 0
+    python benchmarks/psm/stages.py --data DATA --preset paper              (made for a GPU)
 
 DATA holds `hist_monuseg/open/images` and `masks` (instance labels). Labels are read after the training. A run
 that was stopped goes on; `report.html` in its folder has each stage's picture. Writes `stages.md`.

@@ -255,7 +255,7 @@ def evaluate(
         ),
     ],
     kind: Annotated[Kind, typer.Option(help="What is compared.")],
-    radius: Annotated[float, typer.Option(min=0, help="Points within this many pixels match.")] = 12.0,
+    radius: Annotated[float, typer.Option(help="Points within this many pixels match, above 0.")] = 12.0,
     voxel_size: o.VoxelSize = None,
     label_suffix: o.LabelSuffix = None,
     as_json: o.Json = False,
