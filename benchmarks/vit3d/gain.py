@@ -1,6 +1,6 @@
 """What natural-image weights gain over the same network from scratch, by labels, steps, noise and freezing.
 
-    taskset -c 1 python benchmarks/vit3d/gain.py --data ../shared/data --seeds 0 1 2
+    python benchmarks/vit3d/gain.py --data DATA --seeds 0 1 2
 
 DATA holds lm_diadem_op/open and pretrained_squeezenet11/open. One stack is left out (--test); what is
 learned from are all others, the first of them, or the quarter of it that holds most of its trace. Both

@@ -2,7 +2,7 @@
 
     uv venv skan && uv pip install --python skan skan
     uv venv pyneval && uv pip install --python pyneval pyneval "setuptools<80"
-    taskset -c 1 python benchmarks/vit3d/speed.py --stack OP_1.tif \\
+    python benchmarks/vit3d/speed.py --stack OP_1.tif \\
         --skan skan/bin/python --pyneval pyneval/bin/python
 
 Each peer has an environment of its own and is left out without one. All get the same files; seconds are of

@@ -1,6 +1,6 @@
 """Measures recipe vit3d on stacks that it did not learn from, with 1 and 4 traced stacks; resumable.
 
-    taskset -c 1 python benchmarks/vit3d/table.py --data ../shared/data --budget 3 --seeds 0 1 2
+    python benchmarks/vit3d/table.py --data DATA --budget 3 --seeds 0 1 2
 
 DATA holds lm_diadem_op/open and pretrained_squeezenet11/open. Every stack is left out in turn, two at a time:
 one network learns from the other four; another from the first of the two alone, and the other five test it.
