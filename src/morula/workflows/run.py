@@ -123,7 +123,7 @@ def run(
 
     Raises:
         DataError: an image or a label cannot be used.
-        UsageError: a wrong option, config key, or an output folder that holds something else.
+        UsageError: a wrong option, config key, or an output folder that holds something else, or an input.
         TrainingError: a loss is not finite.
         ResourceError: the disk is full.
     """

@@ -17,6 +17,7 @@ from morula.data import open_volume
 from morula.data.turned import Stored, turned
 from morula.data.volumes import as_stack
 from morula.recipes import RECIPES, load_recipe
+from morula.workflows.inputs import refuse_inside
 from morula.workflows.neurons import LabelOffset, StoredAxes
 from morula.workflows.plan import Plan, plan
 from morula.workflows.processes import refuse_uneven
@@ -57,7 +58,7 @@ def train(
 
     Raises:
         DataError: an image or a label cannot be used.
-        UsageError: a wrong option, config key, or an output folder that holds something else.
+        UsageError: a wrong option, config key, or an output folder that holds something else, or an input.
         TrainingError: a loss is not finite.
     """
     made = plan(
@@ -105,12 +106,15 @@ def train_plan(
     """
     from morula.engine import Run, launch_ranks, surviving
 
+    path = Path(out) if out is not None else default_folder(made)
+    begun = [getattr(made.config, key, None) for key in ("weights", "natural")]
+    refuse_inside(path, made.images, made.labels, made.source, made.source_labels, *begun)
     refuse_uneven(made.recipe, made.config, devices * nodes)
     precision: Any = getattr(made.config, "precision", "bf16-mixed")
     fabric = launch_ranks(device, precision, devices=devices, nodes=nodes)
     with surviving(fabric):
         run = Run.open(
-            Path(out) if out is not None else default_folder(made),
+            path,
             recipe=made.recipe,
             config=made.config.model_dump(mode="json"),
             data=_described(made),
