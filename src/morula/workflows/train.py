@@ -189,10 +189,14 @@ def reopened(entry: Mapping[str, Any], stored: Stored = "zyx") -> Volume | None:
     except MorulaError:
         return None
     image = turned(as_stack(image), stored) if entry["axes"] == "zyx" else image
-    if entry["nm"] is not None:  # said on the command line, if not in the file
-        z, y, x = entry["nm"]
-        image = replace(image, voxel=Voxel(z=z, y=y, x=x))
-    return image
+    return replace(image, voxel=_size(entry["nm"]))  # as the command line had it, if it said so
+
+
+def _size(nm: Sequence[float] | None) -> Voxel | None:
+    if nm is None:
+        return None
+    z, y, x = nm
+    return Voxel(z=z, y=y, x=x)
 
 
 def default_folder(made: Plan) -> Path:
