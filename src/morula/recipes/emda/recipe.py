@@ -96,6 +96,8 @@ def train(run: Run, records: Sequence[Record], config: EmdaConfig) -> None:
         UsageError: there is no source, or a target comes with labels.
         DataError: a volume cannot be used.
     """
+    if once(run.fabric, (run.path / "model" / "model.json").exists):
+        return
     domains = _prepare(run, records, config)  # line 1
     network, learned = STRATEGIES[config.strategy](run, domains, config)  # line 2
     domains = _settle(run, learned, network, domains)  # line 3

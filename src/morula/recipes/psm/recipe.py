@@ -39,6 +39,7 @@ from morula.engine import (
     Weights,
     WeightsInfo,
     fit,
+    once,
     read_json,
     seeded,
     spread,
@@ -95,6 +96,8 @@ def train(run: Run, records: Sequence[Record], config: PsmConfig | PaperConfig) 
     """Runs the algorithm; finished stages are skipped, and labels are never read."""
     if isinstance(config, PaperConfig):
         published.train(run, records, config)
+        return
+    if once(run.fabric, (run.path / "model" / "model.json").exists):
         return
     images, priors = _prepare(run, records, config)
     inputs = [image.network_input for image in images]
