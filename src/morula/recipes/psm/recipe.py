@@ -29,7 +29,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from morula.core.errors import UsageError
-from morula.core.files import write_json
+from morula.core.files import has_content, write_json
 from morula.core.rng import Rng
 from morula.core.types import Array, Record, Segmentation, Volume
 from morula.data.modality import Modality
@@ -97,7 +97,7 @@ def train(run: Run, records: Sequence[Record], config: PsmConfig | PaperConfig) 
     if isinstance(config, PaperConfig):
         published.train(run, records, config)
         return
-    if once(run.fabric, (run.path / "model" / "model.json").exists):
+    if once(run.fabric, lambda: has_content(run.path / "model" / "model.json")):
         return
     images, priors = _prepare(run, records, config)
     inputs = [image.network_input for image in images]
