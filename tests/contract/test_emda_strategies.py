@@ -117,6 +117,12 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
     assert [name for name in one if not torch.equal(one[name], other[name])] == []
 
 
+def test_a_finished_training_needs_no_volume_again(tmp_path: Path) -> None:
+    settings = config("best", **BRIEF)
+    run = train(tmp_path / "run", settings)
+    recipe.train(run, [], settings)  # without any it would be refused
+
+
 def test_inter_section_refuses_volumes_that_are_not_deep_enough(tmp_path: Path) -> None:
     source, target = records()
     flat = replace(target, image=replace(target.image, source=target.image.read()[:1]))

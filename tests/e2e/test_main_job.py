@@ -18,6 +18,7 @@ import tifffile
 
 import morula
 from commands import cli
+from morula.core.errors import UsageError
 from synthetic import save_folder
 
 COLUMNS = ("id class score area centroid_y centroid_x bbox_y0 bbox_x0 bbox_y1 bbox_x1 touches_border").split()  # noqa: SIM905  the names as the manual lists them
@@ -69,7 +70,8 @@ def test_the_same_command_again_changes_nothing(
     finished: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     images, masks, run = finished
-    before = tifffile.imread(run / "predictions" / "cells0" / "labels.tif")
+    kept = [*run.glob("predictions/*/*"), *run.glob("*-*/*"), *run.glob("model/*")]
+    before = {path: path.stat().st_mtime_ns for path in kept}
     code, out, _ = cli(
         capsys,
         "run",
@@ -90,7 +92,24 @@ def test_the_same_command_again_changes_nothing(
     assert result["run"] == str(run)
     assert result["recipe"] == "psm"
     assert result["scores"]["aji"] > 0.6
-    assert np.array_equal(before, tifffile.imread(run / "predictions" / "cells0" / "labels.tif"))
+    assert {path: path.stat().st_mtime_ns for path in kept} == before
+
+
+def test_corrected_labels_in_a_run_are_neither_replaced_nor_scored_against_themselves(
+    finished: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    images, _, whole = finished
+    run = shutil.copytree(whole, tmp_path / "run")
+    corrected = run / "predictions" / "cells1" / "labels.tif"
+    tifffile.imwrite(corrected, np.tri(160, dtype=np.uint16))
+    settings = {"out": run, "preset": "smoke", "device": "cpu"}
+    with pytest.raises(UsageError, match="predictions: it lies inside of --out"):
+        morula.run(images, labels=run / "predictions", recipe="psm", **settings)
+    with pytest.raises(
+        UsageError, match="cells1: nothing shows that this prediction is still as the run wrote"
+    ):
+        morula.run(images, **settings)
+    assert (tifffile.imread(corrected) == np.tri(160)).all()
 
 
 def test_labels_that_measure_come_and_go_without_another_training(
@@ -122,6 +141,12 @@ def test_predict_needs_the_run_alone(
     assert code == 0, err
     scores = morula.evaluate(tmp_path / "found", masks, kind="instances")
     assert scores["mean"]["ap50"] > 0.7
+    labels = next((tmp_path / "found").glob("*/labels.tif"))
+    made = labels.stat().st_mtime_ns
+    code, _, err = cli(capsys, "predict", moved, new, "--out", tmp_path / "found", "-q")
+    assert code == 0, err
+    assert labels.stat().st_mtime_ns == made
+    tifffile.imwrite(labels, np.tri(200, dtype=np.uint16))  # corrected
     code, _, err = cli(capsys, "predict", moved, new, "--out", tmp_path / "found", "-q")
     assert code == 2
     assert "--overwrite" in err

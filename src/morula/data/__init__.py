@@ -10,6 +10,7 @@ from morula.data.masks import is_mask, read_mask, to_mask
 from morula.data.objects import ObjectTable, measure
 from morula.data.ome_zarr import open_ome_zarr
 from morula.data.open import open_volume
+from morula.data.predicted import made_with, read_prediction
 from morula.data.swc import SwcFile, read_swc, write_swc
 from morula.data.traced import is_traced, load_traced
 from morula.data.traces import write_traces
@@ -29,12 +30,14 @@ __all__ = [
     "load_records",
     "load_traced",
     "load_volumes",
+    "made_with",
     "measure",
     "open_ome_zarr",
     "open_volume",
     "predicted_labels",
     "read_labels",
     "read_mask",
+    "read_prediction",
     "read_swc",
     "to_mask",
     "write_labels",

@@ -19,6 +19,7 @@ from morula.data.listing import visible
 from morula.data.objects import ObjectTable, measure
 from morula.data.ome_zarr import write_image
 from morula.data.outlines import outlines
+from morula.data.predicted import MADE, TABLE, mark_made
 from morula.data.traces import TRACE_FILES, write_traces
 from morula.data.whole import atomic_folder
 
@@ -30,13 +31,14 @@ COLUMNS = (
 )  # fmt: skip
 VOLUME_COLUMNS = (*COLUMNS, "centroid_z", "bbox_z0", "bbox_z1")
 
-_TABLE = "objects.csv"
-_WRITTEN = {LABELS, STORE, _TABLE, "coco.json", "objects.geojson", *TRACE_FILES}
+_WRITTEN = {LABELS, STORE, TABLE, MADE, "coco.json", "objects.geojson", *TRACE_FILES}
 _STORED = 2**30  # bytes of a volume's labels beyond which a TIFF file is slow to open
 _COLOURS = ((0, 158, 115), (213, 94, 0), (0, 114, 178), (204, 121, 167), (230, 159, 0), (86, 180, 233))
 
 
-def write_prediction(folder: Path, segmentation: Segmentation, image: Volume) -> None:
+def write_prediction(
+    folder: Path, segmentation: Segmentation, image: Volume, *, made: str | None = None
+) -> None:
     """Writes the objects of one image into `folder`, all files or none.
 
     `labels.tif` holds the labels (uint16, uint32 beyond 65,535 objects); a volume of more than 1 GB of them
@@ -51,6 +53,7 @@ def write_prediction(folder: Path, segmentation: Segmentation, image: Volume) ->
         folder: where to write; an earlier prediction there is replaced, anything else is not touched.
         segmentation: the objects.
         image: the image they were found in.
+        made: a fingerprint of all that the objects follow from, noted in `made.json` (see `made_with`).
 
     Raises:
         DataError: the folder holds files that are not a prediction of ours, or may not be written to.
@@ -63,12 +66,14 @@ def write_prediction(folder: Path, segmentation: Segmentation, image: Volume) ->
     areas, unit = _physical(table, image)
     with atomic_folder(folder) as temporary:
         _write_labels(temporary, segmentation.labels, image.voxel)
-        write_objects(temporary / _TABLE, table, segmentation.classes, segmentation.scores, image)
+        write_objects(temporary / TABLE, table, segmentation.classes, segmentation.scores, image)
         if segmentation.tree is not None and image.voxel is not None:
             write_traces(temporary, segmentation.tree, image.voxel)
         if segmentation.labels.ndim == 2:
             _write_json(temporary / "coco.json", coco_document(Path(image.uri).name, segmentation, table))
             _write_json(temporary / "objects.geojson", _geojson(segmentation, areas, unit))
+        if made is not None:
+            mark_made(temporary, made)
 
 
 def _write_labels(folder: Path, labels: Array, voxel: Voxel | None) -> None:
@@ -93,7 +98,7 @@ def _check_replaceable(folder: Path) -> None:
     if not folder.is_dir():
         raise DataError(folder, "a file where the prediction's folder should be", fix)
     names = {item.name for item in visible(folder)}
-    whole = _TABLE in names and not names.isdisjoint({LABELS, STORE})
+    whole = TABLE in names and not names.isdisjoint({LABELS, STORE})
     if names and not (whole and names <= _WRITTEN):
         others = sorted(names - _WRITTEN) or sorted(names)
         raise DataError(folder, f"it holds files that are not a prediction ({', '.join(others[:3])})", fix)

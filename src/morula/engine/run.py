@@ -17,7 +17,7 @@ from lightning_fabric import Fabric
 from rich.console import Console
 
 from morula.core.errors import DataError, UsageError
-from morula.core.files import atomic_path, write_json
+from morula.core.files import aside_of, atomic_path, write_json, writing
 from morula.core.hashing import fingerprint
 from morula.core.rng import Rng
 from morula.core.types import Array
@@ -94,7 +94,9 @@ class Run:
         key = fingerprint(recipe, config, data, seed)
 
         def start() -> tuple[Path, str]:
-            _clear_the_way(path, key, existing)
+            with writing(path):
+                _clear_the_way(path, key, existing)
+                path.resolve().mkdir(parents=True, exist_ok=True)  # the folder may be a link to another disk
             if not (path / "run.json").exists():
                 write_json(path / _FIRST, provenance(fabric))
                 write_json(path / "config.json", config)
@@ -265,8 +267,8 @@ def _clear_the_way(path: Path, key: str, existing: Existing) -> None:
             )
             raise UsageError(path, found, "choose another --out")
     elif existing == "overwrite":
-        shutil.rmtree(path.resolve())  # the folder may be a link to another disk
-        path.resolve().mkdir()
+        folder = path.resolve()
+        shutil.rmtree(folder.rename(aside_of(folder)), ignore_errors=True)
     elif read_json(header)["fingerprint"] != key:
         if existing == "continue" and not any(path.glob("*/stage.json")):
             header.unlink()  # that run was refused before its first stage, so nothing is lost

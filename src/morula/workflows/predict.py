@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from morula.core.errors import DataError, UsageError
+from morula.core.hashing import fingerprint
 from morula.core.types import Record, Segmentation, VoxelSize
-from morula.data import load_records, load_volumes, write_prediction
+from morula.data import load_records, load_volumes, made_with, read_prediction, write_prediction
 from morula.recipes import RECIPES, Predictor, load_recipe
+from morula.workflows.blocks import weights_of
 from morula.workflows.neurons import StoredAxes, check_new, say
 from morula.workflows.tracing import check_sizes, rooted
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Predicted", "open_model", "predict", "segment"]
+__all__ = ["Predicted", "identities", "open_model", "predict", "segment"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,9 @@ def predict(
 ) -> Predicted:
     """Segments new images with a trained run: `out/<stem>/` gets labels, tables and outlines.
 
+    What the same model made of the same image before stays as it is: a command that was stopped goes on when
+    it is repeated.
+
     Args:
         run: a folder that `morula run` or `morula train` made.
         images: an image or a folder of images.
@@ -75,8 +81,8 @@ def predict(
 
     Raises:
         DataError: the run is not finished, an image cannot be used, or its voxels are of another shape.
-        UsageError: a prediction is there already, axes are given where they should not be, or the order of
-            axes or sizes is in doubt.
+        UsageError: another prediction is there already, axes are given where they should not be, or the
+            order of axes or sizes is in doubt.
         ResourceError: the disk is full.
     """
     run, out = Path(run), Path(out)
@@ -87,12 +93,12 @@ def predict(
         check_sizes(records, voxel)
     if root is not None:
         model = rooted(model, root, records)
-    there = [record.id for record in records if (out / record.id).exists()]
-    if there and not overwrite:
-        raise UsageError(
-            out / there[0], "a prediction is there already", "choose another --out, or add --overwrite"
-        )
-    counts = {record.id: len(found.scores) for record, found in segment(model, records, out, console)}
+    wanted = identities(run, records, root)
+    for name, identity in wanted.items():
+        if (out / name).exists() and not overwrite and made_with(out / name) != identity:
+            found = "another prediction is there already"
+            raise UsageError(out / name, found, "choose another --out, or add --overwrite")
+    counts = {record.id: len(found.scores) for record, found in segment(model, records, out, wanted, console)}
     return Predicted(out, counts, tuple(map(str, bad)))
 
 
@@ -132,17 +138,40 @@ def open_model(run: Path, device: str = "auto") -> Predictor:
     return load_recipe(header["recipe"]).load(run, launch(device, config.get("precision", "bf16-mixed")))
 
 
+def identities(run: Path, records: Sequence[Record], root: Sequence[float] | None = None) -> dict[str, str]:
+    """What the prediction of each image follows from, by its id: the model, the image, and Morula's version.
+
+    Args:
+        run: a finished run.
+        records: the images.
+        root: where a traced neuron begins, if that was said.
+    """
+    model = [weights_of(run), version("morula"), root]
+    return {record.id: fingerprint(model, record.image.fingerprint) for record in records}
+
+
 def segment(
-    model: Predictor, records: Sequence[Record], out: Path, console: Console | None
+    model: Predictor,
+    records: Sequence[Record],
+    out: Path,
+    wanted: Mapping[str, str],
+    console: Console | None,
 ) -> Iterator[tuple[Record, Segmentation]]:
-    """Segments one image after the other and writes each; memory holds one at a time."""
+    """Segments one image after the other and writes each; memory holds one at a time.
+
+    A prediction that is there and is what is wanted (see `identities`) is read, not made again.
+    """
     from rich.console import Console
 
     from morula.engine import progress
 
     with progress(console or Console(quiet=True), "predict", len(records)) as advance:
         for record in records:
-            found = model(record.image)
-            write_prediction(out / record.id, found, record.image)
+            folder = out / record.id
+            if made_with(folder) == wanted[record.id]:
+                found = read_prediction(folder)
+            else:
+                found = model(record.image)
+                write_prediction(folder, found, record.image, made=wanted[record.id])
             yield record, found
             advance({"objects": float(len(found.scores))})

@@ -11,6 +11,7 @@ from morula.core.types import VoxelSize
 from morula.data import load_volumes
 from morula.recipes import RECIPES, load_recipe
 from morula.workflows.configured import configured, read_changes
+from morula.workflows.inputs import refuse_inside
 from morula.workflows.neurons import StoredAxes, axes_doubts, check_order, say
 from morula.workflows.processes import refuse_uneven
 from morula.workflows.train import describe
@@ -64,7 +65,7 @@ def pretrain(
     Raises:
         DataError: a volume cannot be used, or voxels are of several shapes.
         UsageError: the recipe or preset does not pre-train, the config is of another recipe, no voxel size is
-            known, or the order of axes or sizes is in doubt.
+            known, the order of axes or sizes is in doubt, or the output folder holds something else.
     """
     from morula.engine import Run, launch_ranks, surviving
     from morula.tasks import neurons
@@ -77,6 +78,7 @@ def pretrain(
     settings: Any = configured(recipe, preset, changes, assignments, str(config))
     if not settings.pretrain.steps and not settings.self_training.steps:
         raise UsageError("--preset", f"{preset} has no step of pre-training", "choose another preset")
+    refuse_inside(Path(out), volumes)
     records, _ = load_volumes(volumes, voxel=voxel, stored=axes or "zyx")
     for record in records:
         check_order(record.image, axes)

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from morula.core.errors import UsageError
 from morula.core.files import write_json
 from morula.core.hashing import fingerprint
 from morula.core.types import Record, Segmentation, VoxelSize
-from morula.data import write_labels, write_swc
+from morula.data import made_with, write_labels, write_swc
 from morula.metrics import instance_scores
 from morula.recipes import RECIPES, Predictor, load_recipe
 from morula.workflows.neurons import LabelOffset, StoredAxes
 from morula.workflows.plan import Plan, plan
-from morula.workflows.predict import open_model, segment
+from morula.workflows.predict import identities, open_model, segment
 from morula.workflows.report import report
 from morula.workflows.tracing import tree_scores
 from morula.workflows.train import train_plan
@@ -123,7 +124,8 @@ def run(
 
     Raises:
         DataError: an image or a label cannot be used.
-        UsageError: a wrong option, config key, or an output folder that holds something else.
+        UsageError: a wrong option, config key, or an output folder that holds something else, an input,
+            or a prediction that somebody changed.
         TrainingError: a loss is not finite.
         ResourceError: the disk is full.
     """
@@ -182,7 +184,10 @@ def run_plan(
     if not trained.leads:
         return RunResult(path, made.recipe, counts, None, made.warnings)
     measured = replace(made, records=_without_training_labels(made))
-    for record, found in segment(open_model(path, device), measured.records, path / "predictions", console):
+    records, predictions = measured.records, path / "predictions"
+    _refuse_changed([predictions / record.id for record in records])
+    model, wanted = open_model(path, device), identities(path, records)
+    for record, found in segment(model, records, predictions, wanted, console):
         counts[record.id] = len(found.scores)
         scored, scores = path / "scores" / f"{record.id}.json", _scores_of(record, found)
         if scores is not None:
@@ -195,6 +200,15 @@ def run_plan(
     _score_checkpoints(measured, trained)
     report(path)
     return RunResult(path, made.recipe, counts, _mean_scores(path), made.warnings)
+
+
+def _refuse_changed(predictions: Sequence[Path]) -> None:
+    """Refuses to replace what somebody may have corrected."""
+    changed = next((each for each in predictions if each.exists() and made_with(each) is None), None)
+    if changed is not None:
+        found = "nothing shows that this prediction is still as the run wrote it"
+        fix = "move it elsewhere if somebody corrected it, else remove it, and repeat the command"
+        raise UsageError(changed, found, fix)
 
 
 def _without_training_labels(made: Plan) -> tuple[Record, ...]:

@@ -17,6 +17,7 @@ from morula.data import open_volume
 from morula.data.turned import Stored, turned
 from morula.data.volumes import as_stack
 from morula.recipes import RECIPES, load_recipe
+from morula.workflows.inputs import refuse_inside
 from morula.workflows.neurons import LabelOffset, StoredAxes
 from morula.workflows.plan import Plan, plan
 from morula.workflows.processes import refuse_uneven
@@ -57,7 +58,7 @@ def train(
 
     Raises:
         DataError: an image or a label cannot be used.
-        UsageError: a wrong option, config key, or an output folder that holds something else.
+        UsageError: a wrong option, config key, or an output folder that holds something else, or an input.
         TrainingError: a loss is not finite.
     """
     made = plan(
@@ -105,12 +106,15 @@ def train_plan(
     """
     from morula.engine import Run, launch_ranks, surviving
 
+    path = Path(out) if out is not None else default_folder(made)
+    begun = [getattr(made.config, key, None) for key in ("weights", "natural")]
+    refuse_inside(path, made.images, made.labels, made.source, made.source_labels, *begun)
     refuse_uneven(made.recipe, made.config, devices * nodes)
     precision: Any = getattr(made.config, "precision", "bf16-mixed")
     fabric = launch_ranks(device, precision, devices=devices, nodes=nodes)
     with surviving(fabric):
         run = Run.open(
-            Path(out) if out is not None else default_folder(made),
+            path,
             recipe=made.recipe,
             config=made.config.model_dump(mode="json"),
             data=_described(made),
@@ -185,10 +189,14 @@ def reopened(entry: Mapping[str, Any], stored: Stored = "zyx") -> Volume | None:
     except MorulaError:
         return None
     image = turned(as_stack(image), stored) if entry["axes"] == "zyx" else image
-    if entry["nm"] is not None:  # said on the command line, if not in the file
-        z, y, x = entry["nm"]
-        image = replace(image, voxel=Voxel(z=z, y=y, x=x))
-    return image
+    return replace(image, voxel=_size(entry["nm"]))  # as the command line had it, if it said so
+
+
+def _size(nm: Sequence[float] | None) -> Voxel | None:
+    if nm is None:
+        return None
+    z, y, x = nm
+    return Voxel(z=z, y=y, x=x)
 
 
 def default_folder(made: Plan) -> Path:

@@ -75,3 +75,25 @@ def test_overwriting_a_run_behind_a_link_empties_its_folder(tmp_path: Path) -> N
     first.stage("train").finish(told=1)
     again = Run.open(link, **opened, seed=1, existing="overwrite")
     assert link.is_symlink() and not again.stage("train").done
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_an_overwriting_that_was_killed_leaves_a_folder_that_can_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linked: bool
+) -> None:
+    place = tmp_path / "run"
+    if linked:
+        (tmp_path / "disk").mkdir()
+        place.symlink_to(tmp_path / "disk")
+    opened = {"recipe": "a", "config": {}, "data": {}, "fabric": launch("cpu")}
+    Run.open(place, **opened, seed=0).stage("train").finish()
+
+    def killed_midway(folder: Path, **_: object) -> None:
+        (folder / "run.json").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("morula.engine.run.shutil.rmtree", killed_midway)
+        with pytest.raises(KeyboardInterrupt):
+            Run.open(place, **opened, seed=1, existing="overwrite")
+    assert not Run.open(place, **opened, seed=1, existing="overwrite").stage("train").done

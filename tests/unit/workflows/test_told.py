@@ -10,10 +10,11 @@ import pytest
 import tifffile
 
 from morula.core.errors import DataError, UsageError
-from morula.core.types import Voxel
+from morula.core.types import Voxel, VoxelSize
+from morula.data import load_records, write_labels
 from morula.workflows.commands import commands
 from morula.workflows.plan import Plan, plan
-from morula.workflows.train import describe
+from morula.workflows.train import describe, reopened
 
 
 @pytest.fixture
@@ -76,3 +77,15 @@ def test_a_mask_of_many_cells_is_no_set_of_labels(images: Path, tmp_path: Path) 
     mask[30:40, 30:40] = 0  # one cell that another parts in two
     tifffile.imwrite(tmp_path / "labels/a.tif", mask)
     assert plan(images, labels=tmp_path / "labels").recipe == "cupre"
+
+
+@pytest.mark.parametrize(
+    ("told", "size"), [(None, Voxel(y=500, x=250)), (Voxel(y=80, x=80), Voxel(y=80, x=80)), ("unknown", None)]
+)
+def test_a_report_opens_an_image_with_the_size_that_was_told(
+    tmp_path: Path, told: VoxelSize, size: Voxel | None
+) -> None:
+    write_labels(tmp_path / "a.tif", np.zeros((16, 16), np.int32), voxel=Voxel(y=500, x=250))
+    (record,), _ = load_records(tmp_path / "a.tif", voxel=told)
+    again = reopened(describe(record))
+    assert again is not None and again.voxel == record.image.voxel == size

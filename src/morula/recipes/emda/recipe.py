@@ -38,7 +38,7 @@ from torch import nn
 
 from morula.blockwise import BlockModel
 from morula.core.errors import UsageError
-from morula.core.files import write_json
+from morula.core.files import has_content, write_json
 from morula.core.types import Array, Record, Segmentation, Volume
 from morula.engine import Run, Stage, Weights, WeightsInfo, once, read_json
 from morula.recipes.emda import (
@@ -99,6 +99,8 @@ def train(run: Run, records: Sequence[Record], config: EmdaConfig) -> None:
         UsageError: there is no source, or a target comes with labels.
         DataError: a volume cannot be used.
     """
+    if once(run.fabric, lambda: has_content(run.path / "model" / "model.json")):
+        return
     domains = _prepare(run, records, config)  # line 1
     network, learned = STRATEGIES[config.strategy](run, domains, config)  # line 2
     domains = _settle(run, learned, network, domains)  # line 3

@@ -32,7 +32,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from morula.core.errors import UsageError
-from morula.core.files import write_json
+from morula.core.files import has_content, write_json
 from morula.core.rng import Rng
 from morula.core.types import Array, Record, Segmentation, Volume
 from morula.data.modality import Modality
@@ -42,6 +42,7 @@ from morula.engine import (
     Weights,
     WeightsInfo,
     fit,
+    once,
     read_json,
     seeded,
     spread,
@@ -98,6 +99,8 @@ def train(run: Run, records: Sequence[Record], config: PsmConfig | PaperConfig) 
     """Runs the algorithm; finished stages are skipped, and labels are never read."""
     if isinstance(config, PaperConfig):
         published.train(run, records, config)
+        return
+    if once(run.fabric, lambda: has_content(run.path / "model" / "model.json")):
         return
     images, priors = _prepare(run, records, config)
     inputs = [image.network_input for image in images]
