@@ -238,7 +238,7 @@ def voxel(pixel_size: float | None, text: str | None = None) -> Voxel | Literal[
     """A square pixel of this edge in nm, or what `voxel_size` makes of `text`.
 
     Raises:
-        UsageError: both are given, or the text is no size.
+        UsageError: both are given, or one is no size.
     """
     from morula.core.types import Voxel
 
@@ -246,7 +246,10 @@ def voxel(pixel_size: float | None, text: str | None = None) -> Voxel | Literal[
         return voxel_size("--voxel-size", text)
     if text is not None:
         raise UsageError("--pixel-size --voxel-size", "they say the same thing", "give one of them")
-    return Voxel(y=pixel_size, x=pixel_size)
+    try:
+        return Voxel(y=pixel_size, x=pixel_size)
+    except ValueError as error:
+        raise UsageError("--pixel-size", f"{pixel_size} is not a size", "give a length in nm") from error
 
 
 def voxel_size(option: str, text: str | None) -> Voxel | Literal["unknown"] | None:

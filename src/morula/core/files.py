@@ -44,7 +44,7 @@ def writing(path: Path) -> Generator[None]:
 
     Raises:
         ResourceError: the disk is full or a quota is reached.
-        DataError: the folder may not be written to.
+        DataError: the folder may not be written to, or is a file.
     """
     try:
         yield
@@ -55,6 +55,9 @@ def writing(path: Path) -> Generator[None]:
             raise ResourceError(path, found, "free some space and repeat the command") from error
         if isinstance(error, OSError) and error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
             found = "no permission to write here"
+            raise DataError(path, found, "choose another folder with --out") from error
+        if isinstance(error, (NotADirectoryError, FileExistsError)):
+            found = "there is a file where a folder should be"
             raise DataError(path, found, "choose another folder with --out") from error
         raise
 

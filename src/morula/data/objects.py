@@ -1,14 +1,17 @@
-"""Size, place and box of every object of a label array, all measured in one pass."""
+"""Size, place and box of every object of a label array, measured slab by slab."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from morula.core.types import Array
 
-__all__ = ["ObjectTable", "measure"]
+__all__ = ["ObjectTable", "added", "extents", "measure"]
+
+_SLAB = 2**22  # pixels that are measured at once; each takes 60 bytes
 
 
 @dataclass(frozen=True)
@@ -42,14 +45,56 @@ def measure(labels: Array) -> ObjectTable:
     >>> table.id.tolist(), table.area.tolist(), table.start.tolist(), table.stop.tolist()
     ([7], [3], [[0, 1]], [[2, 3]])
     """
-    places = np.stack(np.nonzero(labels), axis=1)
-    ids, index = np.unique(labels[labels != 0], return_inverse=True)
-    area = np.bincount(index, minlength=len(ids))
-    sums = [np.bincount(index, weights=axis, minlength=len(ids)) for axis in places.T]
-    centroid = np.stack(sums, axis=1) / np.maximum(area, 1)[:, None]
-    start = np.full((len(ids), labels.ndim), np.iinfo(np.int64).max)
-    stop = np.zeros((len(ids), labels.ndim), np.int64)
-    np.minimum.at(start, index, places)
-    np.maximum.at(stop, index, places + 1)
+    step = max(1, _SLAB // max(1, int(np.prod(labels.shape[1:]))))
+    parts = [_slab(labels, first, first + step) for first in range(0, max(1, len(labels)), step)]
+    ids = np.unique(np.concatenate([each["ids"] for each in parts]))
+    area, centroid, start, stop = added(parts, ids)
     touches = ((start == 0) | (stop == np.array(labels.shape))).any(axis=1)
     return ObjectTable(ids, area, centroid, start, stop, touches)
+
+
+def extents(owner: Array, places: Sequence[Array], count: int) -> dict[str, Array]:
+    """Sums of the places of the objects 0..count-1 of a part of an array, and their boxes.
+
+    Args:
+        owner: `(p,)` the object of each pixel.
+        places: its index along each of `d` axes, `(p,)` each.
+        count: of the objects.
+
+    Returns:
+        `places`, `start` and `stop`, `(count, d)`.
+    """
+    start = np.full((count, len(places)), np.iinfo(np.int64).max)
+    stop = np.zeros((count, len(places)), np.int64)
+    for axis, along in enumerate(places):
+        np.minimum.at(start[:, axis], owner, along)
+        np.maximum.at(stop[:, axis], owner, along + 1)
+    sums = [np.bincount(owner, weights=along, minlength=count) for along in places]
+    return {"places": np.stack(sums, axis=1), "start": start, "stop": stop}
+
+
+def added(parts: Sequence[Mapping[str, Array]], ids: Array) -> tuple[Array, Array, Array, Array]:
+    """Area, centroid, start and stop, as in `ObjectTable`, of the objects of all parts of an array.
+
+    Args:
+        parts: of each, the `ids` of the objects in it, their `area` in it, and their `extents`.
+        ids: `(n,)` of all, ascending.
+    """
+    axes = parts[0]["start"].shape[1]
+    area, places = np.zeros(len(ids), np.int64), np.zeros((len(ids), axes))
+    start, stop = np.full((len(ids), axes), np.iinfo(np.int64).max), np.zeros((len(ids), axes), np.int64)
+    for each in parts:
+        rows = np.searchsorted(ids, each["ids"])
+        area[rows] += each["area"]
+        places[rows] += each["places"]
+        start[rows] = np.minimum(start[rows], each["start"])
+        stop[rows] = np.maximum(stop[rows], each["stop"])
+    return area, places / np.maximum(area, 1)[:, None], start, stop
+
+
+def _slab(labels: Array, first: int, last: int) -> dict[str, Array]:
+    """What `labels[first:last]` tells of the objects in it."""
+    slab = labels[first:last]
+    along, *others = np.nonzero(slab)
+    ids, owner, area = np.unique(slab[slab != 0], return_inverse=True, return_counts=True)
+    return {"ids": ids, "area": area, **extents(owner, (along + first, *others), len(ids))}

@@ -80,7 +80,8 @@ def _ome_length(pixels: Element, axis: str) -> float | None:
 def _shaped_spacing(tif: TiffFile) -> float | None:
     """Section distance in nm from the description that `morula.data.export` and tifffile write, in um."""
     described = (tif.shaped_metadata or ({},))[0]
-    return _positive(float(described["spacing"]) * 1e3) if described.get("unit") == "um" else None
+    told = described.get("unit") == "um" and "spacing" in described
+    return _positive(float(described["spacing"]) * 1e3) if told else None
 
 
 def _voxel(page: TiffPage, scale: float | None, spacing: float | None) -> Voxel | None:

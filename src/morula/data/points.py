@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -11,14 +12,14 @@ import h5py
 import numpy as np
 
 from morula.core.errors import DataError
-from morula.core.files import atomic_path
 from morula.core.types import Array
 from morula.data.reading import check_file, reading
 
-__all__ = ["Points", "read_points_csv", "read_points_hdf5", "write_points_csv"]
+__all__ = ["Points", "read_points_csv", "read_points_hdf5"]
 
 _KEYS = ("coordinates", "coordinate")
-_COLUMNS = ("x", "y", "label")
+_OF_POINTS = ("x", "y", "label")
+_OF_OBJECTS = ("centroid_x", "centroid_y", "class")
 
 
 @dataclass(frozen=True)
@@ -77,43 +78,38 @@ def read_points_hdf5(path: str | PathLike[str]) -> Array:
 def read_points_csv(path: str | PathLike[str]) -> Points:
     """Points of a CSV table with the columns x, y and label, x being the column and y the row in pixels.
 
+    A run's `objects.csv` is one too: its objects lie at their centroids, and `class` is their label.
+
     Raises:
-        DataError: a column is missing, or x or y is not a finite number.
+        DataError: no table, a column is missing, or a row without two finite numbers and a label.
     """
     path = Path(path)
     check_file(path, "CSV")
     with reading(path, "CSV table"), path.open(newline="", encoding="utf-8-sig") as stream:
-        table = csv.DictReader(stream)
-        columns, rows = tuple(table.fieldnames or ()), list(table)
-    if not set(_COLUMNS) <= set(columns):
-        raise DataError(path, f"the columns {', '.join(columns)}", f"give the columns {', '.join(_COLUMNS)}")
-    places = [_place(path, line, row) for line, row in enumerate(rows, start=2)]
-    return Points(np.array(places, np.float64).reshape(-1, 2), tuple(row["label"] or "" for row in rows))
+        table = csv.DictReader(stream, skipinitialspace=True)
+        columns = _columns(path, table.fieldnames or ())
+        rows = [_point(path, table.line_num, *(row[name] or "" for name in columns)) for row in table]
+    places = np.array([place for place, _ in rows], np.float64).reshape(-1, 2)
+    return Points(places, tuple(name for _, name in rows))
 
 
-def write_points_csv(path: Path, points: Points) -> None:
-    """Writes a table with the columns x, y and label, whole or not at all.
-
-    Raises:
-        DataError: the folder may not be written to.
-        ResourceError: the disk is full.
-    """
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        for (y, x), name in zip(points.yx.tolist(), points.classes, strict=True):
-            writer.writerow([f"{x:g}", f"{y:g}", name])
+def _columns(path: Path, header: Sequence[str]) -> tuple[str, str, str]:
+    """The names of the columns x, y and label."""
+    columns = _OF_OBJECTS if "centroid_x" in header or "centroid_y" in header else _OF_POINTS
+    missing = [name for name in columns if name not in header]
+    if missing:
+        found = f"no column {', '.join(missing)} in the header {','.join(header)!r}"
+        raise DataError(path, found, f"name the columns {','.join(_OF_POINTS)}")
+    return columns
 
 
-def _place(path: Path, line: int, row: dict[str, str | None]) -> tuple[float, float]:
+def _point(path: Path, line: int, x: str, y: str, name: str) -> tuple[tuple[float, float], str]:
+    """Place y, x and label of a row."""
     try:
-        y, x = float(row["y"] or ""), float(row["x"] or "")
-    except ValueError as error:
-        raise _bad_place(path, line) from error
-    if not np.isfinite([y, x]).all():
-        raise _bad_place(path, line)
-    return y, x
-
-
-def _bad_place(path: Path, line: int) -> DataError:
-    return DataError(path, f"line {line}: x or y is not a number", "give pixels, x the column and y the row")
+        place = float(y), float(x)
+    except ValueError:
+        place = (np.nan, np.nan)
+    if not np.isfinite(place).all() or not name:
+        found = f"line {line}: x {x!r}, y {y!r}, class {name!r}"
+        raise DataError(path, found, "give every point two finite numbers and a class")
+    return place, name

@@ -63,11 +63,12 @@ def header(path: Path) -> Header:
     """Size, type, channels and pixel size of a TIFF file.
 
     Raises:
-        DataError: not a TIFF, several series, a time axis, or a pixel format that is not supported.
+        DataError: not a TIFF, cut short, several series, a time axis, or a pixel format we do not support.
     """
     with _opened(path) as tif:
         series = _series(path, tif)
         layout = _layout(path, series)
+        _check_whole(path, tif, series)
         channels = _channels(path, tif, layout)
         stack = "Z" in layout.axes
         sizes = tuple(layout.stored[layout.axes.index(letter)] for letter in "ZYX" if letter in layout.axes)
@@ -106,7 +107,8 @@ def decode(path: Path, *, indices: bool = False) -> Array:
 def part(path: Path, box: tuple[slice, ...]) -> Array | None:
     """The pixels of a box of an image or a stack; only the tiles, strips or pages that it touches are read.
 
-    Where the pixels lie in one uncompressed piece they are memory-mapped.
+    Where the pixels lie in one uncompressed piece they are memory-mapped. That the file is not cut short is
+    told by `header`, once.
 
     Args:
         path: the file.
@@ -116,25 +118,30 @@ def part(path: Path, box: tuple[slice, ...]) -> Array | None:
         An array with the axes of the header, or None where the file has to be decoded whole.
 
     Raises:
-        DataError: the file is damaged or cut short.
+        DataError: the file is damaged.
     """
     with _opened(path) as tif:
         series = _series(path, tif)
         layout = _layout(path, series)
         if layout.is_palette or series.dtype == bool or ("Z" in layout.axes and layout.axes != "ZYX"):
             return None
-        _check_whole(path, tif, series)
         key = _key(layout, box)
         if series.dataoffset is not None:
             stored = np.dtype(series.dtype).newbyteorder(tif.byteorder)
             mapped = np.memmap(path, stored, "r", series.dataoffset, layout.stored)
             return _arranged(np.array(mapped[key], dtype=stored.newbyteorder("=")), layout, box)
-        if layout.axes != "ZYX":
+        if layout.axes != "ZYX" or _skips_pieces(layout, box):
             return _pieces(series, layout, key, box)
         if len(series.pages) != layout.stored[0]:
             return None
         pages = [series.pages[number] for number in range(len(series.pages))[box[0]]]
         return np.stack([page.asarray().reshape(layout.stored[1:])[box[1:]] for page in pages if page])
+
+
+def _skips_pieces(layout: _Layout, box: tuple[slice, ...]) -> bool:
+    """Whether each page of a stack has tiles or strips that lie outside a box."""
+    sides = zip(box[1:], layout.page.chunks[-2:], layout.stored[1:], strict=True)
+    return any(side.stop - side.start <= size - piece for side, piece, size in sides)
 
 
 def _key(layout: _Layout, box: tuple[slice, ...]) -> tuple[slice, ...]:
@@ -154,7 +161,7 @@ def _arranged(array: Array, layout: _Layout, box: tuple[slice, ...]) -> Array:
 def _pieces(
     series: TiffPageSeries, layout: _Layout, key: tuple[slice, ...], box: tuple[slice, ...]
 ) -> Array | None:
-    """A box of a 2D image, of the tiles or strips that it touches."""
+    """A box, of the tiles or strips that it touches."""
     zarr: Any = import_module("zarr")
     store: Any = series.aszarr(level=0)
     with store:

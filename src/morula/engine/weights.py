@@ -19,13 +19,15 @@ from safetensors.torch import (
 )
 from torch import Tensor, nn
 
-from morula.core.errors import DataError
+from morula.core.errors import DataError, reason_of
 from morula.core.files import atomic_path
 from morula.core.hashing import fingerprint
 
 __all__ = ["Inflate", "LoadReport", "Weights", "WeightsInfo", "read_tensors", "weights_file"]
 
-_UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, BadZipFile, UnpicklingError, SafetensorError)
+_UNREADABLE = (
+    OSError, ValueError, TypeError, RuntimeError, EOFError, BadZipFile, UnpicklingError, SafetensorError
+)  # fmt: skip
 
 Inflate = Callable[[Tensor, torch.Size], Tensor | None]
 
@@ -99,10 +101,14 @@ class Weights:
             raise DataError(
                 path, "the file does not say which network it is for", "use weights that Morula saved"
             )
-        info: dict[str, Any] = json.loads(described)
-        info["parents"] = tuple(info["parents"])
-        info.pop("licence", None)  # which earlier versions wrote, whatever the weights began from
-        return cls(tensors, WeightsInfo(**info))
+        try:
+            info: dict[str, Any] = json.loads(described)
+            info["parents"] = tuple(info["parents"])
+            info.pop("licence", None)  # which earlier versions wrote, whatever the weights began from
+            return cls(tensors, WeightsInfo(**info))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            found = f"what it says of its network cannot be read ({reason_of(error)})"
+            raise DataError(path, found, "use the version of Morula that saved it, or a later one") from error
 
     @property
     def fingerprint(self) -> str:

@@ -28,7 +28,7 @@ def trust(findings: Sequence[Finding], entry: Entry, *, labelled: bool) -> tuple
         entry: of the recipe.
         labelled: whether labels were given.
     """
-    every = np.concatenate([finding.column("score") for finding in findings])
+    every = np.concatenate([finding.objects.scores for finding in findings])
     if len(every) == 0:
         return ("No objects were found. Check the picture of each stage below to see where they are lost.",)
     weak = float(np.mean(every < 0.5))

@@ -46,9 +46,9 @@ def evaluate_coco(pred: Path, truth: Path) -> dict[str, Any]:
     else:  # documents number their categories by names of their own
         document = _one_category(document)
         results = _collected(pred, content, _numbers(truth, document))
-    kinds = ("bbox", "segm") if all("segmentation" in each for each in results) else ("bbox",)
     table: dict[str, dict[str, dict[str, float]]] = {}
     with reading(pred, "set of COCO detections of the images of the truth"):
+        kinds = ("bbox", "segm") if all("segmentation" in each for each in results) else ("bbox",)
         for name, protocol in _PROTOCOLS.items():
             table[name] = {kind: coco_scores(document, results, kind, protocol) for kind in kinds}
     return {
@@ -62,7 +62,8 @@ def evaluate_coco(pred: Path, truth: Path) -> dict[str, Any]:
 
 def _numbers(truth: Path, document: Mapping[str, Any]) -> dict[str, Any]:
     """The number of each image by its stem, which no two may share."""
-    numbers = {image_id(image["file_name"]): image["id"] for image in document["images"]}
+    with reading(truth, "COCO document"):
+        numbers = {image_id(image["file_name"]): image["id"] for image in document["images"]}
     if len(numbers) < len({image["id"] for image in document["images"]}):
         raise DataError(truth, "images in it share a name", "keep the images of one folder in it")
     return numbers

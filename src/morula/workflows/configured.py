@@ -24,10 +24,13 @@ def read_changes(
         preset: that was asked for, None for that of the file, or `best`.
 
     Raises:
-        UsageError: the file cannot be read, names another recipe or preset, or has keys above its table
-            [config].
+        UsageError: the file cannot be read, names another recipe or preset, or none, or has keys above its
+            table [config].
     """
     changes = {} if config is None else from_toml(config)
+    for key, kind, wanted in (("recipe", str, "name"), ("preset", str, "name"), ("config", dict, "table")):
+        if not isinstance(changes.get(key, kind()), kind):
+            raise UsageError(str(config), f"{key} = {changes[key]!r} is not a {wanted}", f"give a {wanted}")
     recipe, preset = (
         _agreed(name, asked, changes.pop(name, None), str(config))
         for name, asked in (("recipe", recipe), ("preset", preset))

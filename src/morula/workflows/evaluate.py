@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
@@ -16,6 +15,7 @@ from morula.core.types import Array, Voxel
 from morula.data import hdf5, mrc, read_labels
 from morula.data.labels import LABELS, STORE, refuse_mask
 from morula.data.ome_zarr import is_ome_zarr
+from morula.data.points import read_points_csv
 from morula.data.reading import image_id
 from morula.data.swc import SUFFIXES
 from morula.data.traces import IN_VOXELS
@@ -66,18 +66,6 @@ _LABELS = _Layout(_TIFF | {".png"}, (LABELS, STORE))
 _TRACES = _Layout(frozenset(SUFFIXES), (IN_VOXELS,))
 _POINTS = _Layout(frozenset({".csv"}), ("objects.csv",))
 _VOLUMES = _Layout(_LABELS.suffixes.union(hdf5.SUFFIXES, mrc.SUFFIXES), _LABELS.inner, sections=True)
-
-
-class _Columns(NamedTuple):
-    """The columns of a point table: x, y in pixels, and the class."""
-
-    x: str
-    y: str
-    name: str
-
-
-_POINT_COLUMNS = _Columns("x", "y", "label")
-_OBJECT_COLUMNS = _Columns("centroid_x", "centroid_y", "class")
 
 
 def evaluate(
@@ -160,7 +148,9 @@ def _evaluate_traces(pairs: Mapping[str, tuple[Path, Path]], voxel: Voxel | None
 
 
 def _evaluate_points(pairs: Mapping[str, tuple[Path, Path]], radius: float) -> dict[str, Any]:
-    tables = {stem: (_read_points(pred), _read_points(truth)) for stem, (pred, truth) in pairs.items()}
+    tables = {
+        stem: (_points_by_class(pred), _points_by_class(truth)) for stem, (pred, truth) in pairs.items()
+    }
     classes = sorted({name for table in tables.values() for points in table for name in points})
     scored = {stem: point_scores(*table, radius) for stem, table in tables.items()}
     images = [{name: counts.get(name, Counts(0, 0, 0)) for name in classes} for counts in scored.values()]
@@ -274,39 +264,7 @@ def _read_label_pair(pred_path: Path, truth_path: Path, kind: str) -> tuple[Arra
     return pred, truth
 
 
-def _read_points(path: Path) -> dict[str, Array]:
-    """`(n, 2)` coordinates x, y in pixels of each class."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, skipinitialspace=True)
-            columns = _point_columns(path, reader.fieldnames or [])
-            rows = [_read_point(path, reader.line_num, row, columns) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(
-            path, f"cannot be read ({error})", "save it again as comma-separated UTF-8"
-        ) from error
-    names = sorted({name for name, _, _ in rows})
-    return {name: np.array([(x, y) for other, x, y in rows if other == name]) for name in names}
-
-
-def _point_columns(path: Path, header: Sequence[str]) -> _Columns:
-    columns = _OBJECT_COLUMNS if "centroid_x" in header or "centroid_y" in header else _POINT_COLUMNS
-    missing = [name for name in columns if name not in header]
-    if missing:
-        found = f"no column {', '.join(missing)} in the header {','.join(header)!r}"
-        raise DataError(path, found, f"name the columns {','.join(_POINT_COLUMNS)}")
-    return columns
-
-
-def _read_point(
-    path: Path, line: int, row: Mapping[str, str | None], columns: _Columns
-) -> tuple[str, float, float]:
-    x, y, name = (row[column] or "" for column in columns)
-    try:
-        place = float(x), float(y)
-    except ValueError:
-        place = (np.nan, np.nan)
-    if not np.isfinite(place).all() or not name:
-        found = f"line {line}: x {x!r}, y {y!r}, class {name!r}"
-        raise DataError(path, found, "give every point two finite numbers and a class")
-    return name, *place
+def _points_by_class(path: Path) -> dict[str, Array]:
+    """`(n, 2)` coordinates y, x in pixels of each class."""
+    points = read_points_csv(path)
+    return {name: points.of(name) for name in sorted(set(points.classes))}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from sys import intern
 
 import numpy as np
 
@@ -14,7 +16,25 @@ from morula.core.errors import DataError
 from morula.core.types import Array, Volume
 from morula.workflows.train import reopened
 
-__all__ = ["Finding", "read_findings"]
+__all__ = ["Finding", "Objects", "read_findings"]
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The n objects of an image.
+
+    Attributes:
+        classes: `(n,)` names.
+        scores: `(n,)` confidences.
+        areas: `(n,)` in the unit that the image has them in.
+    """
+
+    classes: tuple[str, ...]
+    scores: Array
+    areas: Array
+
+    def __len__(self) -> int:
+        return len(self.classes)
 
 
 @dataclass(frozen=True)
@@ -36,19 +56,21 @@ class Finding:
     truth: Mapping[str, float] | None
 
     @cached_property
-    def rows(self) -> list[dict[str, str]]:
+    def objects(self) -> Objects:
         """Its objects, as `objects.csv` has them."""
+        classes: list[str] = []
+        scores, areas = array("d"), array("d")
         with (self.folder / "objects.csv").open(newline="", encoding="utf-8") as stream:
-            return list(csv.DictReader(stream))
+            for row in csv.DictReader(stream):
+                classes.append(intern(row["class"]))
+                scores.append(float(row["score"]))
+                areas.append(float(row["area"]))
+        return Objects(tuple(classes), np.array(scores), np.array(areas))
 
-    def column(self, name: str) -> Array:
-        """`(objects,)` one number of each."""
-        return np.array([float(row[name]) for row in self.rows])
-
-    @property
+    @cached_property
     def confidence(self) -> float:
         """The mean over its objects, 0 where there are none."""
-        return float(self.column("score").mean()) if self.rows else 0.0
+        return float(self.objects.scores.mean()) if len(self.objects) else 0.0
 
     @property
     def rank(self) -> float:

@@ -129,6 +129,9 @@ def open_model(run: Path, device: str = "auto") -> Predictor:
     from morula.engine import launch, read_json
 
     header = read_json(run / "run.json")
+    if header.get("recipe") not in RECIPES:
+        found = f"the recipe {header.get('recipe')!r} is unknown"
+        raise DataError(run / "run.json", found, "restore the file, or train again")
     if not (run / "model" / "model.json").exists():
         if not (run / "plan.json").exists():
             fix = f"train on it first: morula train VOLUME --recipe {header['recipe']} --weights {run}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ def _content(run: Path, findings: Sequence[Finding]) -> ReportContent:
     from morula.engine import read_json
 
     plan, header = read_json(run / "plan.json"), read_json(run / "run.json")
-    classes = tuple(sorted({row["class"] for finding in findings for row in finding.rows}))
+    classes = tuple(sorted({name for finding in findings for name in finding.objects.classes}))
     unit = _unit([finding.nm for finding in findings], plan["facts"]["dimensions"])
     shown = _shown(findings)
     gone = [finding.id for finding in findings if finding.image is None]
@@ -100,7 +100,7 @@ def _content(run: Path, findings: Sequence[Finding]) -> ReportContent:
         next_steps=(LABEL_A_BLOCK,) if lacks_block(plan) else next_steps(run, findings),
         stages=tuple(load_recipe(plan["recipe"]).story(run)),
         distributions=_histograms(findings, classes, unit),
-        images=tuple(_row(finding, findings) for finding in findings),
+        images=tuple(_rows(findings)),
         area_unit=unit,
         provenance=_provenance(read_json(run / "provenance.json"), header),
         reproduce=commands(plan, header, run),
@@ -117,9 +117,9 @@ def _unit(sizes: Sequence[Sequence[float | None] | None], dimensions: int) -> st
 
 
 def _facts(findings: Sequence[Finding], classes: Sequence[str]) -> tuple[Fact, ...]:
-    every = [row["class"] for finding in findings for row in finding.rows]
+    every = [name for finding in findings for name in finding.objects.classes]
     per_class = ", ".join(f"{every.count(name)} {name}" for name in classes) if len(classes) > 1 else ""
-    confidence = np.concatenate([finding.column("score") for finding in findings]) if every else np.zeros(1)
+    confidence = np.concatenate([finding.objects.scores for finding in findings]) if every else np.zeros(1)
     facts = [
         Fact("images", str(len(findings))),
         Fact("objects", f"{len(every):,}", per_class),
@@ -161,7 +161,7 @@ def _overlays(finding: Finding, role: Any, classes: tuple[str, ...]) -> Iterator
         yield Overlay(
             finding.id if section is None else f"{finding.id}, section {section}",
             drawn,
-            caption=f"{where}{len(finding.rows)} objects",
+            caption=f"{where}{len(finding.objects)} objects",
             role=role,
             score=finding.rank,
             measure=measure,
@@ -179,7 +179,7 @@ def _drawn(
         labels, pixels = labels[section], to_rgb8(finding.image[section][..., None])
     else:
         pixels = to_rgb8(finding.image.read_yxc())
-    named = tuple(row["class"] for row in finding.rows) if len(classes) > 1 else None
+    named = finding.objects.classes if len(classes) > 1 else None
     same = named is not None and len(named) == int(labels.max(initial=0))
     return pixels, overlay(pixels, labels, named if same else None, class_names=classes if same else None)
 
@@ -258,29 +258,32 @@ def _method(
 
 
 def _histograms(findings: Sequence[Finding], classes: Sequence[str], unit: str) -> tuple[Histogram, ...]:
-    def by_class(column: str) -> dict[str, Array]:
-        names = np.array([row["class"] for finding in findings for row in finding.rows])
-        values = np.concatenate([finding.column(column) for finding in findings])
-        if len(classes) < 2:
-            return {"": values}
-        return {name: values[names == name] for name in classes}
-
     if not classes:
         return ()
+    names = np.array([name for finding in findings for name in finding.objects.classes])
+
+    def by_class(columns: Iterable[Array]) -> dict[str, Array]:
+        values = np.concatenate(list(columns))
+        return {name: values[names == name] for name in classes} if len(classes) > 1 else {"": values}
+
+    areas = by_class(finding.objects.areas for finding in findings)
+    scores = by_class(finding.objects.scores for finding in findings)
     return (
-        Histogram("Object size", by_class("area"), "area", unit, "A peak at the far left is often debris."),
-        Histogram("Confidence", by_class("score"), "confidence", "", "Told without labels.", (0, 1)),
+        Histogram("Object size", areas, "area", unit, "A peak at the far left is often debris."),
+        Histogram("Confidence", scores, "confidence", "", "Told without labels.", (0, 1)),
     )
 
 
-def _row(finding: Finding, findings: Sequence[Finding]) -> ImageRow:
-    if not finding.rows:
-        return ImageRow(finding.id, 0, flag="no objects")
-    counts = [len(each.rows) for each in findings]
-    flag = "few objects" if len(finding.rows) < 0.2 * float(np.median(counts)) else ""
-    flag = flag or ("low confidence" if finding.confidence < 0.5 else "")
-    median = float(np.median(finding.column("area")))
-    return ImageRow(finding.id, len(finding.rows), median, finding.confidence, flag)
+def _rows(findings: Sequence[Finding]) -> Iterator[ImageRow]:
+    few = 0.2 * float(np.median([len(finding.objects) for finding in findings]))
+    for finding in findings:
+        count = len(finding.objects)
+        if not count:
+            yield ImageRow(finding.id, 0, flag="no objects")
+            continue
+        flag = "few objects" if count < few else "low confidence" if finding.confidence < 0.5 else ""
+        area = float(np.median(finding.objects.areas))
+        yield ImageRow(finding.id, count, area, finding.confidence, flag)
 
 
 def _provenance(found: Mapping[str, Any], header: Mapping[str, Any]) -> dict[str, str]:

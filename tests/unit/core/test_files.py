@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from morula.core.errors import DataError, ResourceError
-from morula.core.files import atomic_path, write_text
+from morula.core.files import atomic_path, write_text, writing
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -29,6 +29,13 @@ def test_disk_and_permission_errors_say_what_to_do(
     with pytest.raises(expected, match=found), atomic_path(tmp_path / "sub" / "a.txt"):
         raise OSError(number, "simulated")
     assert list((tmp_path / "sub").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["file", "file/inner"])
+def test_a_file_where_a_folder_should_be_is_told(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="there is a file where a folder should be"), writing(tmp_path / name):
+        (tmp_path / name).mkdir(parents=True)
 
 
 @pytest.mark.parametrize(

@@ -110,11 +110,8 @@ def test_a_disk_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_missing_planes_are_not_read_as_zeros(tmp_path: Path) -> None:
     folder, _ = BAD_INPUTS["missing planes"](tmp_path)
-    stack = open_volume(folder / "part.ome.tif")
-    assert stack.shape == (5, 32, 40)
-    for box in (..., 1):
-        with pytest.raises(DataError, match="2 of 5 planes are missing"):
-            stack[box]
+    with pytest.raises(DataError, match="2 of 5 planes are missing"):
+        open_volume(folder / "part.ome.tif")
 
 
 def test_a_folder_is_not_an_image(tmp_path: Path) -> None:

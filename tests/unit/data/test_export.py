@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import tracemalloc
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from morula.core.types import Array, Axes, Segmentation, Volume, Voxel
 from morula.data import (
     export,
     measure,
+    objects,
     open_volume,
     predicted_labels,
     read_labels,
@@ -181,10 +184,12 @@ def test_run_lengths_decode_to_the_object(labels: Array) -> None:
         assert np.array_equal(coco_mask.decode(code).astype(bool), labels == label)
 
 
-@given(small)
+@given(arrays(np.int32, array_shapes(min_dims=2, max_dims=3, max_side=6), elements=st.integers(0, 3)))
 @settings(max_examples=60, deadline=None)
 def test_objects_are_measured_as_a_loop_would(labels: Array) -> None:
-    table = measure(labels)
+    with patch.object(objects, "_SLAB", 20):
+        table = measure(labels)
+    assert table.id.tolist() == [label for label in (1, 2, 3) if (labels == label).any()]
     for row, label in enumerate(table.id):
         places = np.argwhere(labels == label)
         assert table.area[row] == len(places)
@@ -193,3 +198,13 @@ def test_objects_are_measured_as_a_loop_would(labels: Array) -> None:
         assert table.stop[row].tolist() == (places.max(axis=0) + 1).tolist()
         edge = (places == 0).any() or (places == np.array(labels.shape) - 1).any()
         assert table.touches_border[row] == edge
+
+
+def test_a_volume_is_measured_in_little_memory() -> None:
+    labels = np.ones((512, 32, 32), np.uint32)
+    with patch.object(objects, "_SLAB", 2**12):
+        tracemalloc.start()
+        measure(labels)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < labels.nbytes

@@ -232,7 +232,7 @@ def test_aperio_without_numbers(vertex: tuple[object, object], tmp_path: Path) -
 
 def test_points_that_are_not(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(DataError, match="the columns a, b"):
+    with pytest.raises(DataError, match="no column x, y, label"):
         read_points_csv(tmp_path / "a.csv")
     (tmp_path / "b.csv").write_text("x,y,label\n1,,positive\n")
     with pytest.raises(DataError, match="line 2"):

@@ -43,6 +43,19 @@ def test_a_part_is_that_of_the_whole_and_nothing_else_is_decoded(name, tmp_path,
     assert len(np.unique(part)) > 50
 
 
+@pytest.mark.parametrize("pieces", [{"tile": (32, 32)}, {"rowsperstrip": 16}])
+def test_of_a_compressed_stack_only_tiles_and_strips_are_decoded(pieces, tmp_path, monkeypatch):
+    stack = np.stack([GREY + number for number in range(5)])
+    tifffile.imwrite(tmp_path / "a.tif", stack, compression="zlib", photometric="minisblack", **pieces)
+    image = open_volume(tmp_path / "a.tif")
+    monkeypatch.setattr(tiff, "_check_whole", None)
+    for kind in (tifffile.TiffPage, tifffile.TiffFrame):
+        monkeypatch.setattr(kind, "asarray", None)
+    box = (slice(1, 4), slice(20, 41), slice(33, 64))
+    assert image[box].dtype == stack.dtype
+    assert np.array_equal(image[box], stack[box])
+
+
 def test_a_large_image_can_be_opened_where_parts_can_be_read(tmp_path, monkeypatch):
     for module in ("morula.data.reading", "morula.data.open"):
         monkeypatch.setattr(f"{module}.MAX_PIXELS", 1000)

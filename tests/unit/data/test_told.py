@@ -40,6 +40,17 @@ def test_a_size_that_is_given_takes_the_place_of_the_files(tmp_path: Path) -> No
     assert stack.voxel == Voxel(z=40.0, y=5.0, x=5.0)
 
 
+def test_a_stack_with_a_unit_and_no_section_distance_opens(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    told = {
+        "metadata": {"axes": "ZYX", "unit": "um"},
+        "resolution": (1e4, 1e4),
+        "resolutionunit": "CENTIMETER",
+    }
+    tifffile.imwrite(path, np.stack([GREY] * 3), photometric="minisblack", **told)
+    assert open_volume(path).voxel == Voxel(y=1000.0, x=1000.0)
+
+
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 @pytest.mark.parametrize(
     ("greys", "labels"),

@@ -31,6 +31,19 @@ def test_a_licence_that_earlier_versions_wrote_is_left_out(tmp_path: Path) -> No
     assert Weights.load(tmp_path / "w.safetensors").info == WeightsInfo("linear")
 
 
+@pytest.mark.parametrize("described", ['{"network": "linear", "parents": [], "new": 1}', "{}", "[]", "{"])
+def test_a_description_of_another_kind_is_refused(described: str, tmp_path: Path) -> None:
+    save_file({"w": torch.ones(1)}, tmp_path / "w.safetensors", metadata={"morula": described})
+    with pytest.raises(DataError, match="what it says of its network"):
+        Weights.load(tmp_path / "w.safetensors")
+
+
+def test_an_archive_of_words_holds_no_tensors(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", name="text")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_tensors(tmp_path / "a.npz")
+
+
 def test_every_tensor_is_accounted_for() -> None:
     weights = Weights(
         {"a.weight": torch.ones(2, 3), "b.weight": torch.ones(5), "gone": torch.ones(1)}, WeightsInfo("x")

@@ -11,7 +11,7 @@ from morula.workflows.findings import Finding
 def finding(run: Path, name: str, score: float) -> Finding:
     folder = run / "predictions" / name
     folder.mkdir(parents=True)
-    (folder / "objects.csv").write_text(f"score,class\n{score},cell\n")
+    (folder / "objects.csv").write_text(f"score,class,area\n{score},cell,9\n")
     return Finding(name, None, None, folder, None)
 
 

@@ -86,6 +86,7 @@ def test_results_keep_the_numbers_of_the_truth(tmp_path: Path, truth: Path) -> N
         (found("elsewhere.png", labels()), "elsewhere"),
         ([{"image_id": 99, "category_id": 3, "bbox": [0, 0, 5, 5], "score": 0.5}], "99"),
         ([{"image_id": 7, "category_id": 3, "bbox": [0, 0, 5, 5]}], "score"),
+        ([3], "set of COCO detections"),
     ],
 )
 def test_what_is_no_detection_is_refused(tmp_path: Path, truth: Path, content: Any, message: str) -> None:
@@ -94,6 +95,14 @@ def test_what_is_no_detection_is_refused(tmp_path: Path, truth: Path, content: A
     with pytest.raises(DataError, match=message) as error:
         evaluate(path, truth, kind="coco")
     assert str(path) in str(error.value)
+
+
+def test_a_truth_whose_images_have_no_name_is_refused(tmp_path: Path, truth: Path) -> None:
+    content = json.loads(truth.read_text())
+    del content["images"][0]["file_name"]
+    pred = save(tmp_path / "pred.json", found("a.tif", labels()))
+    with pytest.raises(DataError, match="file_name"):
+        evaluate(pred, save(truth, content), kind="coco")
 
 
 def test_a_folder_without_predictions_is_refused(tmp_path: Path, truth: Path) -> None:

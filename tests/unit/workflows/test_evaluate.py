@@ -271,7 +271,8 @@ def test_refuses_a_truncated_image(write: Write, suffix: str) -> None:
     [
         ("x,label\n1,a\n", "no column y in the header 'x,label'"),
         ("id,centroid_y,centroid_x\n1,2,3\n", "no column class in the header"),
-        ("", "no column x, y, label in the header ''"),
+        ("", "the file is empty"),
+        ("\n", "no column x, y, label in the header ''"),
         (HEADER + "1,2,a\n1,two,a\n", "line 3: x '1', y 'two', class 'a'"),
         (HEADER + "1,nan,a\n", "line 2: x '1', y 'nan', class 'a'"),
         (HEADER + "1,2,\n", "line 2: x '1', y '2', class ''"),
@@ -285,7 +286,7 @@ def test_refuses_what_is_no_table_of_points(write: Write, content: str, found: s
 
 def test_refuses_a_table_that_is_no_text(tmp_path: Path, write: Write) -> None:
     (tmp_path / "p.csv").write_bytes(b"\xff\xfe\x00x,y")
-    assert "p.csv: cannot be read" in refusal(tmp_path / "p.csv", write("t.csv", HEADER), "points")
+    assert "not a CSV table" in refusal(tmp_path / "p.csv", write("t.csv", HEADER), "points")
 
 
 def test_needs_no_torch() -> None:

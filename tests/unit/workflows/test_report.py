@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from morula.metrics import LOWER_IS_BETTER
 from morula.workflows.findings import Finding
-from morula.workflows.report import _MEASURES, _scores
+from morula.workflows.report import _MEASURES, _rows, _scores
 
 
 @pytest.mark.parametrize("key", _MEASURES)
@@ -21,3 +22,33 @@ def test_errors_and_distances_are_told_apart_from_scores(key: str) -> None:
 
 def test_every_error_is_told() -> None:
     assert set(_MEASURES) > LOWER_IS_BETTER
+
+
+def finding(name: str, folder: Path, scores: list[float]) -> Finding:
+    (folder / name).mkdir()
+    lines = [f"{number},{name},{score},{number}.5,0,1,2,3" for number, score in enumerate(scores)]
+    text = "\n".join(["id,class,score,area,centroid_y,centroid_x,bbox_y0,bbox_x0", *lines, ""])
+    (folder / name / "objects.csv").write_text(text)
+    return Finding(name, None, None, folder / name, None)
+
+
+def test_images_that_stand_out_are_marked(tmp_path: Path) -> None:
+    scores = {"some": [0.9] * 10, "more": [0.9] * 12, "weak": [0.2] * 10, "few": [0.9], "none": []}
+    rows = list(_rows([finding(name, tmp_path, each) for name, each in scores.items()]))
+    assert [(row.name, row.flag) for row in rows] == [
+        ("some", ""),
+        ("more", ""),
+        ("weak", "low confidence"),
+        ("few", "few objects"),
+        ("none", "no objects"),
+    ]
+    assert (rows[0].objects, rows[0].median_area) == (10, 5.0)
+
+
+def test_an_object_takes_little_memory_in_a_report(tmp_path: Path) -> None:
+    image = finding("a", tmp_path, [0.5] * 2000)
+    tracemalloc.start()
+    assert len(image.objects) == 2000
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 100 * 2000

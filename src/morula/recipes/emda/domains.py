@@ -215,16 +215,12 @@ def resample(stack: Array, zoom: float) -> Array:
         raise DataError("--voxel-size", found, "check both voxel sizes, or add --set harmonise=false")
     if (height, width) == stack.shape[1:]:
         return stack
-    sections = [
-        F.interpolate(
-            torch.from_numpy(section.astype(np.float32))[None, None],
-            size=(height, width),
-            mode="bilinear",
-            antialias=zoom < 1,
-        )
-        for section in stack
-    ]
-    return torch.cat(sections)[:, 0].round().clamp(0, 255).to(torch.uint8).numpy()
+    found = np.empty((len(stack), height, width), np.uint8)
+    for section, small in zip(stack, found, strict=True):
+        grey = torch.from_numpy(section.astype(np.float32))[None, None]
+        scaled = F.interpolate(grey, size=(height, width), mode="bilinear", antialias=zoom < 1)
+        small[...] = scaled[0, 0].round().clamp(0, 255).to(torch.uint8).numpy()
+    return found
 
 
 def _mask(record: Record) -> Array:

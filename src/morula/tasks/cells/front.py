@@ -13,6 +13,7 @@ from skimage.filters import threshold_otsu
 
 from morula.core.rng import Rng
 from morula.core.types import Array, Volume
+from morula.data.box import crop
 from morula.data.modality import Modality, modality
 from morula.post import candidates, choose, regions
 from morula.tasks.cells.density import BROWN, density
@@ -104,9 +105,10 @@ class Prepared:
 
 def window(image: Volume, rng: Rng, index: int) -> Array:
     """The image, or a random part of a large one, so that the memory holds all that is trained on."""
-    pixels = image.read_yxc()
-    y, x = (int(rng.at(index).integers(max(1, length - _WINDOW + 1))) for length in pixels.shape[:2])
-    return pixels[y : y + _WINDOW, x : x + _WINDOW]
+    starts = (int(rng.at(index).integers(max(1, length - _WINDOW + 1))) for length in image.spatial_shape)
+    box = tuple(slice(start, start + _WINDOW) for start in starts)
+    channels = (slice(None),) * image.axes.has_channels
+    return np.array(crop(image, (*channels, *box)).read_yxc())  # no view, which would keep the whole alive
 
 
 def fit_sizes(images: Sequence[Array]) -> tuple[dict[str, SizePrior], list[Size | None]]:

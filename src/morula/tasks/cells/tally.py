@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from morula.core.types import Array
-from morula.data.objects import ObjectTable
+from morula.data.objects import ObjectTable, added, extents
 from morula.tasks.cells.decode import is_positive, plain_class
 from morula.tasks.cells.scores import scores_of
 from morula.tasks.cells.standard import Box, Standard
@@ -36,32 +36,21 @@ class Objects:
 def places_of(labels: Array, count: int, box: Box) -> dict[str, Array]:
     """Sums of places and boxes of the objects 1..count of a part of an image."""
     y, x = np.nonzero(labels)
-    owner = labels[y, x] - 1
-    places = np.stack([y + box[0].start, x + box[1].start], axis=1)
-    start, stop = np.full((count, 2), np.iinfo(np.int64).max), np.zeros((count, 2), np.int64)
-    np.minimum.at(start, owner, places)
-    np.maximum.at(stop, owner, places + 1)
-    sums = [np.bincount(owner, weights=axis, minlength=count) for axis in places.T]
-    return {"places": np.stack(sums, axis=1), "start": start, "stop": stop}
+    return extents(labels[y, x] - 1, (y + box[0].start, x + box[1].start), count)
 
 
 def summed(told: Sequence[Mapping[str, Array]], count: int) -> tuple[ObjectTable, dict[str, Array]]:
     """The objects 1..count of all blocks, and what scores and classes are made of."""
-    area, places = np.zeros(count, np.int64), np.zeros((count, 2))
-    start, stop = np.full((count, 2), np.iinfo(np.int64).max), np.zeros((count, 2), np.int64)
+    ids = np.arange(1, count + 1)
+    area, centroid, start, stop = added(told, ids)
     sums = {name: np.zeros(count) for name in (*_SUMS, "top")}
     for each in told:
         rows = each["ids"] - 1
-        area[rows] += each["area"]
-        places[rows] += each["places"]
-        start[rows] = np.minimum(start[rows], each["start"])
-        stop[rows] = np.maximum(stop[rows], each["stop"])
         sums["top"][rows] = np.maximum(sums["top"][rows], each["top"])
         for name in each.keys() & set(_SUMS):
             sums[name][rows] += each[name]
-    centroid = places / np.maximum(area, 1)[:, None]
     sums["area"] = area.astype(np.float64)
-    table = ObjectTable(np.arange(1, count + 1), area, centroid, start, stop, np.zeros(count, np.bool_))
+    table = ObjectTable(ids, area, centroid, start, stop, np.zeros(count, np.bool_))
     return table, sums
 
 

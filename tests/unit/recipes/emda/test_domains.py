@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from torch.nn import functional as F
 
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Axes, Record, Volume, Voxel
@@ -149,3 +152,21 @@ def test_parts_of_a_volume_become_the_bytes_of_the_whole():
 def test_resampling_keeps_the_mean():
     stack = em_stack(1, sections=1, size=160)[0]
     assert resample(stack, 0.5).mean() == pytest.approx(stack.mean(), abs=1)
+
+
+def test_resampled_sections_are_kept_as_bytes_alone(monkeypatch):
+    stack = np.random.default_rng(0).integers(0, 255, (6, 200, 200), dtype=np.uint8)
+    interpolate, made, alive = F.interpolate, [], []
+
+    def watched(*args, **options):
+        alive.append(sum(each() is not None for each in made))
+        scaled = interpolate(*args, **options)
+        made.append(weakref.ref(scaled))
+        return scaled
+
+    monkeypatch.setattr(F, "interpolate", watched)
+    found = resample(stack, 0.5)
+    assert max(alive) <= 1
+    floats = torch.from_numpy(stack.astype(np.float32))[:, None]
+    whole = interpolate(floats, size=(100, 100), mode="bilinear", antialias=True)
+    assert np.array_equal(found, whole[:, 0].round().clamp(0, 255).numpy())

@@ -1,0 +1,17 @@
+"""What `predict` says of a folder that is no run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from morula.core.errors import DataError
+from morula.workflows.predict import open_model
+
+
+@pytest.mark.parametrize("header", ["{}", '{"recipe": "another"}'])
+def test_a_run_whose_recipe_is_unknown_is_refused(header: str, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(header)
+    with pytest.raises(DataError, match=r"run\.json: the recipe .* is unknown"):
+        open_model(tmp_path)
