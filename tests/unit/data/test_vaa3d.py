@@ -52,7 +52,7 @@ def test_two_channels_are_told_apart_and_refused_where_one_is_wanted(tmp_path: P
         as_stack(volume)
 
 
-def packed(tmp_path: Path, shape: tuple[int, int, int], code: int, stream: bytes, order: str = "<") -> Path:
+def packed(tmp_path: Path, shape: tuple[int, ...], code: int, stream: bytes, order: str = "<") -> Path:
     path = tmp_path / "a.v3dpbd"
     path.write_bytes(head(PBD, shape, code, order) + stream)
     return path
@@ -81,6 +81,37 @@ def test_pbd16_by_hand(order: str, tmp_path: Path) -> None:
     assert (found[8:] == 77).all()
 
 
+# range 10 to 80; three literals, low bits first: 1 7 5; differences -1 +1 | 0 +1; 249 times level 2
+PBD3 = bytes((2, 121, 1, 24, 0b100_011, 128 + 120, 2 << 5 | 1))
+
+
+def test_pbd3_by_hand(tmp_path: Path) -> None:
+    found = open_volume(packed(tmp_path, (1, 16, 16), 33, bytes((10, 80)) + PBD3)).read().ravel()
+    assert found[:7].tolist() == [20, 80, 60, 50, 60, 60, 70]
+    assert (found[7:] == 30).all()
+
+
+def test_each_channel_of_pbd3_has_its_own_range(tmp_path: Path) -> None:
+    stream = bytes((0, 7, 0, 255)) + bytes((128 + 127, 3 << 5 | 3))
+    found = open_volume(packed(tmp_path, (2, 1, 16, 16), 33, stream)).read()
+    assert (found[0] == 3).all()
+    assert (found[1] == 255 * 3 // 7).all()
+
+
+@pytest.mark.parametrize(
+    ("stream", "told"),
+    [
+        (PBD3[:-2], "7 of 256 voxels.*last voxels of some 3 bit"),
+        (bytes((30, 0xFF, 0xFF, 0xFF)) + PBD3, "level"),
+    ],
+)
+def test_pbd3_that_lacks_voxels_or_leaves_its_levels_is_refused(
+    stream: bytes, told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=told):
+        open_volume(packed(tmp_path, (1, 16, 16), 33, bytes((10, 80)) + stream)).read()
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("suffix", [".v3dpbd", ".v3draw"])
 def test_what_v3d_py_helper_writes_is_read_alike(dtype: type, suffix: str, tmp_path: Path) -> None:
@@ -102,7 +133,7 @@ def _magic(content: bytes) -> bytes:
 
 
 def _kind(content: bytes) -> bytes:
-    return content[:25] + struct.pack("<h", 33) + content[27:]
+    return content[:25] + struct.pack("<h", 5) + content[27:]
 
 
 def _no_size(content: bytes) -> bytes:
@@ -112,7 +143,7 @@ def _no_size(content: bytes) -> bytes:
 BAD: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "cut": (_cut, "the file has|ends after"),
     "magic": (_magic, "does not begin as a file of Vaa3D"),
-    "kind": (_kind, "PBD3|unknown kind 33"),
+    "kind": (_kind, "unknown kind 5"),
     "no size": (_no_size, "does not begin|no size|the file has"),
 }
 
