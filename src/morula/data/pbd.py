@@ -7,6 +7,7 @@ next one begins, so these places are found one by one, and all else for many ope
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,13 +15,13 @@ import numpy as np
 
 from morula.core.types import Array
 
-__all__ = ["PBD3", "PBD8", "PBD16", "Code", "unpack"]
+__all__ = ["PBD3", "PBD8", "PBD16", "Code", "pack", "unpack"]
 
 _LITERAL, _REPEAT, _HEAD = 0, 1, 255
 """Kinds of operations, any other being differences of so many bits; and what marks their first bytes."""
 
-_BYTES = 2**16
-"""How many are decoded at once."""
+_BYTES, _VALUES = 2**16, 2**18
+"""How many bytes are decoded, and how many values encoded, at once."""
 
 _Order = Literal["little", "big"]
 
@@ -197,3 +198,75 @@ def _fields(packed: Array, fields: Array, bits: int, order: _Order) -> Array:
     for place in range(bits):
         codes |= single[:, place] << (place if order == "little" else bits - 1 - place)
     return codes
+
+
+def pack(values: Array, code: Code) -> Iterator[bytes]:
+    """The stream of `(n,)` values, in pieces.
+
+    Of differences those of the fewest bits are written, the only ones that all readers know.
+
+    Args:
+        values: uint8 or uint16, in the byte order of the file.
+        code: PBD8 or PBD16.
+    """
+    for start in range(0, len(values), _VALUES):
+        yield _packed(values[start : start + _VALUES], values[start - 1] if start else None, code)
+
+
+def _packed(values: Array, before: np.generic | None, code: Code) -> bytes:
+    """The operations of some values, with the one before them."""
+    bits = min(code.steps)
+    steps = code.steps[bits][:, 0]
+    rises = np.diff(values.astype(np.int64), prepend=values[0] if before is None else before)
+    near = (rises >= steps.min()) & (rises <= steps.max())
+    near[0] &= before is not None
+    kinds, counts = _split(_kinds(rises != 0, near, code), rises != 0, code)
+    operations = np.array([np.argmax(code.kinds == kind) for kind in range(bits + 1)])[kinds] + counts - 1
+    sizes = code.sizes[operations].astype(np.int64)
+    heads = np.cumsum(sizes) - sizes
+    kind_of_value, kind_of_byte = np.repeat(kinds, counts), np.repeat(kinds, sizes)
+    kind_of_byte[heads] = _HEAD
+    out = np.zeros(len(kind_of_byte), np.uint8)
+    out[heads] = operations
+    out[kind_of_byte == _LITERAL] = values[kind_of_value == _LITERAL].view(np.uint8)
+    out[kind_of_byte == _REPEAT] = values[(np.cumsum(counts) - counts)[kinds == _REPEAT]].view(np.uint8)
+    codes = np.argsort(steps)[rises[kind_of_value == bits] - steps.min()]
+    out[kind_of_byte == bits] = _packed_fields(codes, counts[kinds == bits], bits, code.order)
+    return out.tobytes()
+
+
+def _kinds(changes: Array, near: Array, code: Code) -> Array:
+    """The kind of operation for each value, where another one pays its first byte and that of the next."""
+    bits = min(code.steps)
+    kinds = np.where(near, bits, _LITERAL).astype(np.uint8)
+    lengths = _lengths(changes)
+    kinds[np.repeat(lengths * bits > 16 + code.literal, lengths)] = _REPEAT
+    edges = np.append(True, kinds[1:] != kinds[:-1])
+    lengths = _lengths(edges)
+    kinds[np.repeat((kinds[edges] == bits) & (lengths * (code.literal - bits) <= 16), lengths)] = _LITERAL
+    return kinds
+
+
+def _split(kinds: Array, changes: Array, code: Code) -> tuple[Array, Array]:
+    """Kinds and counts of operations that are no longer than they can be and repeat one value."""
+    edges = np.append(True, (kinds[1:] != kinds[:-1]) | ((kinds[1:] == _REPEAT) & changes[1:]))
+    lengths = _lengths(edges)
+    most = np.array([code.fields[code.kinds == kind].max(initial=1) for kind in range(kinds.max() + 1)])
+    pieces = -(-lengths // most[kinds[edges]])
+    split = np.repeat(kinds[edges], pieces)
+    number = np.arange(len(split)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    return split, np.minimum(most[split], np.repeat(lengths, pieces) - number * most[split])
+
+
+def _lengths(edges: Array) -> Array:
+    """How far it is from each edge to the next; the first place is one."""
+    return np.diff(np.append(np.flatnonzero(np.append(True, edges[1:])), len(edges)))
+
+
+def _packed_fields(codes: Array, fields: Array, bits: int, order: _Order) -> Array:
+    """The bytes of operations with so many `fields`, each of `bits` bits."""
+    places = np.arange(bits) if order == "little" else np.arange(bits)[::-1]
+    used = _used(fields, bits)
+    single = np.zeros(len(used), np.uint8)
+    single[used] = ((codes[:, None] >> places) & 1).ravel()
+    return np.packbits(single, bitorder=order)

@@ -8,18 +8,21 @@ Vaa3D's writer leaves these out, so that some such files lack their last voxels 
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
 
-from morula.core.errors import DataError
+from morula.core.errors import DataError, UsageError, times
+from morula.core.files import atomic_path
 from morula.core.types import Array, Axes
-from morula.data.pbd import PBD3, PBD8, PBD16, Code, unpack
+from morula.data.pbd import PBD3, PBD8, PBD16, Code, pack, unpack
 from morula.data.reading import Header, reading
 
-__all__ = ["SUFFIXES", "decode", "header", "part"]
+__all__ = ["SUFFIXES", "decode", "header", "part", "write_v3dpbd", "write_v3draw"]
 
 SUFFIXES = (".v3draw", ".vaa3draw", ".raw5d", ".v3dpbd")
 
@@ -90,6 +93,56 @@ def part(path: Path, box: tuple[slice, ...]) -> Array | None:
     if found.code is not None:
         return None
     return np.array(_mapped(path, found)[box], dtype=found.dtype.newbyteorder("="))
+
+
+def write_v3draw(path: str | PathLike[str], stack: Array) -> None:
+    """Writes a stack as Vaa3D's `.v3draw` with four sizes, little endian; whole or not at all.
+
+    Args:
+        path: the file.
+        stack: `(z, y, x)` or `(c, z, y, x)`, uint8, uint16 or float32.
+
+    Raises:
+        UsageError: an array of another kind.
+        ResourceError: the disk is full.
+    """
+    start, voxels = _prepared(path, stack, _RAW, _TYPES)
+    with atomic_path(Path(path)) as temporary, temporary.open("wb") as stream:
+        stream.write(start)
+        stream.write(voxels.data)
+
+
+def write_v3dpbd(path: str | PathLike[str], stack: Array) -> None:
+    """Writes a stack as Vaa3D's `.v3dpbd`, which loses nothing; whole or not at all.
+
+    uint8 becomes PBD8, uint16 PBD16 with the differences of three bits that Vaa3D knows, little endian.
+
+    Args:
+        path: the file.
+        stack: `(z, y, x)` or `(c, z, y, x)`, uint8 or uint16.
+
+    Raises:
+        UsageError: an array of another kind.
+        ResourceError: the disk is full.
+    """
+    start, voxels = _prepared(path, stack, _PBD, {1: "u1", 2: "u2"})
+    with atomic_path(Path(path)) as temporary, temporary.open("wb") as stream:
+        stream.write(start)
+        stream.writelines(pack(voxels.reshape(-1), _CODES[voxels.itemsize]))
+
+
+def _prepared(
+    path: str | PathLike[str], stack: Array, key: bytes, kinds: Mapping[int, str]
+) -> tuple[bytes, Array]:
+    """The header of a stack, and its voxels in the order and the bytes of a file."""
+    code = next((code for code, kind in kinds.items() if stack.dtype.newbyteorder("=") == kind), None)
+    if code is None or stack.ndim not in (3, 4) or not stack.size:
+        found = f"an array of {times(stack.shape)} {stack.dtype}"
+        known = " or ".join(np.dtype(kind).name for kind in kinds.values())
+        raise UsageError(path, found, f"give axes z, y, x or c, z, y, x, and {known}")
+    sizes = ((1,) * (4 - stack.ndim) + stack.shape)[::-1]
+    voxels = np.ascontiguousarray(stack, np.dtype(f"<{kinds[code]}"))
+    return key + b"L" + struct.pack("<h4i", code, *sizes), voxels
 
 
 def _decoded(path: Path, found: _Layout, code: Code) -> Array:

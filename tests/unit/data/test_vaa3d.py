@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from v3dpy import loaders
 
-from morula.core.errors import DataError
-from morula.data import open_volume
+from morula.core.errors import DataError, UsageError
+from morula.core.types import Array
+from morula.data import open_volume, pbd, write_v3dpbd, write_v3draw
 from morula.data.volumes import as_stack
 
 STACK = np.random.default_rng(0).integers(0, 256, (3, 17, 18)).astype(np.uint8)
@@ -122,6 +123,60 @@ def test_what_v3d_py_helper_writes_is_read_alike(dtype: type, suffix: str, tmp_p
     loader.save(str(path), stack[None])
     assert np.array_equal(open_volume(path).read(), stack)
     assert np.array_equal(loader.load(str(path))[0], stack)
+
+
+def kinds_of_voxels(dtype: type, channels: int) -> Array:
+    """Noise, slopes and runs, longer than is coded at once, `(c, z, y, x)`."""
+    rng = np.random.default_rng(2)
+    noise, slope = rng.integers(0, 60_000, 150_000), np.cumsum(rng.integers(-3, 4, 150_000))
+    runs = np.repeat(rng.integers(0, 9, 3_000), rng.integers(1, 200, 3_000))
+    flat = np.concatenate([noise, slope, runs])[: 72 * 64 * 128]
+    return flat.astype(dtype).reshape(channels, -1, 64, 128)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("suffix", [".v3dpbd", ".v3draw"])
+def test_what_is_written_comes_back_here_and_in_v3d_py_helper(
+    dtype: type, suffix: str, channels: int, tmp_path: Path
+) -> None:
+    write, loader = (write_v3dpbd, loaders.PBD()) if suffix == ".v3dpbd" else (write_v3draw, loaders.Raw())
+    stack = kinds_of_voxels(dtype, channels)
+    ours, theirs = tmp_path / f"ours{suffix}", tmp_path / f"theirs{suffix}"
+    write(ours, stack if channels > 1 else stack[0])
+    loader.save(str(theirs), stack)
+    assert np.array_equal(loader.load(str(ours)), stack)
+    assert np.array_equal(open_volume(ours).read(), np.squeeze(stack))
+    assert np.array_equal(open_volume(theirs).read(), np.squeeze(stack))
+    same = 43 if suffix == ".v3dpbd" else None
+    assert ours.read_bytes()[:same] == theirs.read_bytes()[:same]
+    assert suffix == ".v3draw" or ours.stat().st_size < 0.9 * stack.nbytes
+
+
+def test_floats_and_the_other_byte_order_are_written(tmp_path: Path) -> None:
+    for kind in (">f4", ">u2"):
+        write_v3draw(tmp_path / "a.v3draw", STACK.astype(kind)[:, ::-1])
+        content = (tmp_path / "a.v3draw").read_bytes()
+        assert content[24:25] == b"L"
+        assert np.array_equal(open_volume(tmp_path / "a.v3draw").read(), STACK[:, ::-1])
+        assert np.array_equal(loaders.Raw().load(str(tmp_path / "a.v3draw"))[0], STACK[:, ::-1])
+
+
+def test_only_differences_that_vaa3d_knows_are_written() -> None:
+    stream = b"".join(pbd.pack(kinds_of_voxels(np.uint16, 1).ravel(), pbd.PBD16))
+    place, found = 0, set[int]()
+    while place < len(stream):
+        found.add(int(pbd.PBD16.kinds[stream[place]]))
+        place += int(pbd.PBD16.sizes[stream[place]])
+    assert found == {0, 1, 3}
+
+
+@pytest.mark.parametrize("stack", [STACK[0], STACK[:0], STACK.astype(np.int32)])
+def test_what_the_format_cannot_hold_is_not_written(stack: Array, tmp_path: Path) -> None:
+    for write, suffix in ((write_v3draw, ".v3draw"), (write_v3dpbd, ".v3dpbd")):
+        with pytest.raises(UsageError, match=r"give axes z, y, x or c, z, y, x"):
+            write(tmp_path / f"a{suffix}", stack)
+    assert not list(tmp_path.iterdir())
 
 
 def _cut(content: bytes) -> bytes:
