@@ -12,7 +12,7 @@ from v3dpy import loaders
 
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Array
-from morula.data import open_volume, pbd, write_v3dpbd, write_v3draw
+from morula.data import load_volumes, open_volume, pbd, vaa3d, volumes, write_v3dpbd, write_v3draw
 from morula.data.volumes import as_stack
 
 STACK = np.random.default_rng(0).integers(0, 256, (3, 17, 18)).astype(np.uint8)
@@ -51,6 +51,13 @@ def test_two_channels_are_told_apart_and_refused_where_one_is_wanted(tmp_path: P
     assert np.array_equal(volume.read(), stack)
     with pytest.raises(DataError, match="2 channels"):
         as_stack(volume)
+
+
+def test_of_channels_only_the_part_asked_for_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = np.stack([STACK, STACK[::-1]])
+    write_v3draw(tmp_path / "a.v3draw", stack)
+    monkeypatch.delattr(vaa3d, "decode")
+    assert np.array_equal(open_volume(tmp_path / "a.v3draw")[1, 1:, 4], stack[1, 1:, 4])
 
 
 def packed(tmp_path: Path, shape: tuple[int, ...], code: int, stream: bytes, order: str = "<") -> Path:
@@ -177,6 +184,17 @@ def test_what_the_format_cannot_hold_is_not_written(stack: Array, tmp_path: Path
         with pytest.raises(UsageError, match=r"give axes z, y, x or c, z, y, x"):
             write(tmp_path / f"a{suffix}", stack)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_packed_stack_is_decoded_once_when_it_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_v3dpbd(tmp_path / "a.v3dpbd", STACK)
+    whole, calls = vaa3d.decode, []
+    monkeypatch.setattr(vaa3d, "decode", lambda path, **options: calls.append(path) or whole(path, **options))
+    monkeypatch.setattr(volumes, "_SLAB", STACK[0].nbytes)
+    load_volumes(tmp_path / "a.v3dpbd")
+    assert len(calls) == 1
 
 
 def _cut(content: bytes) -> bytes:
