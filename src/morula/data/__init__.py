@@ -14,6 +14,7 @@ from morula.data.predicted import made_with, read_prediction
 from morula.data.swc import SwcFile, read_swc, write_swc
 from morula.data.traced import is_traced, load_traced
 from morula.data.traces import write_traces
+from morula.data.vaa3d import write_v3dpbd, write_v3draw
 from morula.data.volumes import list_volumes, load_volumes
 
 __all__ = [
@@ -45,4 +46,6 @@ __all__ = [
     "write_prediction",
     "write_swc",
     "write_traces",
+    "write_v3dpbd",
+    "write_v3draw",
 ]

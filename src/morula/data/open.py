@@ -106,7 +106,7 @@ def open_volume(path: str | PathLike[str], *, voxel: VoxelSize = None) -> Volume
     * HDF5 as `file.h5:/key`; without a key the one data set that has three axes. The attribute
       `resolution` is the voxel size in nm, z, y, x, as in CREMI.
     * MRC, memory-mapped; voxel size from the header.
-    * Vaa3D: v3draw, memory-mapped, and v3dpbd of 8 and 16 bits.
+    * Vaa3D: v3draw, memory-mapped, and v3dpbd of 3, 8 and 16 bits.
     * A folder of 2D images of one size: a stack, its sections in natural order (`s2` before `s10`). RGB
       sections become grey if their channels are equal.
     * OME-Zarr 0.4 and 0.5, local or remote: the group of an image, or the array of a level (`a.ome.zarr/1`).

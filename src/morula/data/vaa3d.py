@@ -1,32 +1,35 @@
 """Vaa3D's stacks: `.v3draw`, memory-mapped, and `.v3dpbd`, its run-length and difference code.
 
-Of the three codes PBD8 and PBD16 are read. PBD3 is refused: Vaa3D's writer of it drops the value of long
-runs and the last bits of literals, and its reader takes differences for values. Such a file does not hold its
-stack.
+Of a `.v3dpbd` all has to be decoded to know any voxel. PBD8 and PBD16 hold every voxel exactly. PBD3 holds
+eight levels between the least and the greatest value of each channel; where a stack ends with literals,
+Vaa3D's writer leaves these out, so that some such files lack their last voxels and are refused.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
 
-from morula.core.errors import DataError
+from morula.core.errors import DataError, UsageError, times
+from morula.core.files import atomic_path
 from morula.core.types import Array, Axes
+from morula.data.pbd import PBD3, PBD8, PBD16, Code, pack, unpack
 from morula.data.reading import Header, reading
 
-__all__ = ["SUFFIXES", "decode", "header", "part"]
+__all__ = ["SUFFIXES", "decode", "header", "part", "write_v3dpbd", "write_v3draw"]
 
 SUFFIXES = (".v3draw", ".vaa3draw", ".raw5d", ".v3dpbd")
 
 _RAW, _RAW5, _PBD = b"raw_image_stack_by_hpeng", b"raw5image_stack_by_hpeng", b"v3d_volume_pkbitdf_encod"
 _TYPES = {1: "u1", 2: "u2", 4: "f4"}
-_PACKED = {1: "u1", 2: "u2"}
-_STEPS8 = np.array((0, 1, 2, -1), np.int64)
-"""What two bits say of the next value."""
+_PACKED = {1: "u1", 2: "u2", 33: "u1"}
+_CODES = {1: PBD8, 2: PBD16, 33: PBD3}
 
 
 @dataclass(frozen=True)
@@ -34,16 +37,16 @@ class _Layout:
     """Where the voxels are.
 
     Attributes:
-        shape: `(c, z, y, x)`.
+        shape: `(c, z, y, x)`, or `(z, y, x)` of one channel.
         dtype: as stored, with its byte order.
         start: first byte of the voxels.
-        packed: whether they are coded.
+        code: of the voxels, None where they are not coded.
     """
 
-    shape: tuple[int, int, int, int]
+    shape: tuple[int, ...]
     dtype: np.dtype
     start: int
-    packed: bool
+    code: Code | None
 
 
 def header(path: Path) -> Header:
@@ -53,10 +56,15 @@ def header(path: Path) -> Header:
         DataError: not of Vaa3D, cut short, several time points, or a kind of voxels that is not read.
     """
     found = _layout(path)
-    alone = found.shape[0] == 1
+    alone = len(found.shape) == 3
     names = ("grey",) if alone else tuple(f"channel {number + 1}" for number in range(found.shape[0]))
-    shape = found.shape[1:] if alone else found.shape
-    return Header(shape, found.dtype.newbyteorder("="), Axes("zyx" if alone else "czyx"), names)
+    return Header(
+        found.shape,
+        found.dtype.newbyteorder("="),
+        Axes("zyx" if alone else "czyx"),
+        names,
+        in_parts=found.code is None,
+    )
 
 
 def decode(path: Path, *, indices: bool = False) -> Array:
@@ -70,30 +78,97 @@ def decode(path: Path, *, indices: bool = False) -> Array:
         DataError: the file is damaged or cut short.
     """
     found = _layout(path)
-    if not found.packed:
-        array = np.array(_mapped(path, found), dtype=found.dtype.newbyteorder("="))
-    else:
-        with reading(path, "Vaa3D file"):
-            stream = path.read_bytes()[found.start :]
-        unpack = _unpack8 if found.dtype.itemsize == 1 else _unpack16
-        flat, count = unpack(stream, prod(found.shape), found.dtype)
-        if count < prod(found.shape):
-            told = f"the code ends after {count:,} of {prod(found.shape):,} voxels"
-            raise DataError(path, told, "copy or download the file again")
-        array = flat.reshape(found.shape)
-    return array[0] if found.shape[0] == 1 else array
+    if found.code is not None:
+        return _decoded(path, found, found.code)
+    return np.array(_mapped(path, found), dtype=found.dtype.newbyteorder("="))
 
 
 def part(path: Path, box: tuple[slice, ...]) -> Array | None:
-    """The voxels of a box of a stack with one channel; None where all has to be decoded.
+    """The voxels of a box; None where all has to be decoded.
 
     Raises:
         DataError: the file is damaged or cut short.
     """
     found = _layout(path)
-    if found.packed or found.shape[0] > 1:
+    if found.code is not None:
         return None
-    return np.array(_mapped(path, found)[0][box], dtype=found.dtype.newbyteorder("="))
+    return np.array(_mapped(path, found)[box], dtype=found.dtype.newbyteorder("="))
+
+
+def write_v3draw(path: str | PathLike[str], stack: Array) -> None:
+    """Writes a stack as Vaa3D's `.v3draw` with four sizes, little endian; whole or not at all.
+
+    Args:
+        path: the file.
+        stack: `(z, y, x)` or `(c, z, y, x)`, uint8, uint16 or float32.
+
+    Raises:
+        UsageError: an array of another kind.
+        ResourceError: the disk is full.
+    """
+    start, voxels = _prepared(path, stack, _RAW, _TYPES)
+    with atomic_path(Path(path)) as temporary, temporary.open("wb") as stream:
+        stream.write(start)
+        stream.write(voxels.data)
+
+
+def write_v3dpbd(path: str | PathLike[str], stack: Array) -> None:
+    """Writes a stack as Vaa3D's `.v3dpbd`, which loses nothing; whole or not at all.
+
+    uint8 becomes PBD8, uint16 PBD16 with the differences of three bits that Vaa3D knows, little endian.
+
+    Args:
+        path: the file.
+        stack: `(z, y, x)` or `(c, z, y, x)`, uint8 or uint16.
+
+    Raises:
+        UsageError: an array of another kind.
+        ResourceError: the disk is full.
+    """
+    start, voxels = _prepared(path, stack, _PBD, {1: "u1", 2: "u2"})
+    with atomic_path(Path(path)) as temporary, temporary.open("wb") as stream:
+        stream.write(start)
+        stream.writelines(pack(voxels.reshape(-1), _CODES[voxels.itemsize]))
+
+
+def _prepared(
+    path: str | PathLike[str], stack: Array, key: bytes, kinds: Mapping[int, str]
+) -> tuple[bytes, Array]:
+    """The header of a stack, and its voxels in the order and the bytes of a file."""
+    code = next((code for code, kind in kinds.items() if stack.dtype.newbyteorder("=") == kind), None)
+    if code is None or stack.ndim not in (3, 4) or not stack.size:
+        found = f"an array of {times(stack.shape)} {stack.dtype}"
+        known = " or ".join(np.dtype(kind).name for kind in kinds.values())
+        raise UsageError(path, found, f"give axes z, y, x or c, z, y, x, and {known}")
+    sizes = ((1,) * (4 - stack.ndim) + stack.shape)[::-1]
+    voxels = np.ascontiguousarray(stack, np.dtype(f"<{kinds[code]}"))
+    return key + b"L" + struct.pack("<h4i", code, *sizes), voxels
+
+
+def _decoded(path: Path, found: _Layout, code: Code) -> Array:
+    channels, total = prod(found.shape[:-3]), prod(found.shape)
+    with reading(path, "Vaa3D file"), path.open("rb") as file:
+        file.seek(found.start)
+        ranges = file.read(2 * channels) if code is PBD3 else b""
+        stream = file.read()
+    array, count = unpack(stream, code, found.shape, found.dtype)
+    if count < total:
+        told = f"the code ends after {count:,} of {total:,} voxels"
+        lost = (
+            ", or save the original as 8 or 16 bit, as Vaa3D leaves out the last voxels of some 3 bit stacks"
+        )
+        raise DataError(path, told, "copy or download the file again" + (lost if code is PBD3 else ""))
+    return _of_levels(path, array, ranges) if code is PBD3 else array
+
+
+def _of_levels(path: Path, levels: Array, ranges: bytes) -> Array:
+    """The values of PBD3's levels, by the least and the greatest value of each channel."""
+    if levels.max() > 7:
+        raise DataError(path, "a level beyond the eight of PBD3", "copy or download the file again")
+    limits = np.frombuffer(ranges, np.uint8).reshape(-1, 2).tolist()
+    for channel, (least, greatest) in zip(levels.reshape(-1, *levels.shape[-3:]), limits, strict=True):
+        channel[...] = (least + (greatest - least) * np.arange(8) // 7).astype(np.uint8)[channel]
+    return levels
 
 
 def _layout(path: Path) -> _Layout:
@@ -108,9 +183,9 @@ def _layout(path: Path) -> _Layout:
     (code,) = struct.unpack_from(f"{order}h", head, 25)
     kinds = _PACKED if key == _PBD else _TYPES
     if code not in kinds:
-        lossy = "voxels of 3 bits (PBD3), a code that loses some of them when it is written"
-        found = lossy if key == _PBD and code == 33 else f"voxels of the unknown kind {code}"
-        raise DataError(path, found, "save the original stack as 8 or 16 bit in Vaa3D")
+        raise DataError(
+            path, f"voxels of the unknown kind {code}", "save the original stack as 8 or 16 bit in Vaa3D"
+        )
     dtype = np.dtype(order + kinds[code])
     count = 5 if key == _RAW5 else 4
     sizes, start = _sizes(head, order, count, "i"), 27 + 4 * count
@@ -127,7 +202,8 @@ def _layout(path: Path) -> _Layout:
     if count == 5 and sizes[4] != 1:
         raise DataError(path, f"{sizes[4]} time points", "save each time point as a stack of its own")
     x, y, z, channels = sizes[:4]
-    return _Layout((channels, z, y, x), dtype, start, key == _PBD)
+    shape = (z, y, x) if channels == 1 else (channels, z, y, x)
+    return _Layout(shape, dtype, start, _CODES[code] if key == _PBD else None)
 
 
 def _sizes(head: bytes, order: str, count: int, kind: str) -> tuple[int, ...]:
@@ -143,80 +219,3 @@ def _holds(sizes: tuple[int, ...], start: int, size: int, dtype: np.dtype) -> bo
 def _mapped(path: Path, found: _Layout) -> Array:
     with reading(path, "Vaa3D file"):
         return np.memmap(path, found.dtype, "r", found.start, found.shape)
-
-
-def _unpack8(stream: bytes, total: int, dtype: np.dtype) -> tuple[Array, int]:
-    """The voxels of PBD8, and how many there were.
-
-    An operation below 33 copies bytes, below 128 gives differences of two bits each, low bits first, else it
-    repeats a byte.
-    """
-    source, out = np.frombuffer(stream, np.uint8), np.zeros(total, np.uint8)
-    place = done = 0
-    end = len(stream)
-    while place < end and done < total:
-        code = stream[place]
-        place += 1
-        if code < 33:
-            count = min(code + 1, end - place, total - done)
-            out[done : done + count] = source[place : place + count]
-            place += code + 1
-        elif code < 128:
-            wide = (code - 32 + 3) // 4
-            packed = source[place : place + wide]
-            count = min(code - 32, 4 * len(packed), total - done)
-            bits = (packed[:, None] >> np.array((0, 2, 4, 6), np.uint8)) & 3
-            last = int(out[done - 1]) if done else 0
-            out[done : done + count] = (last + np.cumsum(_STEPS8[bits.ravel()[:count]])) & 0xFF
-            place += wide
-        else:
-            if place >= end:
-                break
-            count = min(code - 127, total - done)
-            out[done : done + count] = stream[place]
-            place += 1
-        done += count
-    return out, done
-
-
-def _unpack16(stream: bytes, total: int, dtype: np.dtype) -> tuple[Array, int]:
-    """The voxels of PBD16, and how many there were.
-
-    An operation below 32 copies values, below 80, 183 and 223 it gives differences of three, four and five
-    bits each, high bits first, else it repeats a value.
-    """
-    out = np.zeros(total, np.uint16)
-    place = done = 0
-    end = len(stream)
-    while place < end and done < total:
-        code = stream[place]
-        place += 1
-        if code < 32:
-            count = min(code + 1, (end - place) // 2, total - done)
-            out[done : done + count] = np.frombuffer(stream, dtype, count, place)
-            place += 2 * (code + 1)
-        elif code < 223:
-            bits, base = (3, 31) if code < 80 else (4, 79) if code < 183 else (5, 182)
-            wide = ((code - base) * bits + 7) // 8
-            steps = _steps16(stream[place : place + wide], bits)
-            count = min(code - base, len(steps), total - done)
-            last = int(out[done - 1]) if done else 0
-            out[done : done + count] = (last + np.cumsum(steps[:count])) & 0xFFFF
-            place += wide
-        else:
-            if place + 2 > end:
-                break
-            count = min(code - 222, total - done)
-            out[done : done + count] = np.frombuffer(stream, dtype, 1, place)[0]
-            place += 2
-        done += count
-    return out, done
-
-
-def _steps16(packed: bytes, bits: int) -> Array:
-    """Differences of `bits` bits each; codes above half of the range are negative."""
-    single = np.unpackbits(np.frombuffer(packed, np.uint8))
-    whole = single[: len(single) // bits * bits].reshape(-1, bits).astype(np.int64)
-    codes = whole @ (1 << np.arange(bits - 1, -1, -1))
-    half = 1 << (bits - 1)
-    return np.where(codes > half, half - codes, codes)

@@ -28,7 +28,7 @@ _IMAGE_WORDS = frozenset({"raw", "im", "img", "image", "images", "em", "grey", "
 _LABEL_WORDS = frozenset(
     {"mito", "mitochondria", "label", "labels", "mask", "masks", "seg", "gt", "groundtruth"}
 )
-_SLAB = 2**28
+_SLAB = 2**27
 """Bytes read at once when a volume is checked."""
 
 
@@ -200,11 +200,14 @@ def _record(path: Path, labels: Path | None, voxel: VoxelSize, stored: Stored, d
 
 
 def _read_through(image: Volume) -> None:
-    """Reads all voxels, so that damage shows, without keeping more than a slab of them."""
+    """Reads all voxels, so that damage shows, without keeping more than two slabs of them.
+
+    Each is held until the next one is read: a file that is only decoded as a whole is decoded once.
+    """
     sections, height, width = image.shape
     step = max(1, _SLAB // (height * width * image.dtype.itemsize))
-    for start in range(0, sections, step):
-        image[start : start + step]
+    for _held in (image[start : start + step] for start in range(0, sections, step)):
+        pass
 
 
 def _is_section(path: Path) -> bool | None:

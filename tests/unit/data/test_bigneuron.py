@@ -14,7 +14,7 @@ import tifffile
 
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Array, Voxel
-from morula.data import sets
+from morula.data import sets, vaa3d
 from morula.data.sets import bigneuron
 from morula.data.sets.archive import extract
 
@@ -113,6 +113,16 @@ def test_every_lab_of_the_layout(tmp_path: Path) -> None:
     for record in found.values():
         assert record.trace().points.tolist() == [[z, y, x] for x, y, z in NODES]
         assert not record.is_labelled
+
+
+def test_of_several_channels_only_the_box_asked_for_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (record,) = bigneuron.records(
+        unpacked(tmp_path, changed(raw=v3draw(np.stack([STACK, STACK // 2])))), "all"
+    )
+    monkeypatch.delattr(vaa3d, "decode")
+    np.testing.assert_array_equal(record.image[1:3, 4], STACK[1:3, 4])
 
 
 def test_a_lab_is_a_split(tmp_path: Path) -> None:

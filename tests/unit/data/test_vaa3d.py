@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from v3dpy import loaders
 
-from morula.core.errors import DataError
-from morula.data import open_volume
+from morula.core.errors import DataError, UsageError
+from morula.core.types import Array
+from morula.data import load_volumes, open_volume, pbd, vaa3d, volumes, write_v3dpbd, write_v3draw
 from morula.data.volumes import as_stack
 
 STACK = np.random.default_rng(0).integers(0, 256, (3, 17, 18)).astype(np.uint8)
@@ -52,7 +53,14 @@ def test_two_channels_are_told_apart_and_refused_where_one_is_wanted(tmp_path: P
         as_stack(volume)
 
 
-def packed(tmp_path: Path, shape: tuple[int, int, int], code: int, stream: bytes, order: str = "<") -> Path:
+def test_of_channels_only_the_part_asked_for_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = np.stack([STACK, STACK[::-1]])
+    write_v3draw(tmp_path / "a.v3draw", stack)
+    monkeypatch.delattr(vaa3d, "decode")
+    assert np.array_equal(open_volume(tmp_path / "a.v3draw")[1, 1:, 4], stack[1, 1:, 4])
+
+
+def packed(tmp_path: Path, shape: tuple[int, ...], code: int, stream: bytes, order: str = "<") -> Path:
     path = tmp_path / "a.v3dpbd"
     path.write_bytes(head(PBD, shape, code, order) + stream)
     return path
@@ -81,6 +89,37 @@ def test_pbd16_by_hand(order: str, tmp_path: Path) -> None:
     assert (found[8:] == 77).all()
 
 
+# range 10 to 80; three literals, low bits first: 1 7 5; differences -1 +1 | 0 +1; 249 times level 2
+PBD3 = bytes((2, 121, 1, 24, 0b100_011, 128 + 120, 2 << 5 | 1))
+
+
+def test_pbd3_by_hand(tmp_path: Path) -> None:
+    found = open_volume(packed(tmp_path, (1, 16, 16), 33, bytes((10, 80)) + PBD3)).read().ravel()
+    assert found[:7].tolist() == [20, 80, 60, 50, 60, 60, 70]
+    assert (found[7:] == 30).all()
+
+
+def test_each_channel_of_pbd3_has_its_own_range(tmp_path: Path) -> None:
+    stream = bytes((0, 7, 0, 255)) + bytes((128 + 127, 3 << 5 | 3))
+    found = open_volume(packed(tmp_path, (2, 1, 16, 16), 33, stream)).read()
+    assert (found[0] == 3).all()
+    assert (found[1] == 255 * 3 // 7).all()
+
+
+@pytest.mark.parametrize(
+    ("stream", "told"),
+    [
+        (PBD3[:-2], "7 of 256 voxels.*last voxels of some 3 bit"),
+        (bytes((30, 0xFF, 0xFF, 0xFF)) + PBD3, "level"),
+    ],
+)
+def test_pbd3_that_lacks_voxels_or_leaves_its_levels_is_refused(
+    stream: bytes, told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=told):
+        open_volume(packed(tmp_path, (1, 16, 16), 33, bytes((10, 80)) + stream)).read()
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("suffix", [".v3dpbd", ".v3draw"])
 def test_what_v3d_py_helper_writes_is_read_alike(dtype: type, suffix: str, tmp_path: Path) -> None:
@@ -93,6 +132,71 @@ def test_what_v3d_py_helper_writes_is_read_alike(dtype: type, suffix: str, tmp_p
     assert np.array_equal(loader.load(str(path))[0], stack)
 
 
+def kinds_of_voxels(dtype: type, channels: int) -> Array:
+    """Noise, slopes and runs, longer than is coded at once, `(c, z, y, x)`."""
+    rng = np.random.default_rng(2)
+    noise, slope = rng.integers(0, 60_000, 150_000), np.cumsum(rng.integers(-3, 4, 150_000))
+    runs = np.repeat(rng.integers(0, 9, 3_000), rng.integers(1, 200, 3_000))
+    flat = np.concatenate([noise, slope, runs])[: 72 * 64 * 128]
+    return flat.astype(dtype).reshape(channels, -1, 64, 128)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("suffix", [".v3dpbd", ".v3draw"])
+def test_what_is_written_comes_back_here_and_in_v3d_py_helper(
+    dtype: type, suffix: str, channels: int, tmp_path: Path
+) -> None:
+    write, loader = (write_v3dpbd, loaders.PBD()) if suffix == ".v3dpbd" else (write_v3draw, loaders.Raw())
+    stack = kinds_of_voxels(dtype, channels)
+    ours, theirs = tmp_path / f"ours{suffix}", tmp_path / f"theirs{suffix}"
+    write(ours, stack if channels > 1 else stack[0])
+    loader.save(str(theirs), stack)
+    assert np.array_equal(loader.load(str(ours)), stack)
+    assert np.array_equal(open_volume(ours).read(), np.squeeze(stack))
+    assert np.array_equal(open_volume(theirs).read(), np.squeeze(stack))
+    same = 43 if suffix == ".v3dpbd" else None
+    assert ours.read_bytes()[:same] == theirs.read_bytes()[:same]
+    assert suffix == ".v3draw" or ours.stat().st_size < 0.9 * stack.nbytes
+
+
+def test_floats_and_the_other_byte_order_are_written(tmp_path: Path) -> None:
+    for kind in (">f4", ">u2"):
+        write_v3draw(tmp_path / "a.v3draw", STACK.astype(kind)[:, ::-1])
+        content = (tmp_path / "a.v3draw").read_bytes()
+        assert content[24:25] == b"L"
+        assert np.array_equal(open_volume(tmp_path / "a.v3draw").read(), STACK[:, ::-1])
+        assert np.array_equal(loaders.Raw().load(str(tmp_path / "a.v3draw"))[0], STACK[:, ::-1])
+
+
+def test_only_differences_that_vaa3d_knows_are_written() -> None:
+    stream = b"".join(pbd.pack(kinds_of_voxels(np.uint16, 1).ravel(), pbd.PBD16))
+    place, found = 0, set[int]()
+    while place < len(stream):
+        found.add(int(pbd.PBD16.kinds[stream[place]]))
+        place += int(pbd.PBD16.sizes[stream[place]])
+    assert found == {0, 1, 3}
+
+
+@pytest.mark.parametrize("stack", [STACK[0], STACK[:0], STACK.astype(np.int32)])
+def test_what_the_format_cannot_hold_is_not_written(stack: Array, tmp_path: Path) -> None:
+    for write, suffix in ((write_v3draw, ".v3draw"), (write_v3dpbd, ".v3dpbd")):
+        with pytest.raises(UsageError, match=r"give axes z, y, x or c, z, y, x"):
+            write(tmp_path / f"a{suffix}", stack)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_packed_stack_is_decoded_once_when_it_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_v3dpbd(tmp_path / "a.v3dpbd", STACK)
+    whole, calls = vaa3d.decode, []
+    monkeypatch.setattr(vaa3d, "decode", lambda path, **options: calls.append(path) or whole(path, **options))
+    monkeypatch.setattr(volumes, "_SLAB", STACK[0].nbytes)
+    load_volumes(tmp_path / "a.v3dpbd")
+    assert len(calls) == 1
+
+
 def _cut(content: bytes) -> bytes:
     return content[:-5]
 
@@ -102,7 +206,7 @@ def _magic(content: bytes) -> bytes:
 
 
 def _kind(content: bytes) -> bytes:
-    return content[:25] + struct.pack("<h", 33) + content[27:]
+    return content[:25] + struct.pack("<h", 5) + content[27:]
 
 
 def _no_size(content: bytes) -> bytes:
@@ -112,7 +216,7 @@ def _no_size(content: bytes) -> bytes:
 BAD: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "cut": (_cut, "the file has|ends after"),
     "magic": (_magic, "does not begin as a file of Vaa3D"),
-    "kind": (_kind, "PBD3|unknown kind 33"),
+    "kind": (_kind, "unknown kind 5"),
     "no size": (_no_size, "does not begin|no size|the file has"),
 }
 

@@ -13,6 +13,7 @@ import numpy as np
 from morula.core.errors import DataError, MorulaError, UsageError
 from morula.core.types import Array, ArraySource, Axes, Record, Volume, Voxel
 from morula.data import tiff, vaa3d
+from morula.data.box import bounding_box
 from morula.data.listing import of_kinds, visible
 from morula.data.open import open_volume, read_header
 from morula.data.sets.layout import inside, not_found
@@ -172,7 +173,9 @@ class _Brightest:
         return np.dtype(self.source.dtype)
 
     def __getitem__(self, key: Any, /) -> Array:
-        return np.asarray(self.source[...]).max(axis=0)[key]
+        boxed = bounding_box(key, self.shape)
+        box, rest = boxed if boxed is not None else ((...,), key)
+        return np.asarray(self.source[(slice(None), *box)]).max(axis=0)[rest]
 
 
 def _one_channel(volume: Volume) -> Volume:
