@@ -27,7 +27,7 @@ _IMAGENET_GREY = (0.449, 0.226)  # mean and deviation of grey values in [0, 1], 
 
 
 def load_convnet(
-    encoder: nn.ModuleList, path: Path, how: Inflation, scaling: Scaling = "imagenet"
+    encoder: nn.Sequential, path: Path, how: Inflation, scaling: Scaling = "imagenet"
 ) -> LoadReport:
     """Fills the inflated SqueezeNet; grey values in [0, 1] then do what equal colours did.
 
@@ -79,7 +79,7 @@ def _for_grey(tensors: Mapping[str, Tensor], scaling: Scaling) -> dict[str, Tens
     return found
 
 
-def _flat(name: str, encoder: nn.ModuleList) -> str:
+def _flat(name: str, encoder: nn.Sequential) -> str:
     """`features.<layer>...`, as torchvision names what is `<stage>.<layer>...` here."""
     stage, layer, rest = name.split(".", 2)
     before = sum(len(cast(nn.Sequential, encoder[number])) for number in range(int(stage)))
