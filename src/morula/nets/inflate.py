@@ -79,20 +79,27 @@ def fitting(how: Inflation) -> Callable[[Tensor, torch.Size], Tensor | None]:
     """What `Weights.load_into` needs to bring 2D weights into a 3D network.
 
     Kernels `(out, in, y, x)` are inflated to `(out, in', z, y, x)`, position embeddings are resized to a
-    square grid, all else has to fit as it is.
+    square grid, with zeros for the class token where they have none, all else has to fit as it is.
     """
 
     def fit(tensor: Tensor, shape: torch.Size) -> Tensor | None:
         if tensor.ndim == 4 and len(shape) == 5 and tensor.shape[2:] == shape[3:]:
             return inflate_kernel(tensor, shape[2], how, shape[1])
         if tensor.ndim == len(shape) == 3 and tensor.shape[0] == shape[0] == 1:
-            edge = round((shape[1] - 1) ** 0.5)
-            found = round((tensor.shape[1] - 1) ** 0.5)
-            if edge * edge == shape[1] - 1 and found * found == tensor.shape[1] - 1:
+            if _edge(tensor.shape[1]):
+                tensor = torch.cat([torch.zeros_like(tensor[:, :1]), tensor], dim=1)
+            edge = _edge(shape[1] - 1)
+            if edge and _edge(tensor.shape[1] - 1):
                 return resize_positions(tensor, (edge, edge))
         return None
 
     return fit
+
+
+def _edge(count: int) -> int:
+    """Of a square of so many patches; 0 where they are none."""
+    edge = round(count**0.5)
+    return edge if edge * edge == count else 0
 
 
 class Conv3dOfSlices(nn.Conv3d):

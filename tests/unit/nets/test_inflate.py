@@ -178,6 +178,9 @@ def test_fitting_inflates_kernels_and_positions_and_nothing_else() -> None:
     assert torch.allclose(kernel, torch.full((2, 1, 5, 4, 4), 0.6))
     positions = fit(torch.ones(1, 5, 8), torch.Size((1, 17, 8)))
     assert positions is not None and positions.shape == (1, 17, 8)
+    bare = fit(torch.ones(1, 4, 8), torch.Size((1, 17, 8)))
+    assert bare is not None and bare.shape == (1, 17, 8)
+    assert not bare[:, 0].any() and torch.allclose(bare[:, 1:], torch.ones(16, 8))
     assert fit(torch.ones(2, 3, 4, 4), torch.Size((2, 1, 5, 3, 3))) is None
     assert fit(torch.ones(7), torch.Size((8,))) is None
 
