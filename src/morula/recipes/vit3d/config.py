@@ -24,7 +24,7 @@ class Vit3dConfig(Config):
     weights: str = Field(
         default="", description="file with natural-image weights of the encoder; empty to learn from scratch"
     )
-    scaling: Literal["imagenet", "caffe"] = Field(
+    scaling: Literal["imagenet", "half", "caffe"] = Field(
         default="imagenet", description="how the images were scaled that these weights learned from"
     )
     inflation: Literal["center", "average"] = Field(

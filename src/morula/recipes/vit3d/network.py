@@ -62,9 +62,11 @@ def network_of(config: Vit3dConfig) -> nn.Module:
     memory that nobody wrote (torch 2.15 on CPUs).
 
     Raises:
-        UsageError: timm has no such transformer, the U-Net is less deep, or a crop does not fit patches.
+        UsageError: timm has no such transformer, it is no plain one, the U-Net is less deep, or a crop is
+            too small or does not fit patches.
     """
     if config.network == "inflated":
+        _no_smaller(config.crop, _LEVELS)
         return InflatedUNet3d(config.inflation, depth=config.depth)
     if config.network == "unet":
         if config.depth > 3:
@@ -75,16 +77,33 @@ def network_of(config: Vit3dConfig) -> nn.Module:
         )  # fmt: skip
         nn.init.constant_(made.out.bias, _RARE)  # pyright: ignore[reportArgumentType]
         return made
-    import timm  # slow to import, and the other networks do not need it
-
-    if not timm.is_model(config.vit) or not config.vit.startswith(("vit_", "test_vit")):
-        fix = "choose one such as vit_small_patch16_224, or another network"
-        raise UsageError("vit", f"timm has no vision transformer {config.vit!r}", fix)
-    made = SliceSegmenter(timm.create_model(config.vit, pretrained=False), config)
+    made = SliceSegmenter(_vit(config.vit), config)
+    _no_smaller(config.crop, 2 * made.encoder.patch)
     if any(edge % made.encoder.patch for edge in config.crop[1:]):
         found = f"{config.crop[1]} x {config.crop[2]} pixels with patches of {made.encoder.patch}"
         raise UsageError("crop", found, "give y and x multiples of the patch")
     return made
+
+
+def _vit(name: str) -> nn.Module:
+    import timm  # slow to import, and the other networks do not need it
+    from timm.layers import PatchEmbed  # pyright: ignore[reportPrivateImportUsage]
+
+    fix = "choose one such as vit_small_patch16_224, or another network"
+    if not timm.is_model(name) or not name.startswith(("vit_", "test_vit")):
+        raise UsageError("vit", f"timm has no vision transformer {name!r}", fix)
+    made: Any = timm.create_model(name, pretrained=False)
+    plain = type(made) is timm.models.VisionTransformer and type(made.patch_embed) is PatchEmbed
+    if not plain or made.cls_token is None or made.pos_embed is None:
+        found = f"{name!r} is no plain transformer with a class token and learned positions"
+        raise UsageError("vit", found, fix)
+    return made
+
+
+def _no_smaller(crop: tuple[int, int, int], least: int) -> None:
+    if min(crop[1:]) < least:
+        found = f"{crop[1]} x {crop[2]} pixels, too few for this network"
+        raise UsageError("crop", found, f"give y and x of {least} at least")
 
 
 _RARE = -4.0  # logit of the foreground before training: a neuron fills little of its stack
@@ -100,7 +119,7 @@ def load_encoder(network: nn.Module, config: Vit3dConfig) -> LoadReport | None:
 
     Raises:
         DataError: they cannot be read or do not fit.
-        UsageError: the network is the 3D U-Net.
+        UsageError: the network is the 3D U-Net, or a transformer whose images were scaled as Caffe's.
     """
     if not config.weights:
         return None
@@ -110,7 +129,10 @@ def load_encoder(network: nn.Module, config: Vit3dConfig) -> LoadReport | None:
         raise UsageError("weights", found, "leave weights out, or choose network inflated or slice-vit")
     path = Path(config.weights)
     if config.network == "slice-vit":
-        return load_vit(encoder, path, config.inflation)
+        if config.scaling == "caffe":
+            found = "caffe, as whose images no vision transformer's were scaled"
+            raise UsageError("scaling", found, "give imagenet (DINO, DINOv2) or half (most of timm)")
+        return load_vit(encoder, path, config.inflation, config.scaling)
     return load_convnet(encoder, path, config.inflation, config.scaling)
 
 
