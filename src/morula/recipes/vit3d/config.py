@@ -35,6 +35,12 @@ class Vit3dConfig(Config):
     )
     frozen: bool = Field(default=False, description="leave the encoder as it was loaded")
     encoder_lr: float = Field(default=1.0, gt=0, description="learning rate of the encoder, as a part of lr")
+    layer_decay: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="learning rate of a block of the encoder, as a part of the next one's",
+    )
     loss: Literal["tube", "dice-focal"] = Field(
         default="tube", description="cross-entropy, Dice and centre-line recall, or the published loss"
     )

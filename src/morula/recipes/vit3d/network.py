@@ -157,13 +157,34 @@ _LEVELS = 16
 
 
 def rates(network: nn.Module, config: Vit3dConfig) -> list[dict[str, Any]]:
-    """Groups of parameters for the optimiser: encoder and the rest, each with and without weight decay."""
-    inside = {id(each) for each in encoder_of(network).parameters()}
-    groups: list[dict[str, Any]] = []
-    for part, rate in ((True, config.encoder_lr), (False, 1.0)):
-        ours = [each for each in network.parameters() if (id(each) in inside) == part and each.requires_grad]
-        groups += _by_decay(ours, rate, config.weight_decay)
-    return groups
+    """Groups of parameters for the optimiser: encoder and the rest, each with and without weight decay.
+
+    Where the config's `layer_decay` is not 1, every block of the encoder has groups of its own.
+    """
+    later = _later_blocks(encoder_of(network))
+    shares: dict[tuple[bool, float], list[Tensor]] = {}
+    for each in filter(lambda each: each.requires_grad, network.parameters()):
+        inside = id(each) in later
+        share = config.encoder_lr * config.layer_decay ** later[id(each)] if inside else 1.0
+        shares.setdefault((not inside, share), []).append(each)
+    return [
+        group
+        for (_, share), ours in sorted(shares.items(), key=lambda item: item[0])
+        for group in _by_decay(ours, share, config.weight_decay)
+    ]
+
+
+def _later_blocks(encoder: nn.Module) -> dict[int, int]:
+    """How many blocks of the encoder come after a parameter, by the parameter's id."""
+    if isinstance(encoder, SliceViT):
+        blocks = list(encoder.blocks)
+        ends = {id(each): 0 for each in encoder.norm.parameters()}
+    else:
+        blocks, ends = list(encoder.children()), {}
+    later = {id(each): len(blocks) for each in encoder.parameters()} | ends
+    for number, block in enumerate(reversed(blocks)):
+        later |= {id(each): number for each in block.parameters()}
+    return later
 
 
 def _by_decay(parameters: Iterable[Tensor], rate: float, decay: float) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The recipe's networks: which transformers and crops they take and their weights."""
+"""The recipe's networks: which transformers and crops they take, their weights, and how fast blocks learn."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from morula.core.errors import DataError, UsageError
 from morula.nets import SliceViT
 from morula.recipes.vit3d.config import Vit3dConfig, presets
-from morula.recipes.vit3d.network import load_encoder, network_of
+from morula.recipes.vit3d.network import load_encoder, network_of, rates
 from morula.recipes.vit3d.predict import probability
 from morula.recipes.vit3d.pretrained import Scaling, load_vit
 
@@ -106,3 +106,35 @@ def test_crops_too_small_for_the_network_are_refused_and_the_smallest_is_learned
 def test_the_smallest_image_is_predicted(preset: Vit3dConfig) -> None:
     image = np.zeros((2, 16, 16), np.float32)
     assert probability(network_of(preset).eval(), image, torch.device("cpu")).shape == (2, 16, 16)
+
+
+def shares(network: nn.Module, config: Vit3dConfig) -> dict[str, float]:
+    groups = rates(network, config)
+    told = {id(each): group["share"] for group in groups for each in group["params"]}
+    assert sum(len(group["params"]) for group in groups) == len(told) == len(list(network.parameters()))
+    return {name: told[id(each)] for name, each in network.named_parameters()}
+
+
+def test_earlier_blocks_of_the_encoder_learn_more_slowly() -> None:
+    decay = {"layer_decay": 0.5, "encoder_lr": 0.8}
+    convnet = presets()["best"].model_copy(update=decay)
+    found = shares(network_of(convnet), convnet)
+    assert [found[f"encoder.{stage}"] for stage in ("0.0.weight", "1.1.squeeze.weight")] == [0.1, 0.2]
+    assert found["out.weight"] == 1
+    vit = SLICES.model_copy(update=decay)
+    network = network_of(vit)
+    count = len(network.get_submodule("encoder.blocks")._modules)  # pyright: ignore[reportPrivateUsage]
+    found = shares(network, vit)
+    assert found["encoder.norm.weight"] == found[f"encoder.blocks.{count - 1}.norm1.weight"] == 0.8
+    assert found["encoder.blocks.0.norm1.weight"] == 0.8 * 0.5 ** (count - 1)
+    assert found["encoder.cls_token"] == found["encoder.patch_embed.proj.weight"] == 0.8 * 0.5**count
+    assert found["head.fuse.0.weight"] == 1
+
+
+@pytest.mark.parametrize("preset", [presets()["best"], presets()["scratch"], SLICES])
+def test_without_decay_the_encoder_is_one_part_and_the_rest_another(preset: Vit3dConfig) -> None:
+    network = network_of(preset)
+    groups = rates(network, preset.model_copy(update={"encoder_lr": 0.1}))
+    assert [group["share"] for group in groups] == [0.1, 0.1, 1.0, 1.0]
+    inside = [each for each in network.get_submodule("encoder").parameters() if each.ndim > 1]
+    assert all(a is b for a, b in zip(groups[0]["params"], inside, strict=True))
