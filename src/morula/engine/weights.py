@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -165,11 +166,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as stored:
                 return {name: torch.tensor(stored[name]) for name in stored.files}
-        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([argparse.Namespace]):  # the arguments that DINO stores
+            found: Any = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise DataError(path, "there is no such file", fix) from error
     except _UNREADABLE as error:
-        raise DataError(path, "these weights cannot be read", fix) from error
+        raise DataError(path, f"these weights cannot be read: {_reason(error)}", fix) from error
     if isinstance(found, Mapping):
         inner = cast("Mapping[str, Any]", found)
         for name in ("teacher", "state_dict", "model"):
@@ -205,6 +207,12 @@ def weights_file(path: Path) -> Path:
     if file is None:
         raise DataError(path, "there are no weights in this folder", "name a finished run, or a file")
     return file
+
+
+def _reason(error: Exception) -> str:
+    """The first sentence of what was wrong, without torch's advice around it."""
+    told = str(error).split("WeightsUnpickler error: ")[-1].strip()
+    return (told.splitlines() or [type(error).__name__])[0].split(". ")[0]
 
 
 def _fit(tensor: Tensor, shape: torch.Size, inflate: Inflate | None) -> Tensor | None:

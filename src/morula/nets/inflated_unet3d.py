@@ -17,7 +17,7 @@ __all__ = ["InflatedUNet3d", "squeezenet_stages"]
 _RARE = -4.0  # logit of the foreground before training: a neuron fills little of its stack
 
 
-def squeezenet_stages() -> tuple[nn.ModuleList, tuple[int, ...]]:
+def squeezenet_stages() -> tuple[nn.Sequential, tuple[int, ...]]:
     """SqueezeNet 1.1 without its classifier, untrained: one stage per halving, and the width of each.
 
     Names are `<stage>.<layer>`; the first convolution is padded, so that every stage halves exactly.
@@ -29,7 +29,7 @@ def squeezenet_stages() -> tuple[nn.ModuleList, tuple[int, ...]]:
     assert isinstance(first, nn.Conv2d)
     first.padding = (1, 1)
     stages = [nn.Sequential(*layers[start:stop]) for start, stop in ((0, 2), (2, 5), (5, 8), (8, 13))]
-    return nn.ModuleList(stages), (64, 128, 256, 512)
+    return nn.Sequential(*stages), (64, 128, 256, 512)
 
 
 class InflatedUNet3d(nn.Module):
@@ -47,7 +47,7 @@ class InflatedUNet3d(nn.Module):
     ) -> None:
         super().__init__()
         stages, found = squeezenet_stages()
-        self.encoder = cast(nn.ModuleList, inflated(stages, how, depth=depth, channels=1))
+        self.encoder = cast(nn.Sequential, inflated(stages, how, depth=depth, channels=1))
         self.shallow = _block(1, widths[0], 1)
         self.lateral = nn.ModuleList(
             nn.Conv3d(wide, narrow, 1) for wide, narrow in zip(found, widths[1:], strict=True)

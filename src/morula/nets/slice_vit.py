@@ -24,7 +24,7 @@ class SliceViT(nn.Module):
     registers if any, then patches row by row; the position embeddings hold the class token's first.
 
     Args:
-        vit: a `timm` VisionTransformer with one patch embedding and learned positions, left as it is.
+        vit: a plain `timm` VisionTransformer with a class token and learned positions, left as it is.
         slices: in the window, odd.
         how: how the patch kernel is inflated.
         taps: blocks after which the tokens are given out, counted from 0.
@@ -42,7 +42,9 @@ class SliceViT(nn.Module):
         self.width = int(found.embed_dim)
         kernel = (slices, self.patch, self.patch)
         self.patch_embed = nn.ModuleDict(
-            {"proj": nn.Conv3d(1, self.width, kernel, kernel, bias=flat.bias is not None)}
+            {
+                "proj": nn.Conv3d(1, self.width, kernel, kernel)
+            }  # with a bias, which takes the mean off an image
         )
         self.cls_token = nn.Parameter(found.cls_token.detach().clone())
         self.reg_token = None if found.reg_token is None else nn.Parameter(found.reg_token.detach().clone())
@@ -56,8 +58,9 @@ class SliceViT(nn.Module):
         projection = cast(nn.Conv3d, self.patch_embed["proj"])
         with torch.no_grad():
             projection.weight.copy_(inflate_kernel(flat.weight, slices, how, 1))
-            if flat.bias is not None and projection.bias is not None:
-                projection.bias.copy_(flat.bias)
+            bias = projection.bias
+            assert bias is not None
+            bias.copy_(torch.zeros_like(bias) if flat.bias is None else flat.bias)
 
     def forward(self, window: Tensor) -> list[Tensor]:
         """Maps `(b, width, y / patch, x / patch)` after each tap; the last of all blocks is normalised.

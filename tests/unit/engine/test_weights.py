@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import argparse
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +89,18 @@ def test_tensors_of_others_are_read_and_damage_is_named(name: str, tmp_path: Pat
         read_tensors(path)
     with pytest.raises(DataError, match="no such file"):
         read_tensors(tmp_path / f"b{name}")
+
+
+def test_of_a_checkpoint_of_dinos_the_teacher_is_read(tmp_path: Path) -> None:
+    networks = {name: {"w": torch.full((2,), value)} for name, value in (("student", 1.0), ("teacher", 2.0))}
+    torch.save({**networks, "args": argparse.Namespace(arch="vit_small"), "epoch": 9}, tmp_path / "a.pth")
+    assert read_tensors(tmp_path / "a.pth")["w"].tolist() == [2, 2]
+
+
+def test_what_torch_does_not_dare_to_read_is_named(tmp_path: Path) -> None:
+    torch.save({"w": torch.ones(1), "lr": Decimal(1)}, tmp_path / "a.pth")
+    with pytest.raises(DataError, match=r"cannot be read: Unsupported global: GLOBAL decimal\.Decimal"):
+        read_tensors(tmp_path / "a.pth")
 
 
 def test_a_file_without_tensors_is_refused(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ class Vit3dConfig(Config):
     weights: str = Field(
         default="", description="file with natural-image weights of the encoder; empty to learn from scratch"
     )
-    scaling: Literal["imagenet", "caffe"] = Field(
+    scaling: Literal["imagenet", "half", "caffe"] = Field(
         default="imagenet", description="how the images were scaled that these weights learned from"
     )
     inflation: Literal["center", "average"] = Field(
@@ -35,6 +35,12 @@ class Vit3dConfig(Config):
     )
     frozen: bool = Field(default=False, description="leave the encoder as it was loaded")
     encoder_lr: float = Field(default=1.0, gt=0, description="learning rate of the encoder, as a part of lr")
+    layer_decay: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="learning rate of a block of the encoder, as a part of the next one's",
+    )
     loss: Literal["tube", "dice-focal"] = Field(
         default="tube", description="cross-entropy, Dice and centre-line recall, or the published loss"
     )

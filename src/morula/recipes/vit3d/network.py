@@ -62,9 +62,11 @@ def network_of(config: Vit3dConfig) -> nn.Module:
     memory that nobody wrote (torch 2.15 on CPUs).
 
     Raises:
-        UsageError: timm has no such transformer, the U-Net is less deep, or a crop does not fit patches.
+        UsageError: timm has no such transformer, it is no plain one, the U-Net is less deep, or a crop is
+            too small or does not fit patches.
     """
     if config.network == "inflated":
+        _no_smaller(config.crop, _LEVELS)
         return InflatedUNet3d(config.inflation, depth=config.depth)
     if config.network == "unet":
         if config.depth > 3:
@@ -75,16 +77,33 @@ def network_of(config: Vit3dConfig) -> nn.Module:
         )  # fmt: skip
         nn.init.constant_(made.out.bias, _RARE)  # pyright: ignore[reportArgumentType]
         return made
-    import timm  # slow to import, and the other networks do not need it
-
-    if not timm.is_model(config.vit) or not config.vit.startswith(("vit_", "test_vit")):
-        fix = "choose one such as vit_small_patch16_224, or another network"
-        raise UsageError("vit", f"timm has no vision transformer {config.vit!r}", fix)
-    made = SliceSegmenter(timm.create_model(config.vit, pretrained=False), config)
+    made = SliceSegmenter(_vit(config.vit), config)
+    _no_smaller(config.crop, 2 * made.encoder.patch)
     if any(edge % made.encoder.patch for edge in config.crop[1:]):
         found = f"{config.crop[1]} x {config.crop[2]} pixels with patches of {made.encoder.patch}"
         raise UsageError("crop", found, "give y and x multiples of the patch")
     return made
+
+
+def _vit(name: str) -> nn.Module:
+    import timm  # slow to import, and the other networks do not need it
+    from timm.layers import PatchEmbed  # pyright: ignore[reportPrivateImportUsage]
+
+    fix = "choose one such as vit_small_patch16_224, or another network"
+    if not timm.is_model(name) or not name.startswith(("vit_", "test_vit")):
+        raise UsageError("vit", f"timm has no vision transformer {name!r}", fix)
+    made: Any = timm.create_model(name, pretrained=False)
+    plain = type(made) is timm.models.VisionTransformer and type(made.patch_embed) is PatchEmbed
+    if not plain or made.cls_token is None or made.pos_embed is None:
+        found = f"{name!r} is no plain transformer with a class token and learned positions"
+        raise UsageError("vit", found, fix)
+    return made
+
+
+def _no_smaller(crop: tuple[int, int, int], least: int) -> None:
+    if min(crop[1:]) < least:
+        found = f"{crop[1]} x {crop[2]} pixels, too few for this network"
+        raise UsageError("crop", found, f"give y and x of {least} at least")
 
 
 _RARE = -4.0  # logit of the foreground before training: a neuron fills little of its stack
@@ -100,7 +119,7 @@ def load_encoder(network: nn.Module, config: Vit3dConfig) -> LoadReport | None:
 
     Raises:
         DataError: they cannot be read or do not fit.
-        UsageError: the network is the 3D U-Net.
+        UsageError: the network is the 3D U-Net, or a transformer whose images were scaled as Caffe's.
     """
     if not config.weights:
         return None
@@ -110,7 +129,10 @@ def load_encoder(network: nn.Module, config: Vit3dConfig) -> LoadReport | None:
         raise UsageError("weights", found, "leave weights out, or choose network inflated or slice-vit")
     path = Path(config.weights)
     if config.network == "slice-vit":
-        return load_vit(encoder, path, config.inflation)
+        if config.scaling == "caffe":
+            found = "caffe, as whose images no vision transformer's were scaled"
+            raise UsageError("scaling", found, "give imagenet (DINO, DINOv2) or half (most of timm)")
+        return load_vit(encoder, path, config.inflation, config.scaling)
     return load_convnet(encoder, path, config.inflation, config.scaling)
 
 
@@ -135,13 +157,34 @@ _LEVELS = 16
 
 
 def rates(network: nn.Module, config: Vit3dConfig) -> list[dict[str, Any]]:
-    """Groups of parameters for the optimiser: encoder and the rest, each with and without weight decay."""
-    inside = {id(each) for each in encoder_of(network).parameters()}
-    groups: list[dict[str, Any]] = []
-    for part, rate in ((True, config.encoder_lr), (False, 1.0)):
-        ours = [each for each in network.parameters() if (id(each) in inside) == part and each.requires_grad]
-        groups += _by_decay(ours, rate, config.weight_decay)
-    return groups
+    """Groups of parameters for the optimiser: encoder and the rest, each with and without weight decay.
+
+    Where the config's `layer_decay` is not 1, every block of the encoder has groups of its own.
+    """
+    later = _later_blocks(encoder_of(network))
+    shares: dict[tuple[bool, float], list[Tensor]] = {}
+    for each in filter(lambda each: each.requires_grad, network.parameters()):
+        inside = id(each) in later
+        share = config.encoder_lr * config.layer_decay ** later[id(each)] if inside else 1.0
+        shares.setdefault((not inside, share), []).append(each)
+    return [
+        group
+        for (_, share), ours in sorted(shares.items(), key=lambda item: item[0])
+        for group in _by_decay(ours, share, config.weight_decay)
+    ]
+
+
+def _later_blocks(encoder: nn.Module) -> dict[int, int]:
+    """How many blocks of the encoder come after a parameter, by the parameter's id."""
+    if isinstance(encoder, SliceViT):
+        blocks = list(encoder.blocks)
+        ends = {id(each): 0 for each in encoder.norm.parameters()}
+    else:
+        blocks, ends = list(encoder.children()), {}
+    later = {id(each): len(blocks) for each in encoder.parameters()} | ends
+    for number, block in enumerate(reversed(blocks)):
+        later |= {id(each): number for each in block.parameters()}
+    return later
 
 
 def _by_decay(parameters: Iterable[Tensor], rate: float, decay: float) -> list[dict[str, Any]]:

@@ -38,7 +38,8 @@ def probability(
     multiple = step_of(network)
     depth, *plane = map(max, _TILE, crop)
     tile = (depth, *(ceil(edge / multiple) * multiple for edge in plane))
-    beyond = [(0, 0), *((0, -length % multiple) for length in image.shape[1:])]
+    least = 2 * multiple  # a transformer's head pools pairs of patches
+    beyond = [(0, 0), *((0, max(least - length, -length % multiple)) for length in image.shape[1:])]
     padded = np.pad(image, beyond, mode="edge")
 
     def maps(values: Array) -> Array:

@@ -15,19 +15,20 @@ from morula.nets import Inflation, dino_name, fitting
 
 __all__ = ["Scaling", "load_convnet", "load_vit"]
 
-Scaling = Literal["imagenet", "caffe"]
-"""How the images were scaled that the weights learned from: torchvision's way, or Caffe's (blue first)."""
+Scaling = Literal["imagenet", "half", "caffe"]
+"""How the images were scaled that the weights learned from: torchvision's way, to between -1 and 1 (mean and
+deviation .5, as many transformers of timm), or Caffe's (blue first)."""
 
 _FIRST = "features.0"
 _SCALINGS: Mapping[Scaling, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
     "caffe": ((103.939 / 255, 116.779 / 255, 123.68 / 255), (1.0, 1.0, 1.0)),
 }
-_IMAGENET_GREY = (0.449, 0.226)  # mean and deviation of grey values in [0, 1], as DINO takes images
 
 
 def load_convnet(
-    encoder: nn.ModuleList, path: Path, how: Inflation, scaling: Scaling = "imagenet"
+    encoder: nn.Sequential, path: Path, how: Inflation, scaling: Scaling = "imagenet"
 ) -> LoadReport:
     """Fills the inflated SqueezeNet; grey values in [0, 1] then do what equal colours did.
 
@@ -38,8 +39,11 @@ def load_convnet(
         DataError: the file cannot be read, or is of another network.
     """
     tensors = read_tensors(path)
-    if f"{_FIRST}.weight" in tensors and f"{_FIRST}.bias" in tensors:
-        tensors = _for_grey(tensors, scaling)
+    if scaling == "caffe":
+        tensors = {name: each / 255 if name.endswith(".bias") else each for name, each in tensors.items()}
+    weight, bias = f"{_FIRST}.weight", f"{_FIRST}.bias"
+    if weight in tensors and bias in tensors:
+        tensors = _for_grey(tensors, weight, bias, scaling)
     places = {_flat(name, encoder): name for name, _ in encoder.named_parameters()}
     told = Weights(tensors, WeightsInfo(path.name, kind="encoder")).load_into(
         encoder, rename=places.get, inflate=fitting(how)
@@ -47,9 +51,9 @@ def load_convnet(
     return _complete(told, path)
 
 
-def load_vit(encoder: nn.Module, path: Path, how: Inflation) -> LoadReport:
-    """Fills a `SliceViT` from a checkpoint of DINO, DINOv2 or timm; images in [0, 1] then take the place of
-    images with ImageNet's mean taken off.
+def load_vit(encoder: nn.Module, path: Path, how: Inflation, scaling: Scaling = "imagenet") -> LoadReport:
+    """Fills a `SliceViT` from a checkpoint of DINO, DINOv2 or timm; grey values in [0, 1] then do what equal
+    colours did. What its images were scaled by goes into the patch embedding.
 
     Raises:
         DataError: the file cannot be read, or is of another network.
@@ -57,29 +61,30 @@ def load_vit(encoder: nn.Module, path: Path, how: Inflation) -> LoadReport:
     tensors = read_tensors(path)
     kernel = next((name for name in tensors if name.endswith("patch_embed.proj.weight")), None)
     if kernel is not None:
-        mean, deviation = _IMAGENET_GREY
+        shape = tuple(tensors[kernel].shape)
+        if len(shape) != 4 or shape[1] != 3:
+            found = f"its {kernel} of shape {shape} is not for patches of colour images"
+            raise DataError(path, found, "name weights of a vision transformer for images")
         bias = kernel.replace(".weight", ".bias")
-        tensors[bias] = tensors[bias] - tensors[kernel].sum((1, 2, 3)) * mean / deviation
-        tensors[kernel] = tensors[kernel] / deviation
+        tensors.setdefault(bias, torch.zeros(shape[0]))  # CLIP's has none
+        tensors = _for_grey(tensors, kernel, bias, scaling)
     told = Weights(tensors, WeightsInfo(path.name, kind="encoder")).load_into(
         encoder, rename=dino_name, inflate=fitting(how)
     )
     return _complete(told, path)
 
 
-def _for_grey(tensors: Mapping[str, Tensor], scaling: Scaling) -> dict[str, Tensor]:
+def _for_grey(tensors: Mapping[str, Tensor], weight: str, bias: str, scaling: Scaling) -> dict[str, Tensor]:
     """The same network for images in [0, 1] from which nothing was taken off."""
     mean, spread = (torch.tensor(each) for each in _SCALINGS[scaling])
-    weight, bias = f"{_FIRST}.weight", f"{_FIRST}.bias"
     found = dict(tensors)
-    if scaling == "caffe":
-        found = {name: each / 255 if name.endswith(".bias") else each for name, each in found.items()}
-    found[bias] = found[bias] - found[weight].sum((2, 3)) @ (mean / spread)
-    found[weight] = found[weight] / spread[:, None, None]
+    kernel = found[weight].float() / spread[:, None, None]
+    found[bias] = found[bias].float() - kernel.sum((2, 3)) @ mean
+    found[weight] = kernel
     return found
 
 
-def _flat(name: str, encoder: nn.ModuleList) -> str:
+def _flat(name: str, encoder: nn.Sequential) -> str:
     """`features.<layer>...`, as torchvision names what is `<stage>.<layer>...` here."""
     stage, layer, rest = name.split(".", 2)
     before = sum(len(cast(nn.Sequential, encoder[number])) for number in range(int(stage)))
