@@ -26,9 +26,12 @@ def atomic_path(path: Path) -> Generator[Path]:
 
     Raises:
         ResourceError: the disk is full or a quota is reached.
-        DataError: the folder may not be written to.
+        DataError: the folder may not be written to, or a file is in its place.
     """
     temporary = path.with_name(f".{path.stem}.{uuid4().hex[:8]}.part{path.suffix}")
+    file = next((folder for folder in path.parents if folder.is_file()), None)
+    if file is not None:
+        raise DataError(file, "a file, and no folder to write to", "choose another folder with --out")
     try:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -67,8 +67,8 @@ def predict(
         voxel: size of a pixel or voxel in nm, in place of what the files say. Recipe emda takes volumes of
             unknown size to be like those that the run was made for.
         axes: order of the axes in the files of volumes, where it is not `zyx`; labels are written as `zyx`.
-        root: where the neuron of a single stack begins, z, y, x in voxels, for recipes that trace; found where
-            it is not given.
+        root: where the neuron of a single stack begins, z, y, x in voxels, for recipes that trace; found
+            where it is not given.
         skip_bad: leave unreadable images out instead of refusing all.
         overwrite: replace earlier predictions.
         device: `auto`, `cpu`, `cuda` or `mps`.

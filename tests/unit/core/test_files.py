@@ -31,6 +31,13 @@ def test_disk_and_permission_errors_say_what_to_do(
     assert list((tmp_path / "sub").iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["taken/a.txt", "taken/sub/a.txt"])
+def test_a_file_in_the_place_of_a_folder_is_named(name: str, tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    with pytest.raises(DataError, match=r"taken: a file, and no folder.*choose another folder"):
+        write_text(tmp_path / name, "new")
+
+
 @pytest.mark.parametrize(
     "said", ["I/O error: No space left on device (os error 28)", "unexpected pos 64 vs 0"]
 )
