@@ -96,7 +96,10 @@ def _brightness(image: Array) -> Array:
 
 def _reliefs(grey: Array, points: Array, width: Sequence[int]) -> dict[str, float]:
     """Relief of the trace, named "", and of its mirror images by the names of their axes."""
-    above = grey - ndi.uniform_filter(grey, width)
+    around = grey
+    for axis, length in enumerate(width):
+        around = ndi.uniform_filter1d(around, length, axis)
+    above = grey - around
     shape = np.array(grey.shape)
     places, steps = np.round(points).astype(np.intp), np.arange(1, _COPIES + 1)[:, None] * _STEP
     offsets = (steps % 1 * shape).astype(np.intp)
