@@ -136,6 +136,10 @@ def example_content(image: Array | None = None, labels: Array | None = None) -> 
             ),
             Histogram("Confidence", {"": confidence}, "confidence", limits=(0, 1)),
         ),
+        neurons=Table(
+            ("stack", "nodes", "tips"),
+            ((NASTY, 120, 6), ("stack_2", 84, 3)),
+        ),
         images=(
             ImageRow(NASTY, 83, 52.1, 0.81),
             ImageRow("tile_03.tif", 4, 131.0, 0.44, "few objects, out of focus?"),

@@ -70,9 +70,9 @@ BAD: dict[str, tuple[Spoiler, tuple[object, ...], tuple[str, ...]]] = {
     "trace in micrometres, voxels unknown": (
         in_micrometres,
         ("--voxel-size", "unknown"),
-        ("--voxel-size", "micrometres"),
+        ("n0_gold.swc", "--voxel-size", "micrometres"),
     ),
-    "trace in micrometres, no voxel size": (in_micrometres, (), ("--voxel-size",)),
+    "trace in micrometres, no voxel size": (in_micrometres, (), ("n0_gold.swc", "--voxel-size")),
     "truncated v3dpbd": (
         stored(".v3dpbd", vaa3d(IMAGE, PACKED)[:-400]),
         SIZE,

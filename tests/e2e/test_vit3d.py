@@ -36,6 +36,7 @@ def test_traced_stacks_train_and_new_ones_are_traced(
         "from the side",
         "only in the trace",
         "tips",
+        "mean radius (µm)",
         "What the traces teach",
         "that the network learned from",
     ):

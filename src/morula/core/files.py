@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -26,7 +26,7 @@ def atomic_path(path: Path) -> Generator[Path]:
 
     Raises:
         ResourceError: the disk is full or a quota is reached.
-        DataError: the folder may not be written to.
+        DataError: the folder may not be written to, or a file is in its place.
     """
     temporary = path.with_name(f".{path.stem}.{uuid4().hex[:8]}.part{path.suffix}")
     try:
@@ -35,7 +35,8 @@ def atomic_path(path: Path) -> Generator[Path]:
             yield temporary
             temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(NotADirectoryError):
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -57,8 +58,8 @@ def writing(path: Path) -> Generator[None]:
             found = "no permission to write here"
             raise DataError(path, found, "choose another folder with --out") from error
         if isinstance(error, (NotADirectoryError, FileExistsError)):
-            found = "there is a file where a folder should be"
-            raise DataError(path, found, "choose another folder with --out") from error
+            file = next((each for each in (path, *path.parents) if each.is_file()), path)
+            raise DataError(file, "a file, and no folder", "choose another folder with --out") from error
         raise
 
 

@@ -1,4 +1,4 @@
-"""From a traced neuron to a mask: a capsule an edge, its radius running from one node's to the other's."""
+"""From a traced neuron to a mask: a ball a node, a capsule an edge, its radius running from ball to ball."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ __all__ = ["draw_tree"]
 def draw_tree(tree: Tree, shape: Sequence[int], *, least: float = 1.0, largest: float = np.inf) -> Array:
     """The voxels within a radius of a tree, as Vaa3D's `swc_to_maskimage` draws them.
 
-    A voxel counts whose distance to an edge is at most the radius at its nearest point of the edge, which is
-    interpolated between the two nodes. Lengths are voxels along all three axes.
+    A voxel counts whose distance to a node is at most its radius, or to an edge at most the radius at its
+    nearest point of the edge, which is interpolated between the two nodes. Lengths are voxels along all three
+    axes.
 
     Args:
         tree: points z, y, x in voxels; parts outside the volume are cut off.
@@ -36,17 +37,20 @@ def draw_tree(tree: Tree, shape: Sequence[int], *, least: float = 1.0, largest: 
     radius = np.clip(tree.radius, least, largest)
     alone = np.flatnonzero((tree.parent < 0) & (tree.degree == 0))
     pairs = np.concatenate([tree.edges, np.stack([alone, alone], axis=1)])
-    for child, parent in pairs.tolist():
-        ends = tree.points[child], tree.points[parent]
-        _capsule(mask, *ends, float(radius[child]), float(radius[parent]))
+    swapped = radius[pairs[:, 0]] < radius[pairs[:, 1]]
+    pairs[swapped] = pairs[swapped, ::-1]
+    for thick, thin in pairs.tolist():
+        _capsule(mask, tree.points[thick], tree.points[thin], float(radius[thick]), float(radius[thin]))
     return mask
 
 
 def _capsule(mask: Array, start: Array, stop: Array, first: float, last: float) -> None:
-    """Marks the voxels around one edge, looking at its bounding box alone."""
-    reach = max(first, last)
-    low = np.maximum(np.ceil(np.minimum(start, stop) - reach), 0).astype(np.intp)
-    high = np.minimum(np.floor(np.maximum(start, stop) + reach).astype(np.intp) + 1, mask.shape)
+    """Marks the voxels around one edge from a thicker to a thinner end, looking at its bounding box alone.
+
+    The ball at the thinner end lies inside the capsule.
+    """
+    low = np.maximum(np.ceil(np.minimum(start, stop) - first), 0).astype(np.intp)
+    high = np.minimum(np.floor(np.maximum(start, stop) + first).astype(np.intp) + 1, mask.shape)
     if (high <= low).any():
         return
     along = stop - start
@@ -57,11 +61,10 @@ def _capsule(mask: Array, start: Array, stop: Array, first: float, last: float) 
         for axis in range(3)
     )
     away2 = z * z + y * y + x * x
-    if length2 == 0:
-        inside = away2 <= reach * reach
-    else:
+    inside = away2 <= first * first + 1e-9
+    if length2 > 0:
         dot = z * along[0] + y * along[1] + x * along[2]
         place = np.clip(dot / length2, 0, 1)
         distance2 = away2 - place * (2 * dot - place * length2)
-        inside = distance2 <= (first + place * (last - first)) ** 2 + 1e-9
+        inside |= distance2 <= (first + place * (last - first)) ** 2 + 1e-9
     mask[tuple(map(slice, low, high))] |= inside

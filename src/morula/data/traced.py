@@ -15,7 +15,7 @@ from morula.core.types import Array, Record, Volume, Voxel, VoxelSize
 from morula.data.alignment import Alignment, align
 from morula.data.listing import of_kinds, visible, what_else
 from morula.data.swc import SUFFIXES, SwcFile, read_swc
-from morula.data.volumes import load_volumes, volume_id
+from morula.data.volumes import list_volumes, load_volumes, volume_id
 
 __all__ = [
     "KnownTrace",
@@ -29,6 +29,7 @@ __all__ = [
 
 _OUTSIDE = 3.0  # voxels that a node may lie outside of its stack: tracing tools extrapolate a little
 _BRIGHTER = 1.5  # times must a trace be in micrometres than in voxels to be taken so
+_NAMED = 3  # files without a stack
 _FLAT = 2  # sections; fewer make no stack
 
 
@@ -60,10 +61,11 @@ def load_traced(
         skip_bad: leave bad stacks and traces out, in place of refusing all.
 
     Returns:
-        The records, `trace` a `KnownTrace` that gives the tree in voxels; and the errors of those left out.
+        The records, `trace` a `KnownTrace` that gives the tree in voxels; and the errors of those left out,
+        at the end one of the SWC files that belong to no stack.
 
     Raises:
-        DataError: a stack or an SWC file cannot be used, or they do not fit.
+        DataError: a stack or an SWC file cannot be used, they do not fit, or two files belong to one stack.
         UsageError: a trace may be in micrometres, and no voxel size is known.
     """
     records, errors = load_volumes(images, voxel=voxel, skip_bad=skip_bad)
@@ -80,6 +82,13 @@ def load_traced(
         if errors:
             raise errors[0]
         raise DataError(labels, "no trace belongs to any of the stacks", "name them alike")
+    stems = {f"{volume_id(path)}{suffix}" for path in list_volumes(images)}
+    orphans = [path for path in _files(Path(labels)) if volume_id(path) not in stems]
+    if orphans and not (len(partners) == len(_files(Path(labels))) == 1):
+        more = f" and {len(orphans) - _NAMED} more" if len(orphans) > _NAMED else ""
+        found = f"{', '.join(path.name for path in orphans[:_NAMED])}{more}: no stack is of this name"
+        fix = f"name each SWC file like its stack{f' and {suffix}' if suffix else ''}"
+        errors.append(DataError(labels, found, fix))
     return checked, errors
 
 
@@ -123,9 +132,13 @@ def trees_inside(found: SwcFile, volume: Volume) -> list[Tree]:
     return [tree for tree in units if tree is not None and _outside(tree, shape) is None]
 
 
+def _files(labels: Path) -> list[Path]:
+    return of_kinds(visible(labels), SUFFIXES) if labels.is_dir() else [labels]
+
+
 def _partners(records: Sequence[Record], labels: Path, suffix: str) -> dict[str, Path]:
     """The SWC file of each stack that has one."""
-    files = of_kinds(visible(labels), SUFFIXES) if labels.is_dir() else [labels]
+    files = _files(labels)
     if not files:
         raise DataError(labels, what_else(visible(labels), "traces"), "put .swc files in it")
     if len(records) == len(files) == 1:
@@ -133,9 +146,13 @@ def _partners(records: Sequence[Record], labels: Path, suffix: str) -> dict[str,
     names = {f"{record.id}{suffix}": record.id for record in records}
     partners: dict[str, Path] = {}
     for path in files:
-        stem = volume_id(path)
-        if stem in names:
-            partners[names[stem]] = path
+        name = names.get(volume_id(path))
+        if name is None:
+            continue
+        if name in partners:
+            found = f"a second trace of {name}, beside {partners[name].name}"
+            raise DataError(path, found, "remove one of the two")
+        partners[name] = path
     if not partners:
         found = f"none of its {len(files)} files is named after a stack ({files[0].name}, {records[0].id})"
         common = next((file for file in files if volume_id(file).startswith(records[0].id)), None)

@@ -39,7 +39,7 @@ class Tracing:
         weak: probability from which a voxel is, if it touches foreground.
         gap: widest gap between two pieces that is bridged, in pixels, of which likely voxels count less.
         depth: of a section, in pixels.
-        speck: smaller pieces are not joined to others, in voxels.
+        speck: smaller pieces are not joined to others, and the neuron only if there is no other, in voxels.
         least_branch: shorter branches are dropped.
         step: distance of the nodes.
     """
@@ -122,10 +122,11 @@ def neuron_piece(
         return whole
     pieces = components(whole)
     weight, has_body = _weights(pieces, whole, probability)
-    main = _chosen(pieces, weight, root)
+    large = np.bincount(pieces.ravel()) >= settings.speck
+    main = _chosen(np.where(large[pieces], pieces, 0) if large[1:].any() else pieces, weight, root)
     others = (weight > _MINOR * weight[main]) & has_body
     others[main] = False
-    ours = ~others & (np.bincount(pieces.ravel()) >= settings.speck)
+    ours = ~others & large
     ours[main], ours[0] = True, False
     cost = _gap_cost(probability, settings.weak)
     cost[others[pieces]] = np.inf

@@ -282,6 +282,7 @@ class ReportContent:
         next_steps: what to do or to label next, one string a step.
         stages: the recipe, step by step.
         distributions: histograms over the objects.
+        neurons: what was measured of each traced neuron.
         images: one row per image.
         area_unit: unit of `ImageRow.median_area`.
         provenance: name -> value: versions, seed, device, git revision.
@@ -302,6 +303,7 @@ class ReportContent:
     next_steps: tuple[str, ...] = ()
     stages: tuple[Stage, ...] = ()
     distributions: tuple[Histogram, ...] = ()
+    neurons: Table | None = None
     images: tuple[ImageRow, ...] = ()
     area_unit: str = "px"
     provenance: Mapping[str, str] = field(default_factory=dict[str, str])

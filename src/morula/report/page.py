@@ -92,6 +92,7 @@ def _sections(content: ReportContent) -> dict[str, str]:
         "next": ("Next", content.next_steps),
         "steps": ("Steps", content.stages),
         "objects": ("Objects", any(item.count for item in content.distributions)),
+        "neurons": ("Neurons", content.neurons and content.neurons.rows),
         "images": ("Images", content.images),
         "record": ("Record", content.provenance or content.reproduce),
     }

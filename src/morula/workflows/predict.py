@@ -73,7 +73,8 @@ def predict(
         voxel: size of a pixel or voxel in nm, in place of what the files say. Recipe emda takes volumes of
             unknown size to be like those that the run was made for.
         axes: order of the axes in the files of volumes, where it is not `zyx`; labels are written as `zyx`.
-        root: where the neuron begins, z, y, x in voxels, for recipes that trace; found where it is not given.
+        root: where the neuron of a single stack begins, z, y, x in voxels, for recipes that trace; found
+            where it is not given.
         skip_bad: leave unreadable images out instead of refusing all.
         overwrite: replace earlier predictions.
         device: `auto`, `cpu`, `cuda` or `mps`.
@@ -81,8 +82,8 @@ def predict(
 
     Raises:
         DataError: the run is not finished, an image cannot be used, or its voxels are of another shape.
-        UsageError: another prediction is there already, axes are given where they should not be, or the
-            order of axes or sizes is in doubt.
+        UsageError: another prediction is there already, axes or a root are given where they should not be, or
+            the order of axes or sizes is in doubt.
         ResourceError: the disk is full.
     """
     run, out = Path(run), Path(out)

@@ -34,7 +34,7 @@ from morula.workflows.commands import commands
 from morula.workflows.findings import Finding, read_findings
 from morula.workflows.neurons import LABEL_A_BLOCK, lacks_block
 from morula.workflows.tracing_report import MEASURES as TRACE_MEASURES
-from morula.workflows.tracing_report import has_trace, trace_overlays
+from morula.workflows.tracing_report import has_trace, neuron_table, trace_overlays
 
 __all__ = ["report"]
 
@@ -100,6 +100,7 @@ def _content(run: Path, findings: Sequence[Finding]) -> ReportContent:
         next_steps=(LABEL_A_BLOCK,) if lacks_block(plan) else next_steps(run, findings),
         stages=tuple(load_recipe(plan["recipe"]).story(run)),
         distributions=_histograms(findings, classes, unit),
+        neurons=neuron_table([each.folder for each in findings if has_trace(each.folder)]),
         images=tuple(_rows(findings)),
         area_unit=unit,
         provenance=_provenance(read_json(run / "provenance.json"), header),

@@ -13,11 +13,12 @@ from morula.core.errors import DataError, UsageError
 from morula.core.tree import Tree
 from morula.core.types import Array, Volume, Voxel, VoxelSize
 from morula.data import open_volume, write_traces
+from morula.data.traced import check_sections
 from morula.data.traces import TRACE_FILES
 from morula.data.volumes import as_stack
 from morula.post import Tracing
 from morula.post import trace as trace_map
-from morula.workflows.tracing import check_root
+from morula.workflows.tracing import check_near, check_root
 
 __all__ = ["Traced", "trace"]
 
@@ -65,14 +66,16 @@ def trace(
         overwrite: replace earlier traces.
 
     Raises:
-        DataError: not a stack, values outside [0, 1], or no foreground.
-        UsageError: no voxel size is known, the root lies outside, or a trace is there already.
+        DataError: not a stack, one section only, values outside [0, 1], or no foreground.
+        UsageError: no voxel size is known, the root lies outside or far from all foreground, or a trace is
+            there already.
     """
     path, out = Path(source), Path(out)
     there = next((out / name for name in TRACE_FILES if (out / name).exists()), None)
     if there is not None and not overwrite:
         raise UsageError(there, "a trace is there already", "choose another --out, or add --overwrite")
     volume = as_stack(open_volume(path, voxel=voxel))
+    check_sections(volume)
     size = _size(volume)
     depth = (size.z or size.x) / size.x
     if root is not None:
@@ -80,6 +83,8 @@ def trace(
     tree = trace_map(_probability(path, volume), root=root, tracing=Tracing(depth=depth))
     if not len(tree):
         raise DataError(path, "there is no foreground in it", "give a mask or a map with values above 0.5")
+    if root is not None:
+        check_near(root, tree, volume.uri)
     return Traced(out, tree, write_traces(out, tree, size))
 
 

@@ -17,6 +17,7 @@ from morula.recipes import RECIPES, Predictor
 
 __all__ = [
     "TRACED",
+    "check_near",
     "check_root",
     "check_sizes",
     "pixel_widths",
@@ -30,6 +31,7 @@ TRACED = "vit3d"
 """The recipe that stacks with SWC files get where none is asked for."""
 
 _FEW = 3  # traced stacks
+_FAR = 30.0  # voxels from a given root to the neuron
 _TOLD = 3  # repairs of one trace
 
 
@@ -42,17 +44,41 @@ class _Tracer(Protocol):
 
 
 def rooted(model: Predictor, root: Sequence[float], records: Sequence[Record]) -> Predictor:
-    """A predictor that begins at a root in each of some stacks.
+    """A predictor that begins at a root in a stack.
 
     Raises:
-        UsageError: the recipe traces nothing, or the root lies outside of a stack.
+        UsageError: the recipe traces nothing, there are several stacks, or the root lies outside; from the
+            predictor, the neuron is far from the root.
     """
     if not hasattr(model, "traced"):
         raise UsageError("--root", "this run's recipe traces no neurons", "leave --root out")
+    if len(records) > 1:
+        found = f"one root for {len(records)} stacks"
+        raise UsageError("--root", found, "give one stack, or leave --root out")
     for record in records:
         check_root(root, record.image.spatial_shape)
     tracer = cast(_Tracer, model)
-    return lambda volume: tracer.traced(volume, root)
+
+    def traced(volume: Volume) -> Segmentation:
+        found = tracer.traced(volume, root)
+        if found.tree is not None:
+            check_near(root, found.tree, volume.uri)
+        return found
+
+    return traced
+
+
+def check_near(root: Sequence[float], tree: Tree, name: str) -> None:
+    """Refuses a root that the tree of a stack begins far from: there is no foreground around it.
+
+    Raises:
+        UsageError: it is that far.
+    """
+    away = float(np.linalg.norm(tree.points[0] - root)) if len(tree) else 0.0
+    if away > _FAR:
+        told = " ".join(f"{place:g}" for place in root)
+        found = f"{told} lies {away:.0f} voxels from the nearest foreground of {name}"
+        raise UsageError("--root", found, "give z y x in voxels of a point on the neuron")
 
 
 def check_root(root: Sequence[float], shape: Sequence[int]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,10 @@ from morula.core.tree import Tree
 from morula.core.types import Array, Volume
 from morula.data import read_swc
 from morula.metrics import distances_to_tree
-from morula.report import Overlay, draw_segments, projection
+from morula.report import Overlay, Table, draw_segments, projection
 from morula.workflows.tracing import pixel_widths
 
-__all__ = ["LEARNED_FROM", "MEASURES", "has_trace", "trace_overlays"]
+__all__ = ["LEARNED_FROM", "MEASURES", "has_trace", "neuron_table", "trace_overlays"]
 
 MEASURES = {
     "f1_4": "length of the trace within 4 pixel widths of the true one and the other way, harmonic mean",
@@ -41,6 +41,21 @@ _VIEWS = ("from above", "from the front, z down", "from the side, z down")
 def has_trace(folder: Path) -> bool:
     """Whether a prediction holds a traced neuron."""
     return (folder / "trace.voxel.swc").exists()
+
+
+def neuron_table(folders: Sequence[Path]) -> Table:
+    """How large each traced neuron is, by the folders of their predictions; no rows where there are none.
+
+    A branch leads from the root or a branch point to the next one, or to a tip.
+    """
+    rows: list[tuple[str | int | float, ...]] = []
+    for folder in folders:
+        tree = read_swc(folder / "trace.swc", empty=True).tree
+        starts = np.union1d(tree.roots, tree.branch_points)
+        counts = len(tree), int(tree.degree[starts].sum()), len(tree.tips)
+        radius = float(tree.radius.mean()) if len(tree) else 0.0
+        rows.append((folder.name, *counts, round(tree.length, 1), round(radius, 2)))
+    return Table(("stack", "nodes", "branches", "tips", "length (µm)", "mean radius (µm)"), tuple(rows))
 
 
 def trace_overlays(

@@ -31,11 +31,13 @@ def test_disk_and_permission_errors_say_what_to_do(
     assert list((tmp_path / "sub").iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["file", "file/inner"])
-def test_a_file_where_a_folder_should_be_is_told(name: str, tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="there is a file where a folder should be"), writing(tmp_path / name):
-        (tmp_path / name).mkdir(parents=True)
+@pytest.mark.parametrize("name", ["taken/a.txt", "taken/sub/a.txt"])
+def test_a_file_in_the_place_of_a_folder_is_named(name: str, tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    with pytest.raises(DataError, match=r"taken: a file, and no folder.*choose another folder"):
+        write_text(tmp_path / name, "new")
+    with pytest.raises(DataError, match=r"taken: a file, and no folder"), writing(tmp_path / "taken"):
+        (tmp_path / "taken").mkdir(parents=True)
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,35 @@ def test_a_mirrored_axis_is_told(image: np.ndarray, axes: tuple[int, ...], name:
     assert found.mirrored == name
 
 
+@pytest.mark.parametrize("height", [5, 2])
+def test_noise_hides_neither_a_trace_that_fits_nor_one_that_does_not(height: float) -> None:
+    """Of a neurite `height` standard deviations high; copies of its trace elsewhere are in the dark."""
+    image = np.random.default_rng(0).normal(0, 1, (30, 120, 120))
+    tree = Tree.of(
+        [[3, 8, 6], [8, 40, 40], [15, 60, 60], [25, 100, 70], [12, 64, 112]], [-1, 0, 1, 2, 2], 1.5
+    )
+    image += height * ndi.gaussian_filter(draw_tree(tree, image.shape).astype(float), 0.8)
+    found = align(tree, image)
+    assert (found.stands_out, found.mirrored) == (True, "")
+    assert align(tree, image[:, :, ::-1]).mirrored == "x"
+    assert not align(tree.moved((0, 0, -30)), image).stands_out
+
+
+@pytest.mark.parametrize("wide", [10, 25])
+def test_a_bright_slab_is_no_mirror_image(image: np.ndarray, wide: int) -> None:
+    """Opposite of a dim neurite: the mirrored trace is brighter, but not than what surrounds it."""
+    slab = np.concatenate([image, np.full((*SHAPE[:2], SHAPE[2]), 20.0)], axis=2)
+    slab[:, :, -wide - 30 : -30] = 250
+    found = align(TREE, slab)
+    assert (found.stands_out, found.mirrored) == (True, "")
+
+
+def test_a_thick_neurite_stands_out() -> None:
+    line = Tree.of([[15, 60, 10], [15, 60, 190]], [-1, 0], 12.0)
+    found = align(line, 50.0 * draw_tree(line, (30, 120, 200)))
+    assert (found.stands_out, found.mirrored) == (True, "")
+
+
 def test_a_black_image_says_nothing() -> None:
     found = align(TREE, np.zeros(SHAPE, np.uint8))
     assert (found.shift, found.mirrored, found.brightness) == ((0, 0, 0), "", 0)

@@ -28,6 +28,25 @@ def test_stacks_and_traces_meet_by_name_and_suffix(tmp_path: Path) -> None:
     assert records[0].image.voxel == SIZE
 
 
+def test_a_trace_of_no_stack_is_named(tmp_path: Path) -> None:
+    images, labels = save_traced(tmp_path, 2, 2)
+    (labels / "n1_gold.swc").rename(labels / "n1_glod.swc")
+    records, (error,) = load_traced(images, labels, suffix="_gold", voxel=SIZE)
+    assert [record.id for record in records if record.trace] == ["n0"]
+    assert "n1_glod.swc: no stack is of this name" in str(error)
+    (images / "n1.tif").write_bytes(b"bad")
+    (labels / "n1_glod.swc").rename(labels / "n1_gold.swc")
+    _, (error,) = load_traced(images, labels, suffix="_gold", voxel=SIZE, skip_bad=True)
+    assert "n1.tif" in str(error)
+
+
+def test_two_traces_of_one_stack_are_refused(tmp_path: Path) -> None:
+    images, labels = save_traced(tmp_path, 2, 2)
+    (labels / "n1_gold.eswc").write_bytes((labels / "n1_gold.swc").read_bytes())
+    with pytest.raises(DataError, match=r"n1_gold\.\w+: a second trace of n1, beside n1_gold\."):
+        load_traced(images, labels, suffix="_gold", voxel=SIZE)
+
+
 def test_a_missing_suffix_is_named(tmp_path: Path) -> None:
     images, labels = save_traced(tmp_path, 2, 2)
     with pytest.raises(DataError, match="--label-suffix _gold"):

@@ -132,6 +132,17 @@ def test_near_a_given_root_a_speck_is_not_the_neuron() -> None:
     assert trace(speck, root=(10, 4, 4)).length > 100
 
 
+@pytest.mark.parametrize("away", [8, 15])
+def test_a_speck_at_the_given_root_is_the_neuron_only_where_nothing_else_is(away: int) -> None:
+    line = drawn(Tree.of([[10, 40, away], [10, 40, 85]], [-1, 0]), 1.5)
+    line[10, 40, 0] = True
+    settings = Tracing(gap=6, speck=30)
+    assert trace(line, root=(10, 40, 0), tracing=settings).length > 65
+    assert len(trace(line, root=(10, 40, 0), tracing=Tracing(gap=6))) == 1
+    line[:, :, 1:] = False
+    assert len(trace(line, root=(10, 40, 0), tracing=settings)) == 1
+
+
 def test_weak_voxels_count_where_they_touch_strong_ones() -> None:
     line = drawn(Tree.of([[10, 40, 5], [10, 40, 85]], [-1, 0])).astype(np.float32)
     line[:, :, 45:] *= 0.4

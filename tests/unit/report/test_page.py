@@ -73,7 +73,8 @@ def test_every_section_has_a_link_that_leads_somewhere(page):
     links = [attrs["href"] for attrs in page.all("a")]
     assert all(link.startswith("#") and link[1:] in ids for link in links)
     assert {attrs["id"] for attrs in page.all("section")} == {
-        "result", "why", "scores", "controls", "trust", "next", "steps", "objects", "images", "record",
+        "result", "why", "scores", "controls", "trust", "next", "steps", "objects", "neurons", "images",
+        "record",
     }  # fmt: skip
 
 
@@ -106,6 +107,7 @@ def test_every_text_of_the_content_is_escaped():
                 (Control(evil, (1.0,), True, shown), Control("b", (2.0,))), (evil,), note=evil
             ),
             stages=(Stage(evil, evil, (shown,)),), provenance={evil: evil}, reproduce=(evil,),
+            neurons=Table((evil,), ((evil,),)),
             distributions=(Histogram(evil, {evil: np.ones(3), "b": np.ones(2)}, evil, evil, evil),),
         )
     )  # fmt: skip
@@ -124,7 +126,7 @@ def test_pictures_have_words_sizes_and_the_page_stays_small(page, text, content)
 
 
 def test_tables_have_captions_and_headings(page):
-    assert len(page.all("caption")) == len(page.all("table")) == 4
+    assert len(page.all("caption")) == len(page.all("table")) == 5
     assert all(attrs.get("scope") in {"row", "col"} for attrs in page.all("th"))
 
 
@@ -144,6 +146,7 @@ def test_an_empty_report_is_a_title():
     [
         ("overlays", "result"), ("what_and_why", "why"), ("controls", "controls"), ("trust", "trust"),
         ("next_steps", "next"), ("stages", "steps"), ("distributions", "objects"), ("images", "images"),
+        ("neurons", "neurons"),
     ],
 )  # fmt: skip
 def test_sections_come_and_go_with_their_content(content, field, section):

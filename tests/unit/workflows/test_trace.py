@@ -63,6 +63,7 @@ def test_what_is_missing_is_asked_for(
     [
         (np.zeros((10, 40, 50), np.uint8), "no foreground"),
         (np.full((10, 40, 50), 200, np.float32), "floats from 200 to 200"),
+        (np.ones((1, 40, 50), np.uint8), "1 section"),
     ],
 )
 def test_what_cannot_be_traced(
@@ -75,6 +76,17 @@ def test_what_cannot_be_traced(
     assert code == 3
     assert told in error
     assert "a.tif" in error
+
+
+def test_a_root_far_from_all_foreground_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(tmp_path / "mask.tif", np.pad(draw_tree(LINE, (10, 40, 50), least=2.0), ((0, 0), (60, 0), (0, 0))))
+    words = [tmp_path / "mask.tif", "--out", tmp_path / "out", "--voxel-size", 3000, 500, 250, "--root"]
+    code, _, error = cli(capsys, "trace", *words, 5, 9, 4)
+    assert (code, "70 voxels from the nearest foreground" in error) == (2, True), error
+    assert not (tmp_path / "out").exists()
+    assert cli(capsys, "trace", *words, 5, 60, 4)[0] == 0
 
 
 @pytest.mark.parametrize(("depth", "reach"), [(250, 59), (7500, 31)])

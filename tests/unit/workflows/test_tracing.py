@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from morula.core.errors import DataError, UsageError
+from morula.core.tree import Tree
 from morula.core.types import Axes, Record, Volume, Voxel
 from morula.data import load_traced
 from morula.workflows.tracing import check_sizes, rooted, survey_traced, why_traced
@@ -22,13 +24,22 @@ def stack(depth: int = 10, size: Voxel | None = SIZE) -> Record:
     return Record("a", Volume(np.zeros((depth, 20, 20), np.uint8), Axes("zyx"), "a.tif", voxel=size))
 
 
-def test_a_root_is_checked_against_all_stacks_before_any_is_traced() -> None:
-    model: Any = SimpleNamespace(traced=lambda volume, root: (volume, root))
+def test_a_root_is_checked_before_anything_is_traced() -> None:
+    model: Any = SimpleNamespace(traced=None)
     large, small = stack(), stack(5)
-    predict: Any = rooted(model, (7, 3, 3), [large])
-    assert predict(large.image) == (large.image, (7, 3, 3))
     with pytest.raises(UsageError, match="outside the stack of 5 x 20 x 20"):
-        rooted(model, (7, 3, 3), [large, small])
+        rooted(model, (7, 3, 3), [small])
+    with pytest.raises(UsageError, match="one root for 2 stacks"):
+        rooted(model, (2, 3, 3), [large, small])
+
+
+@pytest.mark.parametrize(("x", "is_near"), [(9, True), (73, False)])
+def test_a_root_far_from_the_neuron_is_told_with_its_distance(x: int, is_near: bool) -> None:
+    tree = Tree.of([[7, 3, x]], [-1])
+    model: Any = SimpleNamespace(traced=lambda volume, root: SimpleNamespace(tree=tree))
+    predict = rooted(model, (7, 3, 3), [stack()])
+    with nullcontext() if is_near else pytest.raises(UsageError, match=r"70 voxels from .* of a\.tif"):
+        assert predict(stack().image).tree is tree
 
 
 def test_one_section_cannot_be_traced() -> None:

@@ -20,6 +20,7 @@ _ndi: Any = import_module("scipy.ndimage")
 
 _JITTER = 0.35  # of a crop's edge: how far off its middle the traced point may lie
 _BRIGHT = 0.3  # of white: background that a random crop prefers
+_DARK = 4096  # voxels that stand for all background where none is bright
 
 
 class LabelledCrops(NamedTuple):
@@ -134,7 +135,15 @@ def _line(stack: Taught) -> Array:
 
 
 def _bright_background(stack: Taught) -> Array:
-    """`(n, 3)` voxels that are known not to be neuron and yet bright; the trace where there are none."""
-    found = np.argwhere((stack.image > _BRIGHT) & (stack.mask == 0) & stack.known)
+    """`(n, 3)` voxels that are known not to be neuron and yet bright, or any such where none is bright.
+
+    Sixteen on the diagonal of the volume are added, whatever they are.
+    """
+    background = (stack.mask == 0) & stack.known
+    found = np.argwhere((stack.image > _BRIGHT) & background)
+    if not len(found):
+        dark = np.flatnonzero(background)
+        some = dark[:: max(1, len(dark) // _DARK)]
+        found = np.stack(np.unravel_index(some, background.shape), axis=1)
     everywhere = np.stack([np.arange(16) * (n - 1) // 15 for n in stack.image.shape], axis=1)
-    return np.concatenate([found, everywhere]) if len(found) else np.concatenate([stack.points, everywhere])
+    return np.concatenate([found, everywhere])

@@ -68,7 +68,7 @@ def train(run: Run, records: Sequence[Record], config: Vit3dConfig) -> None:
     """Runs the algorithm; finished stages are skipped.
 
     Raises:
-        DataError: no record is traced, or natural-image weights do not fit.
+        DataError: no record is traced, a trace fits only when mirrored, or natural-image weights do not fit.
     """
     stacks = _taught(run, records)  # line 1
     stage = run.stage("train", steps=config.steps, **told_of_weights(config))
@@ -159,6 +159,7 @@ def _taught(run: Run, records: Sequence[Record]) -> list[Taught]:
                 each.name: {
                     "shift": each.alignment.shift,
                     "gain": each.alignment.gain,
+                    "stands_out": each.alignment.stands_out,
                     "neuron": float(each.mask.mean()),
                     "unknown": float(1 - each.known.mean()),
                     "length": each.tree.length,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from morula.core.errors import DataError
 from morula.core.tree import Tree
 from morula.core.types import Array
 from morula.data import Alignment, align, draw_tree
@@ -66,8 +67,15 @@ def taught(name: str, image: Array, tree: Tree) -> Taught:
 
     The trace is moved first to where the image is brightest. Bright voxels are unknown where they touch the
     mask (the radii are coarse), and where they go on beyond a root (the trace begins part-way).
+
+    Raises:
+        DataError: the trace fits only when it is mirrored.
     """
     found = align(tree, image)
+    if found.mirrored:
+        axes = " and ".join(found.mirrored)
+        told = f"the trace fits its stack only when it is mirrored along {axes}"
+        raise DataError(name, told, f"flip {axes} of the trace or of the stack")
     moved = tree.moved(found.shift)
     shown = grey(image)
     mask = draw_tree(moved, image.shape, least=_THIN, largest=_THICK)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,13 +40,7 @@ def chapters(path: Path) -> list[Chapter]:
         )
         for file in sorted(prepared.glob("taught-*.npy"))
     ]
-    moved = {name: each for name, each in summary.items() if any(each["shift"])}
-    told = "Traces lie where the stacks are bright."
-    if moved:
-        shifts = "; ".join(
-            f"{name} by {' '.join(f'{step:+g}' for step in each['shift'])}" for name, each in moved.items()
-        )
-        told = f"Some traces were shifted against their stack (z y x, voxels): {shifts}. Masks are corrected."
+    told = _lie(summary)
     curve = read_metrics(trained / "metrics.jsonl")
     chart = Picture(
         line_chart({"loss": (curve["step"], curve["loss"])}, across="step", up="loss"), "The loss."
@@ -55,6 +49,23 @@ def chapters(path: Path) -> list[Chapter]:
         Chapter("What the traces teach", told, pictures=tuple(pictures)),
         Chapter("Training", _told(read_json(trained / "done.json")), pictures=(chart,)),
     ]
+
+
+def _lie(stacks: Mapping[str, Mapping[str, Any]]) -> str:
+    """How the traces lie in their stacks."""
+    dark = [name for name, each in stacks.items() if not each.get("stands_out", True)]
+    moved = "; ".join(
+        f"{name} by {' '.join(f'{step:+g}' for step in each['shift'])}"
+        for name, each in stacks.items()
+        if any(each["shift"])
+    )
+    told = [
+        f"Some traces were shifted against their stack (z y x, voxels): {moved}. Masks are corrected."
+        if moved
+        else "Traces lie where the stacks are bright.",
+        f"Not so those of {', '.join(dark)}: check that they belong to their stacks." if dark else "",
+    ]
+    return " ".join(told).strip()
 
 
 def _told(done: dict[str, Any]) -> str:

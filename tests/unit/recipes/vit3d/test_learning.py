@@ -80,6 +80,13 @@ def test_labels_stay_with_their_image(crops: Crops) -> None:
     assert (mask.flatten(1).sum(1) > 0).float().mean() > 0.6
 
 
+def test_crops_of_background_keep_off_the_trace_where_no_background_is_bright() -> None:
+    line = Tree.of([[5, 20, 4], [5, 20, 40]], [-1, 0], 1.5)
+    stack = taught("a", 200.0 * draw_tree(line, (10, 40, 240)), line)
+    draw = Crops([stack], (6, 16, 16), 16, foreground=0.0, clutter=0.0, rng=Rng(0, "crops"))
+    assert float(draw(0).mask.amax(dim=(1, 2, 3, 4)).mean()) < 0.5
+
+
 def _maps() -> tuple[Tensor, Tensor, Tensor]:
     mask = torch.zeros(1, 1, 3, 8, 8)
     mask[..., 3:6, :] = 1

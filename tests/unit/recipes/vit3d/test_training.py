@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from morula.core.config import override
-from morula.core.errors import UsageError
+from morula.core.errors import DataError, UsageError
 from morula.core.types import Axes, Record, Volume
 from morula.engine import Run, Weights, launch
 from morula.recipes import load_recipe
@@ -105,3 +105,17 @@ def test_every_network_comes_back_from_its_run(network: str, changes: dict[str, 
     likely = RECIPE.load(tmp_path, run.fabric).likely(image)
     assert likely.shape == image.shape
     assert likely.std() > 0
+
+
+def test_a_mirrored_trace_of_a_set_is_refused_and_one_in_the_dark_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, tree = traced_stack(0)
+    config = override(presets()["smoke"], {"steps": 1, "crop": (4, 16, 16), "network": "unet"})
+    monkeypatch.setattr("morula.recipes.vit3d.network._WIDTHS", (4, 6, 8))
+    flipped = Record("flipped", Volume(image[:, ::-1], Axes("zyx"), "a"), trace=lambda: tree)
+    with pytest.raises(DataError, match=r"flipped.*mirrored along y"):
+        RECIPE.train(opened(tmp_path / "flipped"), [flipped], config)
+    dark = Record("dark", record().image, trace=lambda: tree.scaled((0.9, 0.2, 0.2)))
+    RECIPE.train(opened(tmp_path / "dark"), [record(), dark], config)
+    assert "Not so those of dark:" in RECIPE.story(tmp_path / "dark")[0].what
