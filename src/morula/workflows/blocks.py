@@ -116,7 +116,7 @@ def levels_of(
     if not (has_content(ready) and store.exists()):
         _empty(store.parent)
         shape, order = volume.spatial_shape, volume.axes.spatial
-        made = {"morula": {"source": volume.uri, "labels": labels, **parts}}
+        made = {"morula": {"source": volume.address, "labels": labels, **parts}}
         maps = create_image(
             store, (len(channels), *shape), "uint8", Axes(f"c{order}"), volume.voxel,
             name="maps", channels=channels, attributes=made,
