@@ -17,7 +17,7 @@ from lightning_fabric import Fabric
 from rich.console import Console
 
 from morula.core.errors import DataError, UsageError
-from morula.core.files import atomic_path, write_json
+from morula.core.files import atomic_path, has_content, remove_partial, write_json
 from morula.core.hashing import fingerprint
 from morula.core.rng import Rng
 from morula.core.types import Array
@@ -163,7 +163,8 @@ class Stage:
                 "choose another --out, or add --overwrite",
             )
         write_json(started, {"name": self.name, "fingerprint": self.fingerprint})
-        return (self._kept / "done.json").exists()
+        remove_partial(self._kept)
+        return has_content(self._kept / "done.json")
 
     @property
     def path(self) -> Path:
@@ -199,13 +200,13 @@ class Stage:
         if not self.run.leads:
             return
         with atomic_path(self._kept / "state.pt") as temporary:
-            torch.save(state.state_dict(), temporary)
+            torch.save({**state.state_dict(), "stage": self.fingerprint}, temporary)
 
     def restore(self, state: TrainState) -> None:
         """Loads the last checkpoint, if there is one.
 
         Raises:
-            DataError: the checkpoint cannot be read.
+            DataError: the checkpoint cannot be read, or is of another training.
         """
         path = self._kept / "state.pt"
         if not once(self.run.fabric, path.exists):
@@ -216,6 +217,9 @@ class Stage:
             raise DataError(
                 path, "the checkpoint cannot be read", "delete this file to start the stage again"
             ) from error
+        if saved.get("stage", self.fingerprint) != self.fingerprint:
+            fix = "end whatever else trains in this folder, then delete this file to start the stage again"
+            raise DataError(path, "the checkpoint is of another training", fix)
         state.load_state_dict(saved)
         self.run.fabric.barrier()  # nobody saves or drops it before all have read it
 
