@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import warnings
+from contextlib import chdir
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+import torch
 import zarr
 
 from bad_input import BAD_VOLUMES
 from block_runs import emda_run, neuron_run
 from blocks import files_of, same_partition
 from commands import cli
+from morula.blockwise import InlineExecutor
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Axes, Voxel
 from morula.data import open_ome_zarr, open_volume
 from morula.data.ome_zarr import write_image
-from morula.workflows.big import predict_big
+from morula.engine import cores
+from morula.workflows.big import _Load, predict_big
+from morula.workflows.blocks import threads_of, weights_of
 from morula.workflows.predict import open_model
+from morula.workflows.view import open_view
 
 VOXEL = Voxel(z=8.0, y=8.0, x=8.0)
 SMALL = {"device": "cpu", "voxels": 1}
@@ -143,6 +150,51 @@ def test_neurons_by_blocks_are_those_of_memory(tmp_path):
     assert np.array_equal(labels, found.labels)
     dry = predict_big(run, tmp_path / "raw.h5", out=tmp_path / "dry", voxel=VOXEL, device="cpu", dry_run=True)
     assert dry.dry and (dry.block, dry.disk) == (told.block, told.disk) and dry.seconds > 0
+
+
+def small(path: Path, seed: int) -> Path:
+    grey = np.random.default_rng(seed).integers(0, 100 * (seed + 1), (1, 64, 64)).astype(np.uint8)
+    shutil.rmtree(path, ignore_errors=True)
+    write_image(path, grey, Axes("zyx"), VOXEL)
+    return path
+
+
+def test_what_was_replaced_is_loaded_anew(tmp_path, monkeypatch):
+    run, image, opened = emda_run(tmp_path / "run"), small(tmp_path / "image.zarr", 0), []
+    monkeypatch.setattr(
+        "morula.workflows.big.open_model", lambda *given: opened.append(given) or open_model(*given)
+    )
+    for replace in (lambda: None, lambda: None, lambda: emda_run(run, seed=1), lambda: small(image, 1)):
+        replace()
+        predict_big(run, image, out=tmp_path / "seg.zarr", dry_run=True, **SMALL)
+    assert len(opened) == 3
+
+
+def test_workers_in_another_folder_find_what_was_named_from_ours(tmp_path, monkeypatch):
+    emda_run(tmp_path / "run")
+    with h5py.File(tmp_path / "raw.h5", "w") as file:
+        file["raw"] = np.random.default_rng(0).integers(0, 255, (1, 64, 64)).astype(np.uint8)
+    (tmp_path / "elsewhere").mkdir()
+    submit = InlineExecutor.submit
+
+    def elsewhere(self, work, /, *given):
+        with chdir(tmp_path / "elsewhere"):
+            return submit(self, work, *given)
+
+    monkeypatch.setattr(InlineExecutor, "submit", elsewhere)
+    monkeypatch.chdir(tmp_path)
+    told = predict_big("run", "raw.h5", out="seg.ome.zarr", voxel=VOXEL, **SMALL)
+    assert told.out == Path("seg.ome.zarr") and not list((tmp_path / "elsewhere").iterdir())
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert open_view(tmp_path / "seg.ome.zarr").image.uri == f"{tmp_path}/raw.h5:/raw"
+
+
+def test_a_worker_of_a_cluster_counts_its_own_cores(run, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    image, threads = small(tmp_path / "image.zarr", 0), threads_of(1, "dask://login:8786")
+    _Load(str(run), weights_of(run), "cpu", str(image), "", None, threads)()
+    assert asked == [cores()]
 
 
 def test_a_network_of_other_offsets_is_refused(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import json
+import shutil
 import warnings
 from functools import partial
 from pathlib import Path
@@ -186,6 +187,18 @@ def test_the_command_measures_does_and_refuses(runs, image, tmp_path, capsys):
     other = ["--out", tmp_path / "seg.zarr", "--device", "cpu"]
     code, _, error = cli(capsys, "predict", runs["psm"], image, *other)
     assert code == 2 and "seg.objects.csv" in error
+
+
+def test_a_run_that_was_replaced_is_loaded_anew(runs, image, tmp_path, monkeypatch):
+    run, opened = shutil.copytree(runs["psm"], tmp_path / "run"), []
+    monkeypatch.setattr(
+        "morula.workflows.big_images.open_model", lambda *given: opened.append(given) or open_model(*given)
+    )
+    for written in ("", "", "\n"):
+        with (run / "model/model.json").open("a") as stream:
+            stream.write(written)
+        work(run, str(image), tmp_path / "seg.ome.zarr", dry_run=True)
+    assert len(opened) == 2
 
 
 @pytest.mark.parametrize("name", BAD_LARGE_IMAGES)

@@ -84,7 +84,7 @@ def pretrain(
         console=o.console(quiet),
     )
     hint = f"morula train VOLUME --labels BLOCK --voxel-size Z Y X --recipe {recipe} --weights {path}"
-    show({"run": str(path)}, as_json, hint)
+    show({"run": str(path)}, as_json, hint, processes=devices * nodes)
 
 
 @app.command()

@@ -317,8 +317,8 @@ def label_offset(text: str | None) -> tuple[int, int, int] | None:
 
 def rank() -> int:
     """The number of this process among those that train together; 0 if it is alone."""
-    names = ("RANK", "SLURM_PROCID", "LOCAL_RANK")  # of torchrun, srun and Fabric
-    return next((int(os.environ[name]) for name in names if name in os.environ), 0)
+    names = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # of torchrun, Fabric and srun
+    return next((int(found) for name in names if (found := os.environ.get(name, "")).isdecimal()), 0)
 
 
 def _is_number(text: str) -> bool:

@@ -117,7 +117,7 @@ def run(
         seed=seed,
         console=o.console(quiet),
     )
-    show(result.as_json(), as_json, f"open {result.report}")
+    show(result.as_json(), as_json, f"open {result.report}", processes=devices * nodes)
 
 
 @app.command()
@@ -215,7 +215,8 @@ def train(
         seed=seed,
         console=o.console(quiet),
     )
-    show({"run": str(path)}, as_json, f"morula predict {path} NEW_IMAGES --out DIR")
+    told = f"morula predict {path} NEW_IMAGES --out DIR"
+    show({"run": str(path)}, as_json, told, processes=devices * nodes)
 
 
 @app.command()
@@ -376,9 +377,9 @@ def check_set(name: Annotated[str, typer.Argument(help="Name of the set.")], as_
     show(found, as_json, "\n".join(f"{file}: {state}" for file, state in found.items()))
 
 
-def show(value: dict[str, Any], as_json: bool, text: str) -> None:
+def show(value: dict[str, Any], as_json: bool, text: str, *, processes: int = 1) -> None:
     """Prints a result, for a program or for a reader; of processes that train together the first prints."""
-    if o.rank():
+    if processes > 1 and o.rank():
         return
     typer.echo(json.dumps(value) if as_json else text)
     sys.stdout.flush()

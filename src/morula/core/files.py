@@ -14,7 +14,16 @@ from uuid import uuid4
 
 from morula.core.errors import DataError, ResourceError
 
-__all__ = ["aside_of", "atomic_path", "has_content", "is_full", "write_json", "write_text", "writing"]
+__all__ = [
+    "aside_of",
+    "atomic_path",
+    "has_content",
+    "is_full",
+    "remove_partial",
+    "write_json",
+    "write_text",
+    "writing",
+]
 
 _FULL = ("No space left on device", "os error 28", "os error 122", "Disk quota exceeded", "unexpected pos")
 """Of the errors that safetensors and torch raise when a disk is full; the last is torch's."""
@@ -37,6 +46,12 @@ def atomic_path(path: Path) -> Generator[Path]:
     finally:
         with suppress(NotADirectoryError):
             temporary.unlink(missing_ok=True)
+
+
+def remove_partial(folder: Path) -> None:
+    """Removes the temporary files that `atomic_path` left in a folder when the process was killed."""
+    for each in list(folder.glob(".*.part*")):
+        each.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -29,7 +29,7 @@ def split_key(path: Path) -> tuple[Path, str]:
     >>> split_key(Path("a/b.h5:/volumes/raw"))[1], split_key(Path("a/b.h5"))[1]
     ('/volumes/raw', '')
     """
-    named = _NAMED.fullmatch(str(path))
+    named = _NAMED.fullmatch(path.as_posix())  # of a Windows path the key would have backslashes
     if named is None:
         return path, ""
     return Path(named["file"]), "/" + named["key"].strip("/")

@@ -17,7 +17,7 @@ from lightning_fabric import Fabric
 from rich.console import Console
 
 from morula.core.errors import DataError, UsageError
-from morula.core.files import aside_of, atomic_path, write_json, writing
+from morula.core.files import aside_of, atomic_path, has_content, remove_partial, write_json, writing
 from morula.core.hashing import fingerprint
 from morula.core.rng import Rng
 from morula.core.types import Array
@@ -165,7 +165,8 @@ class Stage:
                 "choose another --out, or add --overwrite",
             )
         write_json(started, {"name": self.name, "fingerprint": self.fingerprint})
-        return (self._kept / "done.json").exists()
+        remove_partial(self._kept)
+        return has_content(self._kept / "done.json")
 
     @property
     def path(self) -> Path:
@@ -201,13 +202,13 @@ class Stage:
         if not self.run.leads:
             return
         with atomic_path(self._kept / "state.pt") as temporary:
-            torch.save(state.state_dict(), temporary)
+            torch.save({**state.state_dict(), "stage": self.fingerprint}, temporary)
 
     def restore(self, state: TrainState) -> None:
         """Loads the last checkpoint, if there is one.
 
         Raises:
-            DataError: the checkpoint cannot be read.
+            DataError: the checkpoint cannot be read, or is of another training.
         """
         path = self._kept / "state.pt"
         if not once(self.run.fabric, path.exists):
@@ -218,6 +219,9 @@ class Stage:
             raise DataError(
                 path, "the checkpoint cannot be read", "delete this file to start the stage again"
             ) from error
+        if saved.get("stage", self.fingerprint) != self.fingerprint:
+            fix = "end whatever else trains in this folder, then delete this file to start the stage again"
+            raise DataError(path, "the checkpoint is of another training", fix)
         state.load_state_dict(saved)
         self.run.fabric.barrier()  # nobody saves or drops it before all have read it
 

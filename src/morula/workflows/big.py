@@ -15,7 +15,15 @@ from morula.core.errors import DataError, UsageError
 from morula.core.types import Volume, VoxelSize
 from morula.data.open import open_volume
 from morula.recipes import RECIPES, BlockPredictor, Entry
-from morula.workflows.blocks import check_out, levels_of, steps_of, weights_of, working
+from morula.workflows.blocks import (
+    address_of,
+    check_out,
+    levels_of,
+    steps_of,
+    threads_of,
+    weights_of,
+    working,
+)
 from morula.workflows.neurons import StoredAxes, check_new, say
 from morula.workflows.predict import open_model
 
@@ -125,7 +133,6 @@ def predict_big(
         ResourceError: no scheduler, no workers or others than ours, the disk is full, or a worker died.
     """
     from morula.blockwise import workers as recruit
-    from morula.engine import cores
 
     run, out = Path(run), Path(out)
     check_out(out)
@@ -140,8 +147,10 @@ def predict_big(
             run, str(image), out, voxel,
             workers=workers, executor=executor, dry_run=dry_run, device=device, console=console,
         )  # fmt: skip
-    volume = _opened(str(image), voxel)
-    load = _Load(str(run.resolve()), device, str(image), voxel, cores(workers))
+    image = address_of(image)
+    executor = executor or ("inline" if workers == 1 else "local")
+    volume, threads = _opened(image, voxel), threads_of(workers, executor)
+    load = _Load(str(run.resolve()), weights_of(run), device, image, volume.fingerprint, voxel, threads)
     model = load()
     if recipe.block:
         say(console, check_new(run, volume, axes))
@@ -149,13 +158,13 @@ def predict_big(
     if dry_run:
         return _measured(model, volume, grid, out, workers)
     with (
-        recruit(workers, executor or ("inline" if workers == 1 else "local")) as team,
+        recruit(workers, executor) as team,
         working(out) as folder,
         ExitStack() as stack,
     ):
         from morula.blockwise import Work
 
-        parts = {"weights": weights_of(run), "input": volume.fingerprint, "morula": version("morula")}
+        parts = {"weights": load.weights, "input": load.input, "morula": version("morula")}
         steps = steps_of(console, prod(volume.shape), stack)
         work = Work(folder, parts, team, steps)
         return _done(work, load, volume, grid, model, out, _decoded(volume, model, voxels))
@@ -192,13 +201,15 @@ def _recipe(run: Path) -> Entry:
 
 @dataclass(frozen=True)
 class _Load:
-    """Loads the model in the process that asks for it, once."""
+    """Loads the model in the process that asks for it, once for each content of run and image."""
 
     run: str
+    weights: tuple[str, ...]
     device: str
     image: str
+    input: str
     voxel: VoxelSize
-    threads: int
+    threads: int | None
 
     def __call__(self) -> BlockModel:
         return _loaded(self)
@@ -209,7 +220,8 @@ def _loaded(load: _Load) -> BlockModel:
     import torch
 
     model = open_model(Path(load.run), load.device)
-    torch.set_num_threads(load.threads)
+    if load.threads is not None:
+        torch.set_num_threads(load.threads)
     if not isinstance(model, BlockPredictor):
         found = "its recipe does not segment volumes of any size"
         raise UsageError(load.run, found, "take a run of a volumetric recipe, such as emda or mscon")

@@ -15,7 +15,15 @@ from morula.core.types import Volume, VoxelSize
 from morula.data import write_objects
 from morula.data.open import open_volume
 from morula.workflows.big import BigPrediction
-from morula.workflows.blocks import check_out, levels_of, steps_of, weights_of, working
+from morula.workflows.blocks import (
+    address_of,
+    check_out,
+    levels_of,
+    steps_of,
+    threads_of,
+    weights_of,
+    working,
+)
 from morula.workflows.predict import open_model
 
 if TYPE_CHECKING:
@@ -70,21 +78,21 @@ def predict_image(
     """
     from morula.blockwise import Work
     from morula.blockwise import workers as recruit
-    from morula.engine import cores
 
-    volume = _opened(image, voxel)
+    volume = _opened(address_of(image), voxel)
     if not (out.with_name(f"{out.name}.work") / out.name).exists():
         check_out(table_of(out))  # else it is ours: what moves it to its place was stopped there
-    load = _Load(str(run.resolve()), device, cores(workers))
+    executor = executor or ("inline" if workers == 1 else "local")
+    load = _Load(str(run.resolve()), weights_of(run), device, threads_of(workers, executor))
     model = load()
     if dry_run:
         return _measured(model, volume, out, workers, side)
     with (
-        recruit(workers, executor or ("inline" if workers == 1 else "local")) as team,
+        recruit(workers, executor) as team,
         working(out) as folder,
         ExitStack() as stack,
     ):
-        parts = {"weights": weights_of(run), "input": volume.fingerprint, "morula": version("morula")}
+        parts = {"weights": load.weights, "input": volume.fingerprint, "morula": version("morula")}
         height, width = volume.spatial_shape
         steps, chunk = steps_of(console, height * width, stack), min(_CHUNK, side)
         return _done(Work(folder, parts, team, steps, (1, chunk, chunk)), load, volume, out, side)
@@ -126,11 +134,12 @@ def _done(work: Work, load: _Load, volume: Volume, out: Path, side: int) -> BigP
 
 @dataclass(frozen=True)
 class _Load:
-    """Loads the run in the process that asks for it, once."""
+    """Loads the run in the process that asks for it, once for each content of it."""
 
     run: str
+    weights: tuple[str, ...]
     device: str
-    threads: int
+    threads: int | None
 
     def __call__(self) -> CellPredictor:
         return _loaded(self)
@@ -143,7 +152,8 @@ def _loaded(load: _Load) -> CellPredictor:
     from morula.tasks.cells.large import CellPredictor
 
     model: Any = open_model(Path(load.run), load.device)
-    torch.set_num_threads(load.threads)
+    if load.threads is not None:
+        torch.set_num_threads(load.threads)
     if not isinstance(model, CellPredictor):
         found = "it was trained as its publication does, and segments only images that fit in memory"
         raise UsageError(load.run, found, "take a run of preset best, or write to a folder")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
 import time
@@ -17,14 +16,35 @@ from morula.core.files import aside_of, has_content, write_json, writing
 from morula.core.hashing import file_sha256
 from morula.core.types import Axes, Volume
 from morula.data.ome_zarr import StoredArray, create_image, create_labels
+from morula.data.ome_zarr.store import is_remote
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["check_out", "levels_of", "steps_of", "weights_of", "working"]
+__all__ = ["address_of", "check_out", "levels_of", "steps_of", "threads_of", "weights_of", "working"]
 
 _LOCK = "lock"
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # of a file system that has none
+
+
+def address_of(path: str | Path) -> str:
+    """The path as workers in any folder understand it; a URL stays as it is.
+
+    >>> address_of("s3://bucket/a.zarr")
+    's3://bucket/a.zarr'
+    """
+    return str(path) if is_remote(path) else str(Path(path).absolute())
+
+
+def threads_of(workers: int, executor: str) -> int | None:
+    """How many threads each worker takes; None where it counts the cores of its own machine.
+
+    >>> threads_of(1, "dask://login:8786") is None
+    True
+    """
+    from morula.engine import cores
+
+    return None if executor.startswith("dask://") else cores(workers)
 
 
 def check_out(out: Path) -> None:
@@ -46,16 +66,16 @@ def working(out: Path) -> Generator[Path]:
     """The folder in which `out` is made, one process at a time; it goes when the block ends well.
 
     The system takes the lock back when the process ends, however it ends. File systems without locks are
-    used without.
+    used without, and so is Windows.
 
     Args:
-        out: what the block makes; the folder is `<out>.work`.
+        out: what the block makes; the folder is `<out>.work`, its path absolute.
 
     Raises:
         UsageError: another process makes it, or has made it meanwhile.
         DataError: the folder may not be written to.
     """
-    folder = out.with_name(f"{out.name}.work")
+    folder = out.with_name(f"{out.name}.work").absolute()
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / _LOCK).open("w")
@@ -69,6 +89,10 @@ def working(out: Path) -> Generator[Path]:
 
 def _hold(lock: IO[str], folder: Path) -> None:
     try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         found = "another process is at work here"
@@ -78,9 +102,9 @@ def _hold(lock: IO[str], folder: Path) -> None:
             raise
 
 
-def weights_of(run: Path) -> list[str]:
-    """What identifies the model of a run."""
-    return [file_sha256(file) for file in sorted((run / "model").iterdir()) if file.is_file()]
+def weights_of(run: Path) -> tuple[str, ...]:
+    """What identifies the model of a run; empty where there is none."""
+    return tuple(file_sha256(file) for file in sorted((run / "model").glob("*")) if file.is_file())
 
 
 def levels_of(
@@ -113,7 +137,7 @@ def levels_of(
     if not (has_content(ready) and store.exists()):
         _empty(store.parent)
         shape, order = volume.spatial_shape, volume.axes.spatial
-        made = {"morula": {"source": volume.uri, "labels": labels, **parts}}
+        made = {"morula": {"source": volume.address, "labels": labels, **parts}}
         maps = create_image(
             store, (len(channels), *shape), "uint8", Axes(f"c{order}"), volume.voxel,
             name="maps", channels=channels, attributes=made,

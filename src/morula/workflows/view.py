@@ -19,6 +19,7 @@ from PIL import Image
 from morula.core.errors import DataError, times
 from morula.core.types import Array, Volume
 from morula.data import open_ome_zarr, open_volume
+from morula.data.hdf5 import split_key
 from morula.data.ome_zarr import is_ome_zarr, read_multiscale
 from morula.data.ome_zarr.store import opened_group
 
@@ -87,7 +88,7 @@ def open_view(store: str | Path, image: str | Path | None = None) -> View:
     attributes = dict(group["labels"].attrs) if "labels" in group else {}
     names = attributes.get("ome", attributes).get("labels", [])
     made_of = dict(group.attrs).get("morula", {}).get("source")
-    below = str(image or (made_of if made_of and Path(made_of).exists() else store))
+    below = str(image or (made_of if made_of and split_key(Path(made_of))[0].exists() else store))
     whole = open_volume(below)
     size = whole.spatial_shape[-3:]
     for name in names:

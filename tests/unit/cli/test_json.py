@@ -11,6 +11,7 @@ import pytest
 import typer
 
 from commands import cli
+from morula.cli.options import rank
 from morula.cli.verbs import app
 
 
@@ -37,3 +38,26 @@ def test_a_page_is_told_as_json(
     code, text, err = cli(capsys, verb, "somewhere", "--json", "-q")
     assert code == 0, err
     assert json.loads(text) == {key: "page.html"}
+
+
+def test_every_process_that_works_alone_prints_and_of_a_training_the_first(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("morula.workflows.train.train", lambda *_, **__: Path("run"))
+    monkeypatch.setenv("RANK", "abc")
+    for process, verb, printed in (
+        ("1", ["data", "list"], True),
+        ("1", ["train", "images"], True),
+        ("0", ["train", "images", "--devices", "2"], True),
+        ("1", ["train", "images", "--devices", "2"], False),
+    ):
+        monkeypatch.setenv("SLURM_PROCID", process)
+        code, text, err = cli(capsys, *verb, "--json")
+        assert (code, bool(text)) == (0, printed), err
+
+
+def test_what_fabric_says_of_a_process_goes_before_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    monkeypatch.setenv("SLURM_PROCID", "0")  # of the shell of an interactive job
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert rank() == 1

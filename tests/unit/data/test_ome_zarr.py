@@ -108,6 +108,18 @@ def test_it_travels_by_name(store):
     assert len(pickle.dumps(image)) < 2000
 
 
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_voxels_that_are_written_anew_change_the_fingerprint(version, tmp_path):
+    write_image(tmp_path / "a.zarr", GREY, Axes("zyx"), version=version, **SMALL)
+    before = open_volume(tmp_path / "a.zarr").fingerprint
+    assert open_volume(tmp_path / "a.zarr").fingerprint == before
+    StoredArray(str(tmp_path / "a.zarr"), "0", writable=True)[...] = 255 - GREY
+    after = open_volume(tmp_path / "a.zarr").fingerprint
+    (chunk, *_) = (path for path in (tmp_path / "a.zarr/0").rglob("*") if path.name == "0" and path.is_file())
+    chunk.write_bytes(chunk.read_bytes())  # in place, as `cp` does
+    assert len({before, after, open_volume(tmp_path / "a.zarr").fingerprint}) == 3
+
+
 class Ranges(SimpleHTTPRequestHandler):
     """An object store as far as reading goes: files, and parts of them from the start or the end."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import h5py
 import mrcfile
@@ -17,6 +17,7 @@ from PIL import Image
 from morula.core.errors import DataError
 from morula.core.types import Voxel
 from morula.data import list_volumes, load_volumes, open_volume, read_labels
+from morula.data.hdf5 import split_key
 from volume_files import GREY, MASK, STACK, labels_of, one, write_hdf5, write_mrc, write_sections, write_tiff
 
 WRITERS: dict[str, Callable[[Path], Path]] = {
@@ -199,3 +200,7 @@ def test_labels_of_which_a_block_was_written_are_read_and_an_empty_claim_is_refu
     assert path.stat().st_size < 200_000
     labels = open_volume(path)[10:21, 100, 63:65]
     assert (labels[:10, 0] == 7).all() and not labels[10].any() and not labels[:, 1].any()
+
+
+def test_a_key_has_slashes_on_windows_too() -> None:
+    assert split_key(PureWindowsPath(r"a\b.h5:/volumes/raw")) == (Path("a/b.h5"), "/volumes/raw")

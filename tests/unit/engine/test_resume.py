@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,9 @@ from types import ModuleType
 import pytest
 import torch
 
-from morula.engine import Run, launch
+from morula.core.errors import DataError
+from morula.core.files import atomic_path
+from morula.engine import Run, Stage, TrainState, launch
 from morula.engine.log import append_metrics, read_metrics
 
 SCRIPT = Path(__file__).with_name("trainings.py")
@@ -97,3 +100,37 @@ def test_an_overwriting_that_was_killed_leaves_a_folder_that_can_be_used(
         with pytest.raises(KeyboardInterrupt):
             Run.open(place, **opened, seed=1, existing="overwrite")
     assert not Run.open(place, **opened, seed=1, existing="overwrite").stage("train").done
+
+
+def stage(path: Path, **inputs: int) -> Stage:
+    return Run.open(path, recipe="a", config={}, data={}, seed=0, fabric=launch("cpu")).stage(
+        "train", **inputs
+    )
+
+
+def test_a_mark_that_a_power_cut_left_empty_is_none(tmp_path: Path) -> None:
+    stage(tmp_path).finish(told=1)
+    assert stage(tmp_path).done
+    (tmp_path / "1-train" / "done.json").write_text("")
+    assert not stage(tmp_path).done
+
+
+def test_a_checkpoint_that_a_kill_cut_short_goes_when_the_stage_goes_on(tmp_path: Path) -> None:
+    with atomic_path(stage(tmp_path).path / "state.pt") as half:
+        half.write_bytes(b"whole")
+    half.write_bytes(b"half")  # as SIGKILL leaves it
+    assert (stage(tmp_path).path / "state.pt").exists() and not half.exists()
+
+
+def test_a_checkpoint_of_a_training_that_was_overwritten_is_refused(tmp_path: Path) -> None:
+    state = TrainState(layer=torch.nn.Linear(1, 1))
+    kept = stage(tmp_path / "new", inputs=2)
+    kept.checkpoint(state)
+    kept.restore(state)
+    old = stage(tmp_path / "old", inputs=1)
+    old.checkpoint(state)
+    shutil.copy(old.path / "state.pt", kept.path)
+    with pytest.raises(DataError, match=r"state\.pt: the checkpoint is of another training"):
+        kept.restore(state)
+    torch.save(state.state_dict(), kept.path / "state.pt")  # as Morula saved it before
+    kept.restore(state)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import shutil
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -130,11 +131,17 @@ def test_a_file_system_without_locks_is_used_without(tmp_path: Path, monkeypatch
 
         return flock
 
-    monkeypatch.setattr("morula.workflows.blocks.fcntl.flock", refuse(errno.ENOLCK))
+    monkeypatch.setattr("fcntl.flock", refuse(errno.ENOLCK))
     with working(tmp_path / "a.zarr"):
         pass
-    monkeypatch.setattr("morula.workflows.blocks.fcntl.flock", refuse(errno.EIO))
+    monkeypatch.setattr("fcntl.flock", refuse(errno.EIO))
     with pytest.raises(OSError, match="no locks"), working(tmp_path / "a.zarr"):
+        pass
+
+
+def test_windows_is_a_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    with working(tmp_path / "a.zarr"):
         pass
 
 

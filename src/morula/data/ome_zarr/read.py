@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -163,10 +166,21 @@ def _names(image: Multiscale, count: int) -> tuple[str, ...]:
 
 
 def _stamp(uri: str, stored: StoredArray) -> str:
-    """The metadata of the array, and for local stores when its folder last changed."""
+    """The metadata of the array, and of a local store size and time of every file, chunks too."""
     described = json.dumps([stored.shape, str(stored.dtype), stored.unit])
     if is_remote(uri):
         return fingerprint(described)
     folder = Path(stored.where)
-    times = [each.stat().st_mtime_ns for each in sorted(folder.iterdir())] if folder.is_dir() else []
-    return fingerprint(described, times)
+    found = list(_stamps(folder)) if folder.is_dir() else []
+    return fingerprint(described, np.array(found, np.int64))
+
+
+def _stamps(folder: str | Path) -> Iterator[tuple[int, int]]:
+    with os.scandir(folder) as entries:
+        found = sorted(entries, key=attrgetter("name"))
+    for each in found:
+        if each.is_dir():
+            yield from _stamps(each.path)
+        else:
+            status = each.stat()
+            yield status.st_size, status.st_mtime_ns
