@@ -102,6 +102,15 @@ def test_one_object_holds_many_chunks(tmp_path):
     assert len(files) == 1 + 2 * 3 * 2
 
 
+@pytest.mark.parametrize(("version", "shards"), [(2, None), (3, None), (3, (8, 8))])
+def test_lost_chunks_are_counted_whatever_else_lies_there(version, shards, tmp_path):
+    group = zarr.open_group(tmp_path, mode="w", zarr_format=version)
+    array = group.create_array("a/b", shape=(20, 20), chunks=(4, 4), shards=shards, dtype=np.uint8)
+    array[:8, :9] = 1
+    (tmp_path / "a" / "b" / "notes.txt").touch()
+    assert StoredArray(str(tmp_path), "a/b").missing == ((7, 9) if shards else (19, 25))
+
+
 def test_it_travels_by_name(store):
     image = pickle.loads(pickle.dumps(open_volume(store)))
     assert np.array_equal(image[0], GREY[0])
