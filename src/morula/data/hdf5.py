@@ -15,7 +15,17 @@ from morula.core.errors import DataError
 from morula.core.types import Array, Axes, Voxel
 from morula.data.reading import Header, reading
 
-__all__ = ["SUFFIXES", "decode", "header", "is_hdf5", "offset_nm", "part", "resolved", "split_key"]
+__all__ = [
+    "SUFFIXES",
+    "decode",
+    "header",
+    "is_hdf5",
+    "offset_nm",
+    "part",
+    "resolved",
+    "split_key",
+    "transforms",
+]
 
 SUFFIXES = (".h5", ".hdf5", ".hdf")
 
@@ -84,6 +94,27 @@ def offset_nm(path: Path) -> tuple[float, float, float] | None:
         return None
     z, y, x = (float(length) for length in found)
     return z, y, x
+
+
+def transforms(path: Path) -> Array | None:
+    """Which body each supervoxel of a NeuroProof file belongs to.
+
+    Returns:
+        `(n, 2)` integers, supervoxel and body, of the table `transforms` beside the data set `stack`; None
+        where there is none.
+
+    Raises:
+        DataError: not HDF5, cut short, no such data set, or a table that is none of pairs of whole numbers.
+    """
+    with _opened(path) as dataset:
+        beside = dataset.parent.get("transforms")
+        if not dataset.name.endswith("/stack") or not isinstance(beside, h5py.Dataset):
+            return None
+        shape = tuple(beside.shape or ())
+        if len(shape) != 2 or shape[1] != 2 or beside.dtype.kind not in "ui":
+            found = f"the table {beside.name} of {_described(shape, beside.dtype)}"
+            raise DataError(path, found, "write a supervoxel and its body in each row, as whole numbers")
+        return _native(beside[()])
 
 
 def decode(path: Path, *, indices: bool = False) -> Array:

@@ -48,6 +48,14 @@ def test_zeros_around_a_block_are_cut_away_and_zeros_inside_it_kept(volume: Path
     assert np.array_equal(record.labels(), block)
 
 
+def test_a_block_may_have_the_ids_of_large_connectomes(volume: Path, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "ids.h5", "w") as file:
+        file["ids"] = BLOCK + np.uint64(2**40)
+    record = load_block(volume, tmp_path / "ids.h5", offset=(0, 0, 0))
+    assert record.labels is not None
+    assert np.array_equal(record.labels(), BLOCK)
+
+
 @pytest.mark.parametrize("own", [None, (80.0, 40.0, 20.0)])
 def test_a_padded_cremi_file_is_placed_by_its_offset_in_nm(tmp_path: Path, own: tuple | None) -> None:
     path = tmp_path / "sample_A_padded.hdf"
