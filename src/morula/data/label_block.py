@@ -9,7 +9,8 @@ import numpy as np
 
 from morula.core.errors import DataError, UsageError, times
 from morula.core.types import Array, Record, Volume, Voxel
-from morula.data import hdf5
+from morula.data import hdf5, ome_zarr
+from morula.data.open import read_header
 from morula.data.turned import Stored, places
 from morula.data.volumes import load_volumes, read_label_stack
 
@@ -30,8 +31,8 @@ def load_block(
 
     Labels as large as the volume are 0 where nothing was labelled: the smallest box that holds all others is
     the block, and a 0 inside it means "no neuron". Smaller labels are a block, placed by the offset that is
-    given, or by the attribute `offset` of an HDF5 data set as CREMI's padded files have it, in nm. What
-    makes voxels of it is the size that the files themselves state, where they do, not `voxel`.
+    given, or by the attribute `offset` of an HDF5 data set or a Zarr array as CREMI's padded files have it,
+    in nm. What makes voxels of it is the size that the files themselves state, where they do, not `voxel`.
 
     Args:
         volume: one volume, by the rules of `load_volumes`.
@@ -98,7 +99,8 @@ def _checked_size(labels: Path, image: Volume, told: Voxel | None, stored: Store
 
     Both have to agree, where the user does not side with the labels.
     """
-    if not hdf5.is_hdf5(labels) or (stated := hdf5.header(labels).voxel) is None or stated.z is None:
+    stated = read_header(labels).voxel if _has_attributes(labels) else None
+    if stated is None or stated.z is None:
         return image.voxel
     z, y, x = (_edges(stated)[each] for each in places(stored))
     size = Voxel(z=z, y=y, x=x)
@@ -116,16 +118,24 @@ def _agree(size: Voxel, *others: Voxel | None) -> bool:
 def _stated(labels: Path, image: Volume, own: Voxel | None, stored: Stored) -> Offset | None:
     """The offset that the file states along its axes, in voxels z, y, x, less that of the volume."""
     size = own or image.voxel
-    if not hdf5.is_hdf5(labels) or size is None or size.z is None:
+    stated = _offset_nm(labels)
+    if stated is None or size is None or size.z is None:
         return None
-    stated = hdf5.offset_nm(labels)
-    if stated is None:
-        return None
-    uri = Path(image.uri)
-    first = (hdf5.offset_nm(uri) if hdf5.is_hdf5(uri) else None) or (0.0, 0.0, 0.0)
+    first = _offset_nm(image.uri) or (0.0, 0.0, 0.0)
     from_own = [stated[each] - first[each] for each in places(stored)]
     z, y, x = (round(nm / edge) for nm, edge in zip(from_own, _edges(size), strict=True))
     return z, y, x
+
+
+def _has_attributes(path: Path) -> bool:
+    """Whether a size in a file is one that somebody stated of it; TIFFs have made-up ones."""
+    return hdf5.is_hdf5(path) or ome_zarr.is_ome_zarr(path)
+
+
+def _offset_nm(uri: Path | str) -> tuple[float, float, float] | None:
+    if ome_zarr.is_ome_zarr(uri):
+        return ome_zarr.offset_nm(uri)
+    return hdf5.offset_nm(Path(uri)) if hdf5.is_hdf5(Path(uri)) else None
 
 
 def _edges(size: Voxel) -> tuple[float, float, float]:
