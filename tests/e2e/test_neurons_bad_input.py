@@ -71,7 +71,7 @@ BAD: dict[str, tuple[Maker, list[object], str]] = {
     ),
     "no voxel size": (in_tiff(), [], "--voxel-size"),
     "labels larger than the volume": (in_tiff(labels=np.pad(LABELS, 4, mode="edge")), SIZE, "32 x 56 x 64"),
-    "ids beyond 2^53": (in_hdf5(LABELS.astype(np.uint64) + 2**53), SIZE, "ids.h5"),
+    "ids beyond 2^53": (in_hdf5(np.where(LABELS == 1, np.uint64(2**53 + 1), LABELS)), SIZE, "2^53"),
     "ids beyond 2^63": (in_hdf5(LABELS.astype(np.uint64) + 2**63), SIZE, "ids.h5"),
     "truncated volume": (in_hdf5(cut="raw"), SIZE, "raw.h5"),
     "truncated labels": (in_hdf5(cut="ids"), SIZE, "ids.h5"),

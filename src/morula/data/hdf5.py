@@ -12,10 +12,21 @@ import h5py
 import numpy as np
 
 from morula.core.errors import DataError
-from morula.core.types import Array, Axes, Voxel
+from morula.core.types import Array, Axes
+from morula.data.attributes import offset_of, resolution_of
 from morula.data.reading import Header, reading
 
-__all__ = ["SUFFIXES", "decode", "header", "is_hdf5", "offset_nm", "part", "resolved", "split_key"]
+__all__ = [
+    "SUFFIXES",
+    "decode",
+    "header",
+    "is_hdf5",
+    "offset_nm",
+    "part",
+    "resolved",
+    "split_key",
+    "transforms",
+]
 
 SUFFIXES = (".h5", ".hdf5", ".hdf")
 
@@ -60,7 +71,7 @@ def header(path: Path) -> Header:
     with _opened(path) as dataset:
         empty = not dataset.is_virtual and dataset.id.get_storage_size() == 0
         shape, dtype = tuple(map(int, dataset.shape)), np.dtype(dataset.dtype)
-        resolution = np.asarray(dataset.attrs.get("resolution", ())).ravel()
+        voxel = resolution_of(dataset.attrs, len(shape))
     if len(shape) not in (2, 3) or dtype.kind not in "buifc":
         found = f"a data set of {_described(shape, dtype)}"
         raise DataError(path, found, "name one with the axes z, y, x (or y, x) of numbers")
@@ -68,7 +79,6 @@ def header(path: Path) -> Header:
         found = f"a data set of {_described(shape, dtype)} to which nothing was written"
         raise DataError(path, found, "name another one, or write it again")
     kept = np.dtype("uint8") if dtype.kind == "b" else dtype.newbyteorder("=")
-    voxel = _voxel(resolution, len(shape))
     return Header(shape, kept, Axes("zyx"[-len(shape) :]), voxel=voxel, in_parts=True)
 
 
@@ -79,11 +89,28 @@ def offset_nm(path: Path) -> tuple[float, float, float] | None:
         DataError: not HDF5, cut short, or no such data set.
     """
     with _opened(path) as dataset:
-        found = np.asarray(dataset.attrs.get("offset", ())).ravel()
-    if found.shape != (3,) or found.dtype.kind not in "uif" or not np.isfinite(found).all():
-        return None
-    z, y, x = (float(length) for length in found)
-    return z, y, x
+        return offset_of(dataset.attrs)
+
+
+def transforms(path: Path) -> Array | None:
+    """Which body each supervoxel of a NeuroProof file belongs to.
+
+    Returns:
+        `(n, 2)` integers, supervoxel and body, of the table `transforms` beside the data set `stack`; None
+        where there is none.
+
+    Raises:
+        DataError: not HDF5, cut short, no such data set, or a table that is none of pairs of whole numbers.
+    """
+    with _opened(path) as dataset:
+        beside = dataset.parent.get("transforms")
+        if not dataset.name.endswith("/stack") or not isinstance(beside, h5py.Dataset):
+            return None
+        shape = tuple(beside.shape or ())
+        if len(shape) != 2 or shape[1] != 2 or beside.dtype.kind not in "ui":
+            found = f"the table {beside.name} of {_described(shape, beside.dtype)}"
+            raise DataError(path, found, "write a supervoxel and its body in each row, as whole numbers")
+        return _native(beside[()])
 
 
 def decode(path: Path, *, indices: bool = False) -> Array:
@@ -158,15 +185,6 @@ def _described(shape: tuple[int, ...], dtype: Any) -> str:
 
 def _fix(path: Path) -> str:
     return f"name one, as {split_key(path)[0].name}:/key"
-
-
-def _voxel(resolution: Array, ndim: int) -> Voxel | None:
-    if resolution.shape != (ndim,) or resolution.dtype.kind not in "uif":
-        return None
-    *depth, height, width = (float(length) for length in resolution)
-    if not all(np.isfinite(length) and length > 0 for length in (*depth, height, width)):
-        return None
-    return Voxel(y=height, x=width, z=depth[0] if depth else None)
 
 
 def _native(array: Any) -> Array:

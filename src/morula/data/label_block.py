@@ -9,7 +9,8 @@ import numpy as np
 
 from morula.core.errors import DataError, UsageError, times
 from morula.core.types import Array, Record, Volume, Voxel
-from morula.data import hdf5
+from morula.data import hdf5, ome_zarr
+from morula.data.open import read_header
 from morula.data.turned import Stored, places
 from morula.data.volumes import load_volumes, read_label_stack
 
@@ -30,7 +31,8 @@ def load_block(
 
     Labels as large as the volume are 0 where nothing was labelled: the smallest box that holds all others is
     the block, and a 0 inside it means "no neuron". Smaller labels are a block, placed by the offset that is
-    given, or by the attribute `offset` of an HDF5 data set as CREMI's padded files have it, in nm.
+    given, or by the attribute `offset` of an HDF5 data set or a Zarr array as CREMI's padded files have it,
+    in nm. What makes voxels of it is the size that the files themselves state, where they do, not `voxel`.
 
     Args:
         volume: one volume, by the rules of `load_volumes`.
@@ -43,20 +45,23 @@ def load_block(
         A record whose labels are those of its `box`, int32.
 
     Raises:
-        DataError: a file cannot be used, the labels are larger than the volume or hold nothing.
+        DataError: a file cannot be used, the labels are larger than the volume, hold nothing, or state voxels
+            of another size than the volume's file does.
         UsageError: the offset is missing or puts the block outside of the volume.
     """
-    found, _ = load_volumes(volume, voxel=voxel, stored=stored)
+    found, _ = load_volumes(volume, stored=stored)
     if len(found) != 1:
         fix = "name the one that the labels belong to"
         raise DataError(volume, f"{len(found)} volumes for one block of labels", fix)
     (record,) = found
+    own = _checked_size(labels, record.image, voxel, stored)
+    record = replace(record, image=record.image.sized(voxel))
     block = read_label_stack(labels, stored)
     whole = record.image.spatial_shape
     if any(ours > theirs for ours, theirs in zip(block.shape, whole, strict=True)):
         told = f"labels of {times(block.shape)}, but the volume {record.image.uri} is {times(whole)}"
         raise DataError(labels, told, "give labels of the volume or of a part of it, axes z, y, x")
-    start = _placed(labels, block.shape, record.image, offset or _stated(labels, record.image, stored))
+    start = _placed(labels, block.shape, record.image, offset or _stated(labels, record.image, own, stored))
     inner = _filled(labels, block)
     box = tuple(slice(at + each.start, at + each.stop) for at, each in zip(start, inner, strict=True))
     return replace(record, labels=_Block(labels, stored, inner), box=box)
@@ -89,19 +94,56 @@ def _placed(labels: Path, shape: tuple[int, ...], image: Volume, start: Offset |
     return start
 
 
-def _stated(labels: Path, image: Volume, stored: Stored) -> Offset | None:
+def _checked_size(labels: Path, image: Volume, told: Voxel | None, stored: Stored) -> Voxel | None:
+    """The size of a voxel that the labels state, else the one that the volume's file does.
+
+    Both have to agree, where the user does not side with the labels.
+    """
+    stated = read_header(labels).voxel if _has_attributes(labels) else None
+    if stated is None or stated.z is None:
+        return image.voxel
+    z, y, x = (_edges(stated)[each] for each in places(stored))
+    size = Voxel(z=z, y=y, x=x)
+    if image.voxel is not None and image.voxel.z is not None and not _agree(size, image.voxel, told):
+        found = f"voxels of {_told(size)} nm, but those of {image.uri} are {_told(image.voxel)}"
+        raise DataError(labels, found, "give labels of the volume at its own resolution")
+    return size
+
+
+def _agree(size: Voxel, *others: Voxel | None) -> bool:
+    """Whether one of the others is the same size."""
+    return any(other is not None and np.allclose(_edges(other), _edges(size), rtol=1e-3) for other in others)
+
+
+def _stated(labels: Path, image: Volume, own: Voxel | None, stored: Stored) -> Offset | None:
     """The offset that the file states along its axes, in voxels z, y, x, less that of the volume."""
-    if not hdf5.is_hdf5(labels) or image.voxel is None or image.voxel.z is None:
+    size = own or image.voxel
+    stated = _offset_nm(labels)
+    if stated is None or size is None or size.z is None:
         return None
-    stated = hdf5.offset_nm(labels)
-    if stated is None:
-        return None
-    uri = Path(image.uri)
-    own = (hdf5.offset_nm(uri) if hdf5.is_hdf5(uri) else None) or (0.0, 0.0, 0.0)
-    edges = image.voxel.z, image.voxel.y, image.voxel.x
-    from_own = [stated[each] - own[each] for each in places(stored)]
-    z, y, x = (round(nm / edge) for nm, edge in zip(from_own, edges, strict=True))
+    first = _offset_nm(image.uri) or (0.0, 0.0, 0.0)
+    from_own = [stated[each] - first[each] for each in places(stored)]
+    z, y, x = (round(nm / edge) for nm, edge in zip(from_own, _edges(size), strict=True))
     return z, y, x
+
+
+def _has_attributes(path: Path) -> bool:
+    """Whether a size in a file is one that somebody stated of it; TIFFs have made-up ones."""
+    return hdf5.is_hdf5(path) or ome_zarr.is_ome_zarr(path)
+
+
+def _offset_nm(uri: Path | str) -> tuple[float, float, float] | None:
+    if ome_zarr.is_ome_zarr(uri):
+        return ome_zarr.offset_nm(uri)
+    return hdf5.offset_nm(Path(uri)) if hdf5.is_hdf5(Path(uri)) else None
+
+
+def _edges(size: Voxel) -> tuple[float, float, float]:
+    return size.z or 0.0, size.y, size.x
+
+
+def _told(size: Voxel) -> str:
+    return " x ".join(f"{edge:g}" for edge in _edges(size))
 
 
 def _filled(path: Path, labels: Array) -> tuple[slice, ...]:

@@ -13,6 +13,7 @@ import tifffile
 from morula.core.errors import DataError
 from morula.core.files import atomic_path
 from morula.core.types import Array, Voxel
+from morula.data import hdf5
 from morula.data.ome_zarr import is_ome_zarr
 from morula.data.open import decode_image, read_header
 from morula.data.reading import Header
@@ -34,6 +35,7 @@ LABELS, STORE = "labels.tif", "labels.ome.zarr"
 _UINT16 = 65_535
 _MASK, _ALIKE = 3, 0.25  # pieces of one number that make a mask, and their least share of the largest
 _LARGEST = np.iinfo(np.int32).max
+_EXACT = 2**53  # where floats, and tools that keep ids in them, begin to mix up neighbours
 
 
 def read_labels(path: str | PathLike[str]) -> Array:
@@ -43,6 +45,10 @@ def read_labels(path: str | PathLike[str]) -> Array:
     palette gives its grey values. Labels stored as floats are refused even where they are whole, because
     what wrote them may have interpolated.
 
+    The supervoxels of a NeuroProof file (`stack` beside `transforms`) become the bodies that they belong to;
+    one that the table does not name is a body of its own, as it is for NeuroProof. Where a label is
+    beyond 2,147,483,647, all are numbered anew, 1, 2, ... in their order.
+
     Args:
         path: a PNG, BMP, TIFF or MRC file, `file.h5:/key`, OME-Zarr labels, or a folder of sections.
 
@@ -50,7 +56,8 @@ def read_labels(path: str | PathLike[str]) -> Array:
         `(y, x)` or `(z, y, x)` int32, 0 = background.
 
     Raises:
-        DataError: unreadable, JPEG, float, negative or too large values, or different colour channels.
+        DataError: unreadable, JPEG, float, negative values or ones beyond 2^53, different colour
+            channels, or supervoxels with two bodies.
     """
     path = Path(path)
     header = read_header(path)
@@ -60,14 +67,16 @@ def read_labels(path: str | PathLike[str]) -> Array:
     if header.dtype.kind == "f":
         raise DataError(path, f"labels of type {header.dtype}", "save them as whole numbers (uint16)")
     labels = _single_channel(path, decode_image(path, indices=True), header)
-    low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
-    if low < 0:
-        raise DataError(
-            path, f"negative labels (lowest {low})", "use 0 for background and 1, 2, ... for objects"
-        )
-    if high > _LARGEST:
-        raise DataError(path, f"the label {high}", f"number the objects 1, 2, ... up to {_LARGEST}")
-    return labels.astype(np.int32)
+    _refuse_negative(path, labels)
+    table = hdf5.transforms(path) if hdf5.is_hdf5(path) else None
+    if table is not None:
+        _refuse_negative(path, table)
+        labels = _bodies(path, labels, table.astype(np.uint64))
+    high = int(labels.max(initial=0))
+    if high > _EXACT:
+        fix = f"number the objects 1, 2, ...; ids are exact up to 2^53 ({_EXACT})"
+        raise DataError(path, f"the label {high}", fix)
+    return _renumbered(labels) if high > _LARGEST else labels.astype(np.int32)
 
 
 def refuse_mask(where: Path | str, labels: Array) -> None:
@@ -126,6 +135,40 @@ def write_labels(path: Path, labels: Array, *, voxel: Voxel | None = None) -> No
     options: dict[str, Any] = {"photometric": "minisblack", "compression": "zlib", "metadata": metadata}
     with atomic_path(path) as temporary:
         tifffile.imwrite(temporary, labels.astype(label_type(labels)), **options, **resolution)
+
+
+def _refuse_negative(path: Path, labels: Array) -> None:
+    if (low := int(labels.min(initial=0))) < 0:
+        fix = "use 0 for background and 1, 2, ... for objects"
+        raise DataError(path, f"negative labels (lowest {low})", fix)
+
+
+def _bodies(path: Path, supervoxels: Array, table: Array) -> Array:
+    """The second number of the row whose first one a voxel has; without such a row the voxel's own."""
+    rows = np.unique(table, axis=0)
+    twice = rows[1:, 0][rows[1:, 0] == rows[:-1, 0]]
+    if len(twice):
+        fix = "keep one row for each supervoxel in transforms"
+        raise DataError(path, f"two bodies for supervoxel {twice[0]}", fix)
+    found = supervoxels.astype(np.uint64)
+    if len(rows):
+        for section in found:
+            row = rows[np.minimum(np.searchsorted(rows[:, 0], section), len(rows) - 1)]
+            np.copyto(section, row[..., 1], where=row[..., 0] == section)
+    return found
+
+
+def _renumbered(labels: Array) -> Array:
+    """Small numbers in the place of large ones, in the same order, by sections: sorting all takes memory."""
+    ids = np.unique(np.concatenate([np.zeros(1, np.int64), *(_distinct(section) for section in labels)]))
+    found = np.empty(labels.shape, np.int32)
+    for section, small in zip(labels, found, strict=True):
+        small[...] = np.searchsorted(ids, section.astype(np.int64))
+    return found
+
+
+def _distinct(labels: Array) -> Array:
+    return np.unique(labels).astype(np.int64)
 
 
 def _single_channel(path: Path, array: Array, header: Header) -> Array:

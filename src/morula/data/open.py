@@ -109,7 +109,8 @@ def open_volume(path: str | PathLike[str], *, voxel: VoxelSize = None) -> Volume
     * Vaa3D: v3draw, memory-mapped, and v3dpbd of 3, 8 and 16 bits.
     * A folder of 2D images of one size: a stack, its sections in natural order (`s2` before `s10`). RGB
       sections become grey if their channels are equal.
-    * OME-Zarr 0.4 and 0.5, local or remote: the group of an image, or the array of a level (`a.ome.zarr/1`).
+    * OME-Zarr 0.4 and 0.5, local or remote: the group of an image, or the array of a level (`a.ome.zarr/1`);
+      and plain arrays of Zarr 2 and 3 (`a.zarr/volumes/raw`) with axes z, y, x and `resolution` as in HDF5.
 
     Whole numbers keep their type: 64-bit label ids stay exact. A truncated file or values that are not finite
     may show only when the pixels are read; `load_records` and `load_volumes` read all before they return.

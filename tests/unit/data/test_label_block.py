@@ -48,21 +48,44 @@ def test_zeros_around_a_block_are_cut_away_and_zeros_inside_it_kept(volume: Path
     assert np.array_equal(record.labels(), block)
 
 
-@pytest.mark.parametrize("own", [None, (80.0, 40.0, 20.0)])
-def test_a_padded_cremi_file_is_placed_by_its_offset_in_nm(tmp_path: Path, own: tuple | None) -> None:
-    path = tmp_path / "sample_A_padded.hdf"
-    first = np.array([1, 4, 6]) * (40, 4, 4) + (own or (0, 0, 0))
+def test_a_block_may_have_the_ids_of_large_connectomes(volume: Path, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "ids.h5", "w") as file:
+        file["ids"] = BLOCK + np.uint64(2**40)
+    record = load_block(volume, tmp_path / "ids.h5", offset=(0, 0, 0))
+    assert record.labels is not None
+    assert np.array_equal(record.labels(), BLOCK)
+
+
+def padded(
+    folder: Path, *, own: tuple | None = None, of_labels: tuple = (40.0, 4.0, 4.0)
+) -> tuple[Path, Path]:
+    """The raw and the neurons of a padded CREMI file, a block at 1, 4, 6."""
+    path = folder / "sample_A_padded.hdf"
     with h5py.File(path, "w") as file:
         raw = file.create_dataset("volumes/raw", data=RAW)
         raw.attrs["resolution"] = (40.0, 4.0, 4.0)
         if own:
             raw.attrs["offset"] = own
         labels = file.create_dataset("volumes/labels/neuron_ids", data=BLOCK.astype(np.uint64))
-        labels.attrs["resolution"] = (40.0, 4.0, 4.0)
-        labels.attrs["offset"] = first
-    record = load_block(Path(f"{path}:/volumes/raw"), Path(f"{path}:/volumes/labels/neuron_ids"))
+        labels.attrs["resolution"] = of_labels
+        labels.attrs["offset"] = np.array([1, 4, 6]) * (40, 4, 4) + (own or (0, 0, 0))
+    return Path(f"{path}:/volumes/raw"), Path(f"{path}:/volumes/labels/neuron_ids")
+
+
+@pytest.mark.parametrize("own", [None, (80.0, 40.0, 20.0)])
+@pytest.mark.parametrize("told", [None, Voxel(z=70, y=8.6, x=8.6)])
+def test_a_padded_cremi_file_is_placed_by_its_offset_in_nm(
+    tmp_path: Path, own: tuple | None, told: Voxel | None
+) -> None:
+    """The offset is in the nm of the file, whatever size a user knows the voxels to have."""
+    record = load_block(*padded(tmp_path, own=own), voxel=told)
     assert record.box == (slice(1, 4), slice(4, 14), slice(6, 18))
-    assert record.image.voxel == Voxel(z=40, y=4, x=4)
+    assert record.image.voxel == (told or Voxel(z=40, y=4, x=4))
+
+
+def test_labels_of_another_resolution_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"40 x 8 x 8 nm.*raw are 40 x 4 x 4"):
+        load_block(*padded(tmp_path, of_labels=(40.0, 8.0, 8.0)), offset=(1, 4, 6))
 
 
 @pytest.mark.parametrize("offset", [(4, 0, 0), (0, 15, 0), (0, 0, -1)])

@@ -18,7 +18,7 @@ import zarr
 
 from morula.core.errors import DataError, ResourceError, UsageError
 from morula.core.types import Axes, Voxel
-from morula.data import load_volumes, open_volume, read_labels
+from morula.data import load_block, load_volumes, open_volume, read_labels
 from morula.data.ome_zarr import (
     StoredArray,
     create_image,
@@ -246,6 +246,42 @@ def test_metadata_that_no_image_has(tmp_path, changes, told):
     write_image(tmp_path / "a.zarr", GREY, Axes("zyx"), SIZE)
     with pytest.raises(DataError, match=told):
         open_volume(rewritten(tmp_path / "a.zarr", **changes))
+
+
+@pytest.fixture(params=[2, 3])
+def plain(request, tmp_path) -> Path:
+    """Arrays as CREMI has them, a block of neurons at 1, 20, 5, without any metadata of OME-Zarr."""
+    file = zarr.open_group(tmp_path / "sample.zarr", mode="w", zarr_format=request.param)
+    block = LABELS[1:, 20:120, 5:40].astype(np.uint64)
+    for name, array, first in (("raw", GREY, (0, 0, 0)), ("labels/neuron_ids", block, (40, 80, 20))):
+        stored = file.create_array(f"volumes/{name}", data=array, chunks=(1, 64, 16))
+        stored.attrs.update({"resolution": [40.0, 4.0, 4.0], "offset": list(first)})
+    return tmp_path / "sample.zarr/volumes"
+
+
+def test_a_plain_array_is_a_volume(plain):
+    image = open_volume(plain / "raw")
+    assert (image.axes.order, image.voxel) == ("zyx", SIZE)
+    np.testing.assert_array_equal(image[1:, 60:70], GREY[1:, 60:70])
+    assert pickle.loads(pickle.dumps(image)).fingerprint == image.fingerprint
+
+
+def test_plain_labels_lie_where_their_offset_says(plain):
+    record = load_block(plain / "raw", plain / "labels/neuron_ids")
+    assert record.box == (slice(1, 3), slice(20, 120), slice(5, 40))
+    np.testing.assert_array_equal(record.labels(), LABELS[1:, 20:120, 5:40])
+
+
+def test_a_plain_array_that_is_no_volume_is_refused(tmp_path):
+    zarr.save_array(tmp_path / "a.zarr", np.zeros((2, 2, 30, 30), np.uint8))
+    with pytest.raises(DataError, match="4 axes without OME-Zarr metadata"):
+        open_volume(tmp_path / "a.zarr")
+
+
+def test_a_plain_array_with_a_hole_is_refused(plain):
+    (plain / "raw").joinpath("c/1/0/0" if (plain / "raw/c").exists() else "1.0.0").unlink()
+    with pytest.raises(DataError, match="1 of 45 chunks are missing"):
+        open_volume(plain / "raw")
 
 
 def test_nothing_is_overwritten(tmp_path):

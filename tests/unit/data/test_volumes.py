@@ -95,14 +95,63 @@ def test_bytes_of_imod_are_unsigned(tmp_path: Path) -> None:
     np.testing.assert_array_equal(open_volume(tmp_path / "a.mrc").read(), STACK)
 
 
-@pytest.mark.parametrize("number", [2**53 + 1, 2**63 + 5])
-def test_large_ids_stay_exact_or_are_refused(number: int, tmp_path: Path) -> None:
-    ids = np.array([[[number, number + 1] * 10] * 20] * 2, np.uint64)
-    path = write_hdf5(tmp_path / "a.h5", ids=ids)
+def ids_of(*numbers: int) -> np.ndarray:
+    """A uint64 volume of these ids, every other section in reverse."""
+    section = np.array([[*numbers] * 10] * 20, np.uint64)
+    return np.stack([section, section[:, ::-1]])
+
+
+@pytest.mark.parametrize("largest", [2**31, 2**40, 2**53])
+def test_large_ids_are_numbered_anew(largest: int, tmp_path: Path) -> None:
+    path = write_hdf5(tmp_path / "a.h5", ids=ids_of(largest, 7, 0, largest - 1))
+    found = read_labels(path)
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(found, ids_of(3, 1, 0, 2))
+
+
+def test_a_volume_without_background_keeps_none(tmp_path: Path) -> None:
+    path = write_hdf5(tmp_path / "a.h5", ids=ids_of(2**40, 2**41))
+    np.testing.assert_array_equal(read_labels(path), ids_of(1, 2))
+
+
+@pytest.mark.parametrize("number", [2**53, 2**63 + 5])
+def test_ids_beyond_2_to_the_53_stay_exact_in_images_and_are_refused_as_labels(
+    number: int, tmp_path: Path
+) -> None:
+    path = write_hdf5(tmp_path / "a.h5", ids=ids_of(number, number + 1))
     found = open_volume(path)
     assert found.dtype == np.uint64
     assert np.unique(found[1, 3]).tolist() == [number, number + 1]
-    with pytest.raises(DataError, match=str(number + 1)):
+    with pytest.raises(DataError, match=rf"{number + 1}.*2\^53"):
+        read_labels(path)
+
+
+STACK_OF_SUPERVOXELS = ids_of(1, 2, 3, 0, 5)
+BODIES = np.array([[3, 2**40], [2, 9], [1, 9], [4, 8]], np.uint64)
+
+
+def test_supervoxels_of_neuroproof_become_bodies(tmp_path: Path) -> None:
+    """5 has no row and stays a body of its own."""
+    path = write_hdf5(tmp_path / "groundtruth.h5", stack=STACK_OF_SUPERVOXELS, transforms=BODIES)
+    for each in (path, Path(f"{path}:/stack")):
+        np.testing.assert_array_equal(read_labels(each), ids_of(2, 2, 3, 0, 1))
+
+
+def test_a_table_beside_another_data_set_is_none_of_bodies(tmp_path: Path) -> None:
+    path = write_hdf5(tmp_path / "a.h5", ids=STACK_OF_SUPERVOXELS, transforms=BODIES)
+    np.testing.assert_array_equal(read_labels(path), STACK_OF_SUPERVOXELS)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (BODIES[:, :1], "table /transforms of 4 x 1"),
+        (np.array([[1, 2], [1, 3]]), "two bodies for supervoxel 1"),
+    ],
+)
+def test_a_table_that_names_no_bodies_is_refused(table: np.ndarray, message: str, tmp_path: Path) -> None:
+    path = write_hdf5(tmp_path / "groundtruth.h5", stack=STACK_OF_SUPERVOXELS, transforms=table)
+    with pytest.raises(DataError, match=message):
         read_labels(path)
 
 

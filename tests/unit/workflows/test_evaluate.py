@@ -301,6 +301,15 @@ def test_neurons_without_truth_are_refused(tmp_path: Path) -> None:
         evaluate(tmp_path / "pred.tif", tmp_path / "truth.tif", kind="neurons")
 
 
+def test_neurons_may_have_the_ids_of_large_connectomes(tmp_path: Path) -> None:
+    labels = np.array([[[0, 1, 1, 2]] * 4] * 2, np.uint64)
+    for name, step in (("pred", 3), ("truth", 2**40)):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["main"] = labels * np.uint64(step)
+    scores = evaluate(tmp_path / "pred.h5", tmp_path / "truth.h5", kind="neurons")
+    assert scores["mean"]["voi"] == 0
+
+
 def test_a_suffix_says_which_trace_is_the_true_one(tmp_path: Path) -> None:
     line = "1 2 {0} 1 1 1 -1\n2 2 {0} 1 30 1 1\n"
     for name, x in (("pred/a.swc", 1), ("truth/a.swc", 50), ("truth/a-gold.swc", 1)):

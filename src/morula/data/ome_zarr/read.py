@@ -1,4 +1,4 @@
-"""Opening an OME-Zarr image, or one level of it, as a volume."""
+"""Opening an OME-Zarr image, one level of it, or a plain Zarr array as a volume."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ import numpy as np
 from morula.core.errors import DataError
 from morula.core.hashing import fingerprint
 from morula.core.types import Array, ArraySource, Axes, Volume
+from morula.data.attributes import offset_of, resolution_of
 from morula.data.ome_zarr.metadata import Level, Multiscale, parsed
 from morula.data.ome_zarr.store import StoredArray, is_remote, opened_group
 
-__all__ = ["check_chunks", "is_ome_zarr", "open_ome_zarr", "read_multiscale"]
+__all__ = ["check_chunks", "is_ome_zarr", "offset_nm", "open_ome_zarr", "read_multiscale"]
 
 
 def is_ome_zarr(path: str | PathLike[str]) -> bool:
@@ -44,30 +45,37 @@ def read_multiscale(uri: str | PathLike[str]) -> Multiscale:
 def open_ome_zarr(uri: str | PathLike[str], *, level: int | None = None) -> Volume:
     """Opens an image of OME-Zarr 0.4 or 0.5, local or remote; a box is read when it is sliced.
 
+    An array without OME-Zarr metadata (`a.zarr/volumes/raw`, Zarr 2 or 3) has the axes `zyx` or `yx`; its
+    attribute `resolution` is the voxel size in nm, as in CREMI.
+
     Args:
-        uri: the group of the image (`a.ome.zarr`, `a.ome.zarr/labels/mito`), or the array of one of its
-            levels (`a.ome.zarr/1`); a path, or a URL that fsspec knows.
+        uri: the group of the image (`a.ome.zarr`, `a.ome.zarr/labels/mito`), the array of one of its
+            levels (`a.ome.zarr/1`), or a plain array; a path, or a URL that fsspec knows.
         level: 0 is the largest; where the uri names a level, leave it out.
 
     Returns:
         A volume with axes `(c) (z) y x`; axes of time and channel with one entry are dropped.
 
     Raises:
-        DataError: no store or level, several time points, a size of zero, or pixels that are no numbers; and
-            when a box is read that holds NaN or infinity.
+        DataError: no store or level, a plain array of other axes, several time points, a size of zero, or
+            pixels that are no numbers; and when a box is read that holds NaN or infinity.
     """
     text = str(uri).rstrip("/")
     parent, _, last = text.rpartition("/")
     try:
         image = read_multiscale(text)
     except DataError:
-        if level is not None or not parent or not _has_level(parent, last):
+        if level is not None:
             raise
+        if not parent or not _has_level(parent, last):
+            if (array := _plain(text)) is None:
+                raise
+            return _opened_plain(text, array)
         text, image = parent, read_multiscale(parent)
         level = [each.path for each in image.levels].index(last)
     chosen = _level(image, level or 0, text)
     stored = StoredArray(text, chosen.path, finite=True)
-    _check(stored, image)
+    _check(stored, image.axes)
     kept = [number for number, axis in enumerate(image.axes) if axis in "zyx" or stored.shape[number] > 1]
     axes = Axes("".join(image.axes[number] for number in kept))
     source: ArraySource = stored if len(kept) == len(image.axes) else _Squeezed(stored, tuple(kept))
@@ -80,6 +88,12 @@ def open_ome_zarr(uri: str | PathLike[str], *, level: int | None = None) -> Volu
         channels=_names(image, count),
         stamp=_stamp(text, stored),
     )
+
+
+def offset_nm(uri: str | PathLike[str]) -> tuple[float, float, float] | None:
+    """Where a plain array lies in the volume that it is a part of, z, y, x in nm (attribute `offset`)."""
+    array = _plain(str(uri).rstrip("/"))
+    return None if array is None else offset_of(array.attributes)
 
 
 def check_chunks(volume: Volume) -> None:
@@ -141,19 +155,38 @@ def _level(image: Multiscale, level: int, where: str) -> Level:
     return image.levels[level]
 
 
-def _check(stored: StoredArray, image: Multiscale) -> None:
+def _plain(uri: str) -> StoredArray | None:
+    """The array of this name, None where there is none that can be opened."""
+    array = StoredArray(uri, "", finite=True)
+    try:
+        return array if array.shape else None
+    except DataError:
+        return None
+
+
+def _opened_plain(uri: str, array: StoredArray) -> Volume:
+    if len(array.shape) not in (2, 3):
+        found = f"an array of {len(array.shape)} axes without OME-Zarr metadata"
+        raise DataError(array.where, found, "name one with the axes z, y, x (or y, x)")
+    axes = "zyx"[-len(array.shape) :]
+    _check(array, axes)
+    voxel = resolution_of(array.attributes, len(axes))
+    return Volume(array, Axes(axes), array.where, voxel=voxel, channels=("grey",), stamp=_stamp(uri, array))
+
+
+def _check(stored: StoredArray, axes: str) -> None:
     shape = stored.shape
     size = " x ".join(map(str, shape))
-    if len(shape) != len(image.axes):
-        raise DataError(stored.where, f"an array of {size} for the axes {image.axes}", "write it again")
+    if len(shape) != len(axes):
+        raise DataError(stored.where, f"an array of {size} for the axes {axes}", "write it again")
     if 0 in shape:
         raise DataError(stored.where, f"an axis of size zero ({size})", "give an image that has voxels")
     if stored.dtype.kind not in "buif":
         raise DataError(
             stored.where, f"pixels of type {stored.dtype}", "save real numbers (8 or 16 bit, or float)"
         )
-    if "t" in image.axes and shape[image.axes.index("t")] > 1:
-        found = f"{shape[image.axes.index('t')]} time points"
+    if "t" in axes and shape[axes.index("t")] > 1:
+        found = f"{shape[axes.index('t')]} time points"
         raise DataError(stored.where, found, "save each time point as an image of its own")
 
 

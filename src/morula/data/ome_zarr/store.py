@@ -68,6 +68,11 @@ class StoredArray:
         return tuple(map(int, self._array.shards or self._array.chunks))
 
     @property
+    def attributes(self) -> dict[str, Any]:
+        """What the array says of itself."""
+        return dict(self._array.attrs)
+
+    @property
     def missing(self) -> tuple[int, int]:
         """How many of its objects (shards or chunks) are not in the store, and how many there should be."""
         grid = tuple(-(-size // unit) for size, unit in zip(self.shape, self.unit, strict=True))

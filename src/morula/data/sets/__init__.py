@@ -12,15 +12,19 @@ from morula.core.errors import ResourceError, UsageError
 from morula.core.hashing import file_sha256
 from morula.core.types import Record
 from morula.data.sets import (
+    ac3_ac4,
     bbbc038,
     bcdata,
     bigneuron,
     coco,
+    cremi,
+    fib25,
     kasthuri_pp,
     livecell,
     lucchi_pp,
     mitoem,
     monuseg,
+    snemi3d,
     vnc,
 )
 from morula.data.sets.archive import Limits, cache_folder, extract, fetch, first_seen
@@ -51,6 +55,10 @@ _MODULES = MappingProxyType(
             kasthuri_pp,
             vnc,
             mitoem,
+            cremi,
+            fib25,
+            snemi3d,
+            ac3_ac4,
             bigneuron,
         )
     }
