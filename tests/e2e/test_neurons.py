@@ -152,19 +152,18 @@ def test_a_pre_training_without_labels_is_what_a_training_starts_from(
     code, _, err = cli(capsys, "pretrain", recipe, scene["raw"], "--out", before, *size)
     assert code == 0, err
     placed = ["--labels", scene["block"], "--label-offset", 4, 0, 8]
-    placed += ["--recipe", recipe]
     start = ["--weights", before, "--set", "finetune.lr=1e-12", "--set", "finetune.average=0"]
-    code, _, err = cli(capsys, "train", scene["raw"], *placed, *size, *start, "--out", after)
+    code, _, err = cli(capsys, "train", recipe, scene["raw"], *placed, *size, *start, "--out", after)
     assert code == 0, err
     assert [path.name for path in sorted(after.glob("[0-9]-*"))] == ["1-weights", "2-finetune", "3-tune"]
     made = load_file(before / "3-self-training-2" / "network.safetensors")
     used = load_file(after / "model" / "network.safetensors")
     assert [name for name in made if not np.allclose(made[name], used[name], atol=1e-6)] == []
     wrong = ["--weights", before, "--set", "network.widths=[8, 16]", "--out", tmp_path / "wrong"]
-    code, _, err = cli(capsys, "train", scene["raw"], *placed, *size, *wrong)
+    code, _, err = cli(capsys, "train", recipe, scene["raw"], *placed, *size, *wrong)
     assert (code, "widths [8, 12], not [8, 16]" in err) == (2, True)
     wrong = ["--weights", tmp_path, "--out", tmp_path / "none"]
-    code, _, err = cli(capsys, "train", scene["raw"], *placed, *size, *wrong)
+    code, _, err = cli(capsys, "train", recipe, scene["raw"], *placed, *size, *wrong)
     assert (code, "no weights in this folder" in err) == (3, True)
 
 

@@ -83,7 +83,7 @@ def pretrain(
         seed=seed,
         console=o.console(quiet),
     )
-    hint = f"morula train VOLUME --labels BLOCK --voxel-size Z Y X --recipe {recipe} --weights {path}"
+    hint = f"morula train {recipe} VOLUME --labels BLOCK --voxel-size Z Y X --weights {path}"
     show({"run": str(path)}, as_json, hint, processes=devices * nodes)
 
 

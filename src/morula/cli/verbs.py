@@ -162,7 +162,7 @@ def plan(
 
 @app.command()
 def train(
-    images: o.Images,
+    words: o.RecipeImages,
     labels: o.Labels = None,
     source: o.Source = None,
     source_labels: o.SourceLabels = None,
@@ -192,6 +192,7 @@ def train(
     """Train on a folder of images; `predict` then needs the run's folder alone."""
     from morula.workflows.train import train as work
 
+    recipe, images = o.recipe_images(words, recipe)
     path = work(
         images,
         labels=labels,

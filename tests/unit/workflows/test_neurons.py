@@ -154,7 +154,7 @@ def test_a_volume_that_is_not_there_is_named_before_its_options_are(option: dict
 
 def test_a_pre_training_says_that_it_has_no_model(tmp_path: Path) -> None:
     write_json(tmp_path / "run.json", {"recipe": "mscon"})
-    with pytest.raises(DataError, match=r"a pre-training.*morula train VOLUME .*--weights"):
+    with pytest.raises(DataError, match=r"a pre-training.*morula train mscon VOLUME .*--weights"):
         predict(tmp_path, tmp_path, out=tmp_path / "found")
     write_json(tmp_path / "plan.json", {})
     with pytest.raises(DataError, match="its training is not finished"):
