@@ -92,7 +92,7 @@ def agglomerate(
     affinities: Annotated[
         Path, typer.Argument(help="HDF5, axes c, z, y, x; or one data set, `file.h5:/key`.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="TIFF for the labels.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="TIFF for the labels, .tif or .tiff.")],
     method: Annotated[
         Method, typer.Option(help="Join contacts in turn, cut all at once, or join voxels.")
     ] = Method.agglomeration,
