@@ -106,7 +106,9 @@ def agglomerate(
     offsets: Annotated[
         OffsetName | None, typer.Option(help="Of the channels, if the file is silent.")
     ] = None,
-    polarity: Annotated[Meaning | None, typer.Option(help="What 1 means, if the file is silent.")] = None,
+    polarity: Annotated[
+        Meaning | None, typer.Option(help="What 1 means, if the file is silent or in doubt.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier labels.")] = False,
     as_json: o.Json = False,
 ) -> None:
