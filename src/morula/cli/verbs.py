@@ -260,6 +260,10 @@ def evaluate(
     radius: Annotated[float, typer.Option(help="Points within this many pixels match, above 0.")] = 12.0,
     voxel_size: o.VoxelSize = None,
     label_suffix: o.LabelSuffix = None,
+    border: Annotated[
+        float | None,
+        typer.Option(metavar="PX", help="Of neurons: leave out what is this near to a true border."),
+    ] = None,
     as_json: o.Json = False,
 ) -> None:
     """Score predictions against ground truth."""
@@ -272,6 +276,7 @@ def evaluate(
         radius=radius,
         voxel=o.known_size("--voxel-size", voxel_size),
         label_suffix=label_suffix or "",
+        border=border,
     )
     show(scores, True, "") if as_json else typer.echo(json.dumps(scores, indent=2))
 
