@@ -257,7 +257,9 @@ def test_a_tower_of_sections_is_asked_about(
     scene: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     size = ["--voxel-size", 10, 10, 10]
-    tifffile.imwrite(tmp_path / "tower.tif", np.full((90, 20, 20), 7, np.uint8), photometric="minisblack")
+    tifffile.imwrite(
+        tmp_path / "tower.tif", np.indices((90, 20, 20)).sum(0, np.uint8), photometric="minisblack"
+    )
     block = np.ones((90, 20, 20), np.uint8)
     block[:45] = 2
     tifffile.imwrite(tmp_path / "block.tif", block, photometric="minisblack")
