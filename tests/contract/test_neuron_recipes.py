@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 import torch
 
+from morula.core.affinities import NEAREST
 from morula.core.config import override
 from morula.core.errors import UsageError
 from morula.core.types import Axes, Record, Volume, Voxel
+from morula.data.affinities import read_affinities
 from morula.engine import Run, Weights, launch, read_json, read_metrics, weights_file
 from morula.recipes import RECIPES, load_recipe
+from morula.workflows.agglomerate import agglomerate
 from stopping import stopped_at
 from synthetic import neurites
 
@@ -62,6 +65,16 @@ def test_it_trains_and_predicts_from_the_model_alone(name: str, voxel: Voxel, tm
     assert found.labels.shape == image.shape
     assert np.unique(found.labels).tolist() == list(range(1, found.labels.max() + 1))
     assert (tmp_path / "run" / "scores" / "n.json").exists()
+
+
+@pytest.mark.parametrize("voxel", [CUBE, SLAB])
+def test_the_affinities_of_a_mutex_watershed_can_be_learned(voxel: Voxel, tmp_path: Path) -> None:
+    learned = {"network": {"offsets": "mutex"}, "decode": {"mirrors": 4}, "self_training": NONE}
+    run = train(tmp_path / "run", "mscon", voxel, pretrain=NONE, **learned)
+    kept = run.path / "2-tune" / "affinities.h5"
+    assert set(NEAREST) < set(read_affinities(kept).offsets)
+    assert agglomerate(kept, out=tmp_path / "labels.tif", method="mutex").neurons
+    assert load_recipe("mscon").load(run.path, launch("cpu"))(record(voxel).image).labels.any()
 
 
 @pytest.mark.parametrize("name", RECIPES_OF_NEURONS)

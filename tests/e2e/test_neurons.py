@@ -152,19 +152,18 @@ def test_a_pre_training_without_labels_is_what_a_training_starts_from(
     code, _, err = cli(capsys, "pretrain", recipe, scene["raw"], "--out", before, *size)
     assert code == 0, err
     placed = ["--labels", scene["block"], "--label-offset", 4, 0, 8]
-    placed += ["--recipe", recipe]
     start = ["--weights", before, "--set", "finetune.lr=1e-12", "--set", "finetune.average=0"]
-    code, _, err = cli(capsys, "train", scene["raw"], *placed, *size, *start, "--out", after)
+    code, _, err = cli(capsys, "train", recipe, scene["raw"], *placed, *size, *start, "--out", after)
     assert code == 0, err
     assert [path.name for path in sorted(after.glob("[0-9]-*"))] == ["1-weights", "2-finetune", "3-tune"]
     made = load_file(before / "3-self-training-2" / "network.safetensors")
     used = load_file(after / "model" / "network.safetensors")
     assert [name for name in made if not np.allclose(made[name], used[name], atol=1e-6)] == []
     wrong = ["--weights", before, "--set", "network.widths=[8, 16]", "--out", tmp_path / "wrong"]
-    code, _, err = cli(capsys, "train", scene["raw"], *placed, *size, *wrong)
+    code, _, err = cli(capsys, "train", recipe, scene["raw"], *placed, *size, *wrong)
     assert (code, "widths [8, 12], not [8, 16]" in err) == (2, True)
     wrong = ["--weights", tmp_path, "--out", tmp_path / "none"]
-    code, _, err = cli(capsys, "train", scene["raw"], *placed, *size, *wrong)
+    code, _, err = cli(capsys, "train", recipe, scene["raw"], *placed, *size, *wrong)
     assert (code, "no weights in this folder" in err) == (3, True)
 
 
@@ -258,7 +257,9 @@ def test_a_tower_of_sections_is_asked_about(
     scene: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     size = ["--voxel-size", 10, 10, 10]
-    tifffile.imwrite(tmp_path / "tower.tif", np.full((90, 20, 20), 7, np.uint8), photometric="minisblack")
+    tifffile.imwrite(
+        tmp_path / "tower.tif", np.indices((90, 20, 20)).sum(0, np.uint8), photometric="minisblack"
+    )
     block = np.ones((90, 20, 20), np.uint8)
     block[:45] = 2
     tifffile.imwrite(tmp_path / "block.tif", block, photometric="minisblack")

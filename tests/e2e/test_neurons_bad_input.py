@@ -76,6 +76,7 @@ BAD: dict[str, tuple[Maker, list[object], str]] = {
     "truncated volume": (in_hdf5(cut="raw"), SIZE, "raw.h5"),
     "truncated labels": (in_hdf5(cut="ids"), SIZE, "ids.h5"),
     "volume with a missing chunk": (with_a_hole(), SIZE, "chunks are missing"),
+    "a black volume": (in_tiff(np.zeros_like(IMAGE)), SIZE, "every voxel is 0"),
     "no label in the block": (in_tiff(labels=np.zeros_like(LABELS)), SIZE, "every label is 0"),
 }
 

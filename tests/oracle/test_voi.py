@@ -65,6 +65,7 @@ def test_rand_counts_pairs_of_voxels(pred: np.ndarray, truth: np.ndarray) -> Non
     both = sum(one and other for one, other in pairs)
     joined, merged = sum(one for one, _ in pairs), sum(other for _, other in pairs)
     found = adapted_rand(pred, truth, variant="scikit-image")
+    assert neuron_scores(pred, truth)["are_skimage"] == found.error
     assert found.recall == pytest.approx(both / joined if joined else 1.0)
     assert found.precision == pytest.approx(both / merged if merged else 1.0)
     if joined and merged and both:

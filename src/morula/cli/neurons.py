@@ -83,7 +83,7 @@ def pretrain(
         seed=seed,
         console=o.console(quiet),
     )
-    hint = f"morula train VOLUME --labels BLOCK --voxel-size Z Y X --recipe {recipe} --weights {path}"
+    hint = f"morula train {recipe} VOLUME --labels BLOCK --voxel-size Z Y X --weights {path}"
     show({"run": str(path)}, as_json, hint, processes=devices * nodes)
 
 
@@ -92,7 +92,7 @@ def agglomerate(
     affinities: Annotated[
         Path, typer.Argument(help="HDF5, axes c, z, y, x; or one data set, `file.h5:/key`.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="TIFF for the labels.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="TIFF for the labels, .tif or .tiff.")],
     method: Annotated[
         Method, typer.Option(help="Join contacts in turn, cut all at once, or join voxels.")
     ] = Method.agglomeration,
@@ -106,7 +106,9 @@ def agglomerate(
     offsets: Annotated[
         OffsetName | None, typer.Option(help="Of the channels, if the file is silent.")
     ] = None,
-    polarity: Annotated[Meaning | None, typer.Option(help="What 1 means, if the file is silent.")] = None,
+    polarity: Annotated[
+        Meaning | None, typer.Option(help="What 1 means, if the file is silent or in doubt.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier labels.")] = False,
     as_json: o.Json = False,
 ) -> None:

@@ -38,6 +38,7 @@ __all__ = [
     "PixelSize",
     "Preset",
     "Quiet",
+    "RecipeImages",
     "RecipeName",
     "Resume",
     "Root",
@@ -59,6 +60,7 @@ __all__ = [
     "label_offset",
     "place",
     "rank",
+    "recipe_images",
     "starting",
     "voxel",
     "voxel_size",
@@ -78,6 +80,14 @@ Images = Annotated[
     Path,
     typer.Argument(
         help="An image or a volume (`file.h5:/key`, too), or a folder of them.", show_default=False
+    ),
+]
+RecipeImages = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="[RECIPE] IMAGES",
+        help="An image or a volume (`file.h5:/key`, too), or a folder of them; a recipe may stand before it.",
+        show_default=False,
     ),
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `morula run` or `train` made.")]
@@ -313,6 +323,28 @@ def label_offset(text: str | None) -> tuple[int, int, int] | None:
         raise UsageError("--label-offset", f"{text!r} is not a voxel", "give three whole numbers Z Y X")
     z, y, x = map(int, found)
     return z, y, x
+
+
+def recipe_images(words: Sequence[Path], recipe: str | None) -> tuple[str | None, Path]:
+    """The recipe and the images among the arguments `[RECIPE] IMAGES`; one word alone is the images.
+
+    Raises:
+        UsageError: too many words, the first of two is no recipe, or --recipe names another one.
+    """
+    from morula.recipes import RECIPES
+
+    *before, images = words
+    if not before:
+        return recipe, images
+    named = str(before[0])
+    if len(before) > 1 or named not in RECIPES:
+        found = f"{' '.join(map(str, words))!r} is not a recipe and one file or folder"
+        raise UsageError(
+            "[RECIPE] IMAGES", found, f"recipes are {', '.join(RECIPES)}; more images need a folder"
+        )
+    if recipe not in (None, named):
+        raise UsageError("RECIPE --recipe", f"{named} and {recipe} contradict each other", "give one of them")
+    return named, images
 
 
 def rank() -> int:

@@ -162,7 +162,7 @@ def plan(
 
 @app.command()
 def train(
-    images: o.Images,
+    words: o.RecipeImages,
     labels: o.Labels = None,
     source: o.Source = None,
     source_labels: o.SourceLabels = None,
@@ -192,6 +192,7 @@ def train(
     """Train on a folder of images; `predict` then needs the run's folder alone."""
     from morula.workflows.train import train as work
 
+    recipe, images = o.recipe_images(words, recipe)
     path = work(
         images,
         labels=labels,
@@ -259,6 +260,10 @@ def evaluate(
     radius: Annotated[float, typer.Option(help="Points within this many pixels match, above 0.")] = 12.0,
     voxel_size: o.VoxelSize = None,
     label_suffix: o.LabelSuffix = None,
+    border: Annotated[
+        float | None,
+        typer.Option(metavar="PX", help="Of neurons: leave out what is this near to a true border."),
+    ] = None,
     as_json: o.Json = False,
 ) -> None:
     """Score predictions against ground truth."""
@@ -271,6 +276,7 @@ def evaluate(
         radius=radius,
         voxel=o.known_size("--voxel-size", voxel_size),
         label_suffix=label_suffix or "",
+        border=border,
     )
     show(scores, True, "") if as_json else typer.echo(json.dumps(scores, indent=2))
 

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from morula.core.affinities import NEAREST, Affinities, Offset, Polarity
-from morula.core.errors import DataError, UsageError
+from morula.core.errors import DataError, UsageError, times
 from morula.core.files import atomic_path
 from morula.core.types import Array
 from morula.data.hdf5 import split_key
@@ -19,7 +19,7 @@ from morula.data.reading import reading
 __all__ = ["read_affinities", "write_affinities"]
 
 _KEY = "affinities"
-_LEAST = 0.3  # mean of the nearest affinities; neighbours belong together nearly everywhere
+_MOST = 0.7  # of all neighbours may be apart
 
 
 def write_affinities(path: Path, affinities: Affinities) -> None:
@@ -44,15 +44,18 @@ def read_affinities(
     Args:
         path: an HDF5 file, with `:/key` where it holds several such data sets.
         offsets: of the channels, in the place of the attribute `offsets`.
-        polarity: what 1 means, in the place of the attribute `polarity`.
+        polarity: what 1 means, in the place of the attribute `polarity`. Where both say the same it is
+            believed, even if most neighbours are apart, as they are around a few small objects.
 
     Raises:
-        DataError: not HDF5, cut short, no such data set, values that are no affinities, another number of
-            channels than offsets, or values that mean the opposite of what is said.
+        DataError: not HDF5, cut short, no such data set, values or offsets that are none, another number of
+            channels than offsets, or values that seem to mean the opposite of what is said.
         UsageError: nothing says what the channels are or what 1 means.
     """
     values, told, kept = _read(path)
-    polarity = polarity or kept
+    said, polarity = polarity, polarity or kept
+    if not values.size:
+        raise DataError(path, f"no voxels: its shape is {times(values.shape)}", "give affinities of a volume")
     if offsets is None and told is None:
         found = f"nothing says where the partners of {len(values)} channels lie"
         raise UsageError("--offsets", found, "name the set of offsets, or store it as attribute offsets")
@@ -68,7 +71,11 @@ def read_affinities(
         affinities = Affinities(_scaled(path, values), tuple(known), polarity)
     except ValueError as error:
         raise DataError(path, str(error), "store each offset once, pointing backwards") from error
-    _check_meaning(path, affinities)
+    if not set(NEAREST) <= set(affinities.offsets):
+        fix = "neurons are made of the affinities to the three faces; store these, too"
+        raise DataError(path, "no channel tells of the next voxel along every axis", fix)
+    if said is None or said != kept:
+        _check_meaning(path, affinities, "the file" if said is None else "--polarity")
     return affinities
 
 
@@ -77,14 +84,22 @@ def _read(path: Path) -> tuple[Array, tuple[Offset, ...] | None, Polarity | None
     with reading(name, "HDF5 file"), h5py.File(name, "r") as file:
         dataset = _dataset(path, file, key)
         stated = np.asarray(dataset.attrs.get("offsets", ()))
-        meaning = dataset.attrs.get("polarity")
+        meaning = _text(dataset.attrs.get("polarity"))
         values: Array = dataset[()]
     offsets = None
     if stated.ndim == 2 and stated.shape[1] == 3:
+        if stated.dtype.kind not in "iuf" or np.any(np.mod(stated, 1) != 0):
+            found = f"attribute offsets holds {stated.tolist()}"
+            raise DataError(path, found, "store whole numbers of voxels")
         offsets = tuple((int(z), int(y), int(x)) for z, y, x in stated.tolist())
     if meaning == "attractive" or meaning == "repulsive":
         return values, offsets, meaning
     return values, offsets, None
+
+
+def _text(stored: Any) -> Any:
+    """An attribute of text, which HDF5 may hold as bytes of a fixed length."""
+    return stored.decode("utf-8", "replace") if isinstance(stored, bytes) else stored
 
 
 def _dataset(path: Path, file: Any, key: str) -> Any:
@@ -117,12 +132,14 @@ def _scaled(path: Path, values: Array) -> Array:
     return values.astype(np.float32) / np.float32(255) if whole else values
 
 
-def _check_meaning(path: Path, affinities: Affinities) -> None:
-    there = [offset for offset in NEAREST if offset in affinities.offsets]
-    if len(there) < len(NEAREST):
-        fix = "neurons are made of the affinities to the three faces; store these, too"
-        raise DataError(path, "no channel tells of the next voxel along every axis", fix)
-    mean = float(np.mean(affinities.attractive().nearest().values, dtype=np.float64))
-    if mean < _LEAST:
-        found = f"read as {affinities.polarity}, {1 - mean:.0%} of all neighbours are apart"
-        raise DataError(path, found, "the numbers seem to mean the opposite; change --polarity")
+def _check_meaning(path: Path, affinities: Affinities, source: str) -> None:
+    """In dense labels neighbours belong together nearly everywhere; not so around a few small objects."""
+    apart = 1 - float(np.mean(affinities.attractive().nearest().values, dtype=np.float64))
+    if apart <= _MOST:
+        return
+    meant = affinities.polarity
+    other = "repulsive" if meant == "attractive" else "attractive"
+    agree = f"add --polarity {meant}" if source == "the file" else f"store attribute polarity {meant}, too"
+    found = f"read as {meant}, as {source} says, {apart:.0%} of all neighbours are apart"
+    fix = f"if the numbers mean the opposite, give --polarity {other}; if not, {agree}"
+    raise DataError(path, found, fix)

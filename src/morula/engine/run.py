@@ -136,6 +136,17 @@ class Run:
         """Whether this is the first process, or the only one."""
         return self._own is None
 
+    def check_ours(self) -> None:
+        """Refuses to write into a folder that another training took meanwhile.
+
+        Raises:
+            UsageError: the run there is another one, or none.
+        """
+        header = self._kept / "run.json"
+        if not header.exists() or read_json(header)["fingerprint"] != self._key:
+            found = "another training took this folder while this one was at work"
+            raise UsageError(self._kept, found, "let that one go on, and start this one with another --out")
+
     def rng(self, name: str) -> Rng:
         """The random stream of this name."""
         return Rng(self.seed, name)
@@ -157,6 +168,7 @@ class Stage:
         own.mkdir(parents=True, exist_ok=True)
 
     def _start(self) -> bool:
+        self.run.check_ours()
         started = self._kept / "stage.json"
         if started.exists() and read_json(started)["fingerprint"] != self.fingerprint:
             raise UsageError(
@@ -188,9 +200,14 @@ class Stage:
         return self.run.rng(f"{self.name}/{name}")
 
     def finish(self, **summary: Any) -> None:
-        """Marks the stage as done and drops the checkpoint, which nobody needs any more."""
+        """Marks the stage as done and drops the checkpoint, which nobody needs any more.
+
+        Raises:
+            UsageError: another training took the run's folder meanwhile.
+        """
 
         def mark() -> None:
+            self.run.check_ours()
             write_json(self._kept / "done.json", summary)
             (self._kept / "state.pt").unlink(missing_ok=True)
 
@@ -198,9 +215,14 @@ class Stage:
         self.done = True
 
     def checkpoint(self, state: TrainState) -> None:
-        """Saves the state, whole or not at all; it is the same on all processes, and the first saves it."""
+        """Saves the state, whole or not at all; it is the same on all processes, and the first saves it.
+
+        Raises:
+            UsageError: another training took the run's folder meanwhile.
+        """
         if not self.run.leads:
             return
+        self.run.check_ours()
         with atomic_path(self._kept / "state.pt") as temporary:
             torch.save({**state.state_dict(), "stage": self.fingerprint}, temporary)
 

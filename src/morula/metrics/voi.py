@@ -115,8 +115,8 @@ def neuron_scores(pred: Array, truth: Array, *, border: float | None = None) -> 
         border: leave out voxels this near to a border of the truth, in pixels; None scores all.
 
     Returns:
-        `voi_split`, `voi_merge`, `voi` (their sum, bits), `are` (CREMI's) and `cremi`, the score of that
-        challenge: sqrt(are * voi).
+        `voi_split`, `voi_merge`, `voi` (their sum, bits), `are` (CREMI's), `are_skimage` (scikit-image's, see
+        `adapted_rand`), and `cremi`, the score of that challenge: sqrt(are * voi).
 
     Raises:
         ValueError: the shapes differ, or labels are negative or not integers.
@@ -140,6 +140,7 @@ def neuron_scores_of(table: Overlap) -> dict[str, float]:
         "voi_merge": voi.merge,
         "voi": voi.total,
         "are": error,
+        "are_skimage": _rand(joint, "scikit-image").error,
         "cremi": float(np.sqrt(error * voi.total)),
     }
 

@@ -70,7 +70,7 @@ def agglomerate(
 
     Args:
         affinities: an HDF5 data set `(c, z, y, x)` (see `morula.data.affinities.read_affinities`).
-        out: TIFF for the labels.
+        out: TIFF for the labels, `.tif` or `.tiff`.
         method: which of these.
         threshold: in [0, 1]; higher joins more. By default 0.5; a mutex watershed has none.
         linkage: what of a contact counts in an agglomeration, by default the mean.
@@ -81,10 +81,12 @@ def agglomerate(
 
     Raises:
         DataError: the affinities cannot be used, or have no offset that a mutex watershed needs.
-        UsageError: a threshold outside [0, 1], an option that the method has no use for, or labels that are
-            there already.
+        UsageError: a threshold outside [0, 1], an option that the method has no use for, another suffix than
+            `.tif` and `.tiff`, or labels that are there already.
     """
     out = Path(out)
+    if out.suffix.lower() not in (".tif", ".tiff"):
+        raise UsageError(out, "labels are written as TIFF alone", "let --out end with .tif or .tiff")
     _check(method, threshold, linkage, sections)
     if out.exists() and not overwrite:
         raise UsageError(out, "the file exists", "choose another --out, or add --overwrite")

@@ -24,6 +24,7 @@ from morula.metrics import (
     Counts,
     class_mean,
     counting_errors,
+    ignore_border,
     instance_scores,
     macro,
     micro,
@@ -32,7 +33,7 @@ from morula.metrics import (
     semantic_scores,
 )
 from morula.workflows.coco_evaluation import evaluate_coco, is_run
-from morula.workflows.store_scores import store_scores
+from morula.workflows.store_scores import nothing_left, store_scores
 from morula.workflows.trace_pair import read_pair
 from morula.workflows.tracing import tree_scores
 from morula.workflows.volume_scores import volume_scores
@@ -76,6 +77,7 @@ def evaluate(
     radius: float = 12.0,
     voxel: Voxel | None = None,
     label_suffix: str = "",
+    border: float | None = None,
 ) -> dict[str, Any]:
     """Scores predicted files against true ones.
 
@@ -96,6 +98,8 @@ def evaluate(
         radius: the largest distance in pixels of a predicted to a true point; for `points` only.
         voxel: of traces in voxels, the size in nm; lengths are then counted in pixel widths. For `swc` only.
         label_suffix: what the name of a true trace has behind the name of its stack. For `swc` only.
+        border: leave out voxels this near to a border of the truth, in pixels of a section, as
+            `morula.metrics.ignore_border` does; None scores all. For `neurons` only.
 
     Returns:
         `{"images": {stem: scores}, "mean": scores}`, all numbers floats, never NaN, ready for JSON. The
@@ -110,7 +114,8 @@ def evaluate(
         classes together). For `coco` see `morula.workflows.coco_evaluation.evaluate_coco`.
 
     Raises:
-        UsageError: an unknown kind, or a radius that is not a positive length.
+        UsageError: an unknown kind, a radius that is not a positive length, or a border that is no length or
+            has no use.
         DataError: a file is missing, unreadable, without its partner, doubled, of another shape than its
             partner, or holds what is not a label or a point.
     """
@@ -119,6 +124,10 @@ def evaluate(
         raise UsageError("kind", f"{kind!r} is not a kind of evaluation", f"use one of {known}")
     if not (np.isfinite(radius) and radius > 0):
         raise UsageError("radius", f"{radius} is not a positive length", "give a distance in pixels")
+    if border is not None and kind != "neurons":
+        raise UsageError("--border", f"kind {kind} has no use for it", "leave it out, or take kind neurons")
+    if border is not None and not (np.isfinite(border) and border >= 0):
+        raise UsageError("--border", f"{border} is no length", "give a distance in pixels")
     if kind == "coco":
         return evaluate_coco(Path(pred), Path(truth))
     if kind == "points":
@@ -126,17 +135,18 @@ def evaluate(
     if kind == "swc":
         return _evaluate_traces(_pair_files(Path(pred), Path(truth), _TRACES, label_suffix), voxel)
     if is_ome_zarr(pred) or is_ome_zarr(truth):
-        scores = store_scores(pred, truth, kind)
+        scores = store_scores(pred, truth, kind, border=border)
         return {"images": {volume_id(Path(truth)): scores}, "mean": scores}
     pairs = _pair_files(Path(pred), Path(truth), _VOLUMES if kind in _OF_VOLUMES else _LABELS)
-    return _evaluate_labels(pairs, kind)
+    return _evaluate_labels(pairs, kind, border)
 
 
 def _evaluate_labels(
     pairs: Mapping[str, tuple[Path, Path]],
     kind: str,
+    border: float | None,
 ) -> dict[str, Any]:
-    images = {stem: _SCORES[kind](*_read_label_pair(*paths, kind)) for stem, paths in pairs.items()}
+    images = {stem: _SCORES[kind](*_read_label_pair(*paths, kind, border)) for stem, paths in pairs.items()}
     names = next(iter(images.values()))
     mean = {name: float(np.mean([scores[name] for scores in images.values()])) for name in names}
     return {"images": images, "mean": mean}
@@ -251,7 +261,9 @@ def _refuse_unpaired(where: Path, role: str, missing: list[str], count: int) -> 
         raise DataError(where, found, "add the missing files, or remove their partners")
 
 
-def _read_label_pair(pred_path: Path, truth_path: Path, kind: str) -> tuple[Array, Array]:
+def _read_label_pair(
+    pred_path: Path, truth_path: Path, kind: str, border: float | None
+) -> tuple[Array, Array]:
     """Both arrays; refused is a truth that would call any prediction flawless, or any wrong."""
     pred, truth = read_labels(pred_path), read_labels(truth_path)
     if kind == "neurons" and not truth.any():
@@ -261,6 +273,11 @@ def _read_label_pair(pred_path: Path, truth_path: Path, kind: str) -> tuple[Arra
     if pred.shape != truth.shape:
         found = f"shape {pred.shape}, but the truth {truth_path} has {truth.shape}"
         raise DataError(pred_path, found, "predict the image that was annotated, at its full size")
+    if border is not None:
+        sections = truth.reshape(-1, *truth.shape[-2:])
+        truth = ignore_border(sections, border).reshape(truth.shape)
+        if not truth.any():
+            raise nothing_left(truth_path, border)
     return pred, truth
 
 

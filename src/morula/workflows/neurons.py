@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from morula.blockwise import sample
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Record, Volume, Voxel, VoxelSize
 from morula.data import load_block
@@ -28,6 +29,7 @@ __all__ = [
     "LabelOffset",
     "StoredAxes",
     "axes_doubts",
+    "check_contents",
     "check_new",
     "check_order",
     "is_volume",
@@ -102,12 +104,27 @@ def load_neurons(
     if voxel == "unknown":  # only now, for the size may have told where the block lies
         record = replace(record, image=record.image.sized(voxel))
     check_order(record.image, axes)
-    if voxel == "unknown":
-        return record
-    if record.image.voxel is None or record.image.voxel.z is None:
+    if voxel != "unknown" and (record.image.voxel is None or record.image.voxel.z is None):
         found = f"{record.image.uri} does not say how large a voxel is"
         raise UsageError("--voxel-size", found, "give Z Y X in nm, or the word unknown for thick sections")
+    check_contents(record.image)
     return record
+
+
+def check_contents(image: Volume) -> None:
+    """Refuses a volume that shows nothing, which is read whole only where a sample of it has one value.
+
+    Raises:
+        DataError: all voxels are the same, or cannot be read.
+    """
+    seen = sample(image)
+    if seen.min() < seen.max():
+        return
+    values = image.read()
+    if values.min() == values.max():
+        raise DataError(
+            image.uri, f"every voxel is {values.flat[0]}", "export the volume again, or name another"
+        )
 
 
 def check_order(image: Volume, axes: StoredAxes) -> None:

@@ -135,7 +135,7 @@ def open_model(run: Path, device: str = "auto") -> Predictor:
         raise DataError(run / "run.json", found, "restore the file, or train again")
     if not (run / "model" / "model.json").exists():
         if not (run / "plan.json").exists():
-            fix = f"train on it first: morula train VOLUME --recipe {header['recipe']} --weights {run}"
+            fix = f"train on it first: morula train {header['recipe']} VOLUME --weights {run}"
             raise DataError(run, "it is a pre-training, which leaves weights and no model", fix)
         raise DataError(run, "its training is not finished", "repeat the command that started it; it goes on")
     config = read_json(run / "config.json")

@@ -12,7 +12,7 @@ from morula.data import load_volumes
 from morula.recipes import RECIPES, load_recipe
 from morula.workflows.configured import configured, read_changes
 from morula.workflows.inputs import refuse_inside
-from morula.workflows.neurons import StoredAxes, axes_doubts, check_order, say
+from morula.workflows.neurons import StoredAxes, axes_doubts, check_contents, check_order, say
 from morula.workflows.processes import refuse_uneven
 from morula.workflows.train import describe
 
@@ -63,7 +63,7 @@ def pretrain(
         The run's folder; `--weights` takes it.
 
     Raises:
-        DataError: a volume cannot be used, or voxels are of several shapes.
+        DataError: a volume cannot be used or shows nothing, or voxels are of several shapes.
         UsageError: the recipe or preset does not pre-train, the config is of another recipe, no voxel size is
             known, the order of axes or sizes is in doubt, or the output folder holds something else.
     """
@@ -86,6 +86,8 @@ def pretrain(
     if voxel is None and any(each.image.voxel is None or each.image.voxel.z is None for each in records):
         found = "a volume does not say how large a voxel is"
         raise UsageError("--voxel-size", found, "give Z Y X in nm, or the word unknown for thick sections")
+    for record in records:
+        check_contents(record.image)
     refuse_uneven(recipe, settings, devices * nodes, "" if settings.self_training.steps else "pretrain.")
     fabric = launch_ranks(device, settings.precision, devices=devices, nodes=nodes)
     with surviving(fabric):

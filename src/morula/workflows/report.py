@@ -47,11 +47,12 @@ _MEASURES: Mapping[str, str] = {
     "iou": "overlap of all foreground pixels, whatever object they belong to",
     "iou_per_slice": "the same per section, averaged; one that is empty in both counts 0, as published",
     "dice": "the same as IoU on another scale: 2 IoU / (1 + IoU)",
-    "voi": "variation of information in bits, 0 is perfect; of the validation part, as the next three",
+    "voi": "variation of information in bits, 0 is perfect; of the validation part, as the next four",
     "voi_split": "what of it comes from neurons that are cut",
     "voi_merge": "what of it comes from neurons that are joined",
     **TRACE_MEASURES,
     "are": "adapted Rand error, 0 is perfect: pairs of voxels that are joined in one and apart in the other",
+    "are_skimage": "the same as scikit-image counts it: no voxel pairs with itself, and 0 is one neuron",
 }
 _SHOWN = ("aji", "ap50", "pq", "iou", "f1_4", "f1_2")
 _SECTIONS = 3  # of a volume that are shown

@@ -19,12 +19,15 @@ from morula.blockwise import (
     overlap_by_blocks,
     slices_by_blocks,
 )
+from morula.blockwise.grid import relative
+from morula.blockwise.join import grown
 from morula.core.errors import DataError, UsageError, times
 from morula.core.types import Array, ArraySource
 from morula.data import is_mask, open_ome_zarr, read_labels
 from morula.data.ome_zarr import is_ome_zarr, scratch
 from morula.metrics import (
     Overlap,
+    ignore_border,
     instance_scores_of,
     iou_of_slices,
     neuron_scores_of,
@@ -32,13 +35,18 @@ from morula.metrics import (
 )
 from morula.metrics.matching import matching_of
 
-__all__ = ["store_scores"]
+__all__ = ["nothing_left", "store_scores"]
 
 _UNIT = (64, 256, 256)  # voxels; what our stores write at once
 
 
 def store_scores(
-    pred: str | PathLike[str], truth: str | PathLike[str], kind: str, *, voxels: int = 2**23
+    pred: str | PathLike[str],
+    truth: str | PathLike[str],
+    kind: str,
+    *,
+    border: float | None = None,
+    voxels: int = 2**23,
 ) -> dict[str, float]:
     """What `morula.workflows.evaluate.evaluate` says of two label volumes, from tables of blocks that add up.
 
@@ -46,6 +54,7 @@ def store_scores(
         pred: labels of OME-Zarr (`seg.ome.zarr/labels/neurons`), or a label file, which is read whole.
         truth: the same of the truth.
         kind: `instances`, `semantic`, `volumes` or `neurons`.
+        border: leave out voxels this near to a border of the truth, in pixels of a section; of `neurons`.
         voxels: of the largest block.
 
     Raises:
@@ -60,6 +69,8 @@ def store_scores(
         told = f"shape {times(found.shape)}, but the truth {fspath(truth)} has {times(expected.shape)}"
         raise DataError(pred, told, "name labels of the same volume at the same level")
     grid = BlockGrid.aligned(found.shape, _UNIT, (0, 0, 0), voxels=voxels)
+    if border is not None:
+        expected = _Inside(expected, border)
     return _KINDS[kind](_Pair(found, expected, grid, (fspath(pred), fspath(truth))))
 
 
@@ -89,6 +100,27 @@ class _Labels:
 
 
 @dataclass(frozen=True)
+class _Inside:
+    """True labels without what is near a border, block by block as in the whole."""
+
+    labels: _Labels
+    border: float
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.labels.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.labels.dtype
+
+    def __getitem__(self, box: tuple[slice, ...], /) -> Array:
+        far = int(self.border) + 2  # a border is seen from the voxel beside it
+        wide = grown(box, self.shape, (0, far, far))
+        return ignore_border(self.labels[wide], self.border)[relative(box, wide)]
+
+
+@dataclass(frozen=True)
 class _Pair:
     pred: ArraySource
     truth: ArraySource
@@ -104,6 +136,8 @@ class _Pair:
     def neurons(self) -> dict[str, float]:
         table = self.table()
         if not table.truth_areas.sum():
+            if isinstance(self.truth, _Inside):
+                raise nothing_left(self.names[1], self.truth.border)
             raise DataError(self.names[1], "no voxel is labelled", "name the true labels")
         return neuron_scores_of(table)
 
@@ -146,6 +180,12 @@ _KINDS: dict[str, Callable[[_Pair], dict[str, float]]] = {
     "volumes": _Pair.volumes,
     "neurons": _Pair.neurons,
 }
+
+
+def nothing_left(truth: str | PathLike[str], border: float) -> DataError:
+    """What is wrong with a truth that has nothing but borders."""
+    found = f"no labelled voxel is more than {border:g} pixels from a border"
+    return DataError(truth, found, "give a smaller --border, or a truth with labels")
 
 
 def _opened(path: str | PathLike[str]) -> _Labels:

@@ -61,11 +61,12 @@ SAID = {"offsets": np.array(NEAREST), "polarity": "attractive"}
         (GOOD, {"polarity": "attractive"}, UsageError, "--offsets"),
         (GOOD, {"offsets": np.array(NEAREST)}, UsageError, "--polarity"),
         (GOOD[:2], SAID, DataError, "2 channels for 3 offsets"),
-        (GOOD, SAID | {"polarity": "repulsive"}, DataError, "mean the opposite"),
         (GOOD, SAID | {"offsets": -np.array(NEAREST)}, DataError, "backwards"),
         (GOOD, SAID | {"offsets": np.array(OFFSETS[1:])}, DataError, "the three faces"),
         (GOOD * 2, SAID, DataError, "from 0 to 2"),
         (GOOD * np.nan, SAID, DataError, "from nan"),
+        (GOOD[:, :0], SAID, DataError, "no voxels: its shape is 3 x 0 x 9 x 14"),
+        (GOOD, SAID | {"offsets": np.array(NEAREST) * 1.5}, DataError, "whole numbers of voxels"),
         (GOOD[0], SAID, DataError, "no data sets with axes c, z, y, x"),
         (GOOD.astype(complex), SAID, DataError, "of type complex"),
     ],
@@ -75,6 +76,36 @@ def test_affinities_that_cannot_be_used_are_refused(
 ) -> None:
     with pytest.raises(kind, match=message):
         read_affinities(stored(tmp_path / "a.h5", values, **attributes))
+
+
+def test_a_polarity_is_read_from_bytes(tmp_path: Path) -> None:
+    path = stored(tmp_path / "a.h5", GOOD, **SAID | {"polarity": np.bytes_("attractive")})
+    assert read_affinities(path).polarity == "attractive"
+
+
+@pytest.mark.parametrize(
+    ("kept", "said", "told"),
+    [
+        ({}, "repulsive", "give --polarity attractive; if not, store attribute polarity repulsive, too"),
+        ({"polarity": "attractive"}, "repulsive", "as --polarity says"),
+        ({"polarity": "repulsive"}, None, "mean the opposite.* attractive; if not, add --polarity repulsive"),
+    ],
+)
+def test_a_polarity_against_which_the_numbers_speak_is_refused(
+    tmp_path: Path, kept: dict[str, Any], said: Any, told: str
+) -> None:
+    path = stored(tmp_path / "a.h5", GOOD, offsets=np.array(NEAREST), **kept)
+    with pytest.raises(DataError, match=told):
+        read_affinities(path, polarity=said)
+
+
+def test_affinities_of_few_small_objects_are_read_where_file_and_user_agree(tmp_path: Path) -> None:
+    mitochondria = np.zeros((6, 20, 20), np.int32)
+    mitochondria[2:4, 3:8, 3:8] = 1
+    write_affinities(tmp_path / "a.h5", affinities(mitochondria, NEAREST))
+    with pytest.raises(DataError, match="99% of all neighbours are apart"):
+        read_affinities(tmp_path / "a.h5")
+    assert read_affinities(tmp_path / "a.h5", polarity="attractive").polarity == "attractive"
 
 
 def test_a_key_chooses_and_a_wrong_one_is_named(tmp_path: Path) -> None:

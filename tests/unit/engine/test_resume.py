@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from morula.core.errors import DataError
+from morula.core.errors import DataError, UsageError
 from morula.core.files import atomic_path
 from morula.engine import Run, Stage, TrainState, launch
 from morula.engine.log import append_metrics, read_metrics
@@ -100,6 +100,19 @@ def test_an_overwriting_that_was_killed_leaves_a_folder_that_can_be_used(
         with pytest.raises(KeyboardInterrupt):
             Run.open(place, **opened, seed=1, existing="overwrite")
     assert not Run.open(place, **opened, seed=1, existing="overwrite").stage("train").done
+
+
+def test_a_training_whose_run_was_overwritten_writes_nothing_into_the_new_one(tmp_path: Path) -> None:
+    opened = {"recipe": "a", "config": {}, "data": {}, "fabric": launch("cpu")}
+    old_run = Run.open(tmp_path / "run", **opened, seed=0)
+    old = old_run.stage("train")
+    new = Run.open(tmp_path / "run", **opened, seed=1, existing="overwrite")
+    layer = TrainState(layer=torch.nn.Linear(1, 1))
+    for work in (old.finish, lambda: old.checkpoint(layer), lambda: old_run.stage("tune")):
+        with pytest.raises(UsageError, match="another training took this folder"):
+            work()
+    assert not (tmp_path / "run" / "1-train").exists()
+    assert not new.stage("train").done
 
 
 def stage(path: Path, **inputs: int) -> Stage:

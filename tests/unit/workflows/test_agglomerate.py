@@ -64,6 +64,13 @@ def test_options_that_say_nothing_are_refused(options: dict[str, Any], told: str
     assert not maps.with_name("labels.tif").exists()
 
 
+@pytest.mark.parametrize("name", ["labels.h5", "labels.ome.zarr", "labels"])
+def test_labels_are_written_under_the_name_of_a_tiff_alone(name: str, maps: Path) -> None:
+    with pytest.raises(UsageError, match=r"TIFF alone.*\.tif or \.tiff"):
+        agglomerate(maps, out=maps.with_name(name))
+    assert not maps.with_name(name).exists()
+
+
 def test_a_mutex_watershed_needs_longer_offsets(tmp_path: Path) -> None:
     write_affinities(tmp_path / "maps.h5", affinities(APART, NEAREST))
     with pytest.raises(DataError, match="the nearest offsets alone"):

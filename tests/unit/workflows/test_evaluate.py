@@ -310,6 +310,26 @@ def test_neurons_may_have_the_ids_of_large_connectomes(tmp_path: Path) -> None:
     assert scores["mean"]["voi"] == 0
 
 
+def test_neurons_are_scored_with_and_without_their_borders(tmp_path: Path) -> None:
+    truth = np.ones((2, 12, 12), np.uint16)
+    truth[:, :, 6:] = 2
+    pred = np.roll(truth, 1, axis=2)  # wrong within a pixel of each border, and at the edge of the image
+    pred[:, :, 0] = 1
+    paths = [tmp_path / f"{name}.tif" for name in ("pred", "truth")]
+    for path, labels in zip(paths, (pred, truth), strict=True):
+        tifffile.imwrite(path, labels, photometric="minisblack")
+    scores = evaluate(*paths, kind="neurons")["mean"]
+    assert scores["voi"] > 0 and 0 < scores["are"] < scores["are_skimage"]
+    inside = evaluate(*paths, kind="neurons", border=1)["mean"]
+    assert inside["voi"] == inside["are"] == inside["are_skimage"] == 0
+    with pytest.raises(DataError, match="no labelled voxel is more than 9 pixels from a border"):
+        evaluate(*paths, kind="neurons", border=9)
+    with pytest.raises(UsageError, match="--border: kind instances has no use for it"):
+        evaluate(*paths, kind="instances", border=1)
+    with pytest.raises(UsageError, match="-1 is no length"):
+        evaluate(*paths, kind="neurons", border=-1)
+
+
 def test_a_suffix_says_which_trace_is_the_true_one(tmp_path: Path) -> None:
     line = "1 2 {0} 1 1 1 -1\n2 2 {0} 1 30 1 1\n"
     for name, x in (("pred/a.swc", 1), ("truth/a.swc", 50), ("truth/a-gold.swc", 1)):

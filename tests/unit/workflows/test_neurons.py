@@ -18,6 +18,7 @@ from morula.core.types import Axes, Volume, Voxel
 from morula.workflows.big import predict_big
 from morula.workflows.neurons import (
     axes_doubts,
+    check_contents,
     check_new,
     check_order,
     load_neurons,
@@ -152,9 +153,25 @@ def test_a_volume_that_is_not_there_is_named_before_its_options_are(option: dict
         plan(tmp_path / "typo.tif", labels=labels, **option)
 
 
+@pytest.mark.parametrize("value", [0, 7])
+def test_a_volume_that_shows_nothing_is_refused(value: int, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "raw.tif", np.full((4, 20, 20), value, np.uint8), photometric="minisblack")
+    with pytest.raises(DataError, match=f"raw.tif: every voxel is {value}"):
+        load_neurons(tmp_path / "raw.tif", None, "unknown", None, None)
+    with pytest.raises(DataError, match=f"every voxel is {value}"):
+        pretrain("mscon", tmp_path / "raw.tif", out=tmp_path / "run", voxel="unknown")
+
+
+def test_one_bright_voxel_is_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("morula.workflows.neurons.sample", lambda image: np.zeros(1))
+    values = np.zeros((4, 20, 20), np.uint8)
+    values[2, 3, 4] = 1
+    check_contents(Volume(values, Axes("zyx"), "a.tif"))
+
+
 def test_a_pre_training_says_that_it_has_no_model(tmp_path: Path) -> None:
     write_json(tmp_path / "run.json", {"recipe": "mscon"})
-    with pytest.raises(DataError, match=r"a pre-training.*morula train VOLUME .*--weights"):
+    with pytest.raises(DataError, match=r"a pre-training.*morula train mscon VOLUME .*--weights"):
         predict(tmp_path, tmp_path, out=tmp_path / "found")
     write_json(tmp_path / "plan.json", {})
     with pytest.raises(DataError, match="its training is not finished"):

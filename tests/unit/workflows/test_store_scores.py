@@ -58,6 +58,18 @@ def test_scores_are_those_of_memory(tmp_path, kind, written):
     assert max(expected.values()) > 0 and len(set(expected.values())) > 1
 
 
+@pytest.mark.parametrize("border", [0, 1, 1.5])
+def test_borders_are_ignored_across_blocks(tmp_path, monkeypatch, border):
+    monkeypatch.setattr("morula.workflows.store_scores._UNIT", (64, 5, 7))
+    found, in_memory = stored(tmp_path, "found", boxes(2))
+    truth, true_in_memory = stored(tmp_path, "truth", boxes(0))
+    expected = evaluate(in_memory, true_in_memory, kind="neurons", border=border)["mean"]
+    assert store_scores(found, truth, "neurons", border=border, voxels=1) == expected
+    assert expected != evaluate(in_memory, true_in_memory, kind="neurons")["mean"]
+    with pytest.raises(DataError, match="more than 90 pixels from a border"):
+        evaluate(found, truth, kind="neurons", border=90)
+
+
 def test_a_mask_is_numbered_however_it_is_written(tmp_path):
     found, truth, mask = (
         stored(tmp_path, name, boxes(shift, written))

@@ -43,8 +43,9 @@ class Network(Config):
     geometry: Literal["auto", "isotropic", "sections"] = Field(
         default="auto", description="shape of a voxel; auto tells it from the voxel size"
     )
-    offsets: Literal["nearest", "long-range"] = Field(
-        default="long-range", description="affinities that are learned; longer ones teach shape"
+    offsets: Literal["nearest", "long-range", "mutex"] = Field(
+        default="long-range",
+        description="affinities that are learned; longer ones teach shape, those of mutex go across, too",
     )
 
 

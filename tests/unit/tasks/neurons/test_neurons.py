@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -201,10 +202,25 @@ def test_mirrors_even_out_what_depends_on_the_direction() -> None:
     assert found[..., 1:] == pytest.approx(0.5)
 
 
-def test_an_offset_that_no_mirror_image_shows_is_refused() -> None:
-    diagonal = lambda volume: Affinities(np.zeros((1, *volume.shape)), ((0, -9, -9),))  # noqa: E731
-    with pytest.raises(ValueError, match="is not seen"):
-        averaged(diagonal, np.zeros((2, 20, 20)), 4)
+@pytest.mark.parametrize("isotropic", [True, False])
+def test_every_mirror_image_shows_the_offsets_of_a_mutex_watershed(isotropic: bool) -> None:
+    offsets = offsets_of(Network(offsets="mutex"), isotropic=isotropic)
+    shown = {tuple(sign * part for part in offset) for offset in offsets for sign in (1, -1)}
+    assert all(
+        (z * a, y * b, x * c) in shown for z, y, x in offsets for a, b, c in product((1, -1), repeat=3)
+    )
+    truth = phantom((12, 20, 30))
+    found = averaged(lambda volume: affinities(volume.astype(int), offsets), truth, 8)
+    assert np.array_equal(found.values, affinities(truth, offsets).values)
+
+
+def test_a_view_that_does_not_show_an_offset_does_not_count() -> None:
+    only = ((0, -3, -4),)
+    seen = lambda volume: Affinities(volume[None], only)  # noqa: E731
+    image = np.random.default_rng(0).random((2, 9, 9))
+    shown = image.copy()  # mirrored along y and x, and in z alone
+    shown[:, 3:, 4:] = (image[:, 3:, 4:] + image[:, :-3, :-4]) / 2
+    assert averaged(seen, image, 4).values[0] == pytest.approx(shown, abs=1e-3)
 
 
 def test_tuning_takes_the_best_threshold() -> None:
