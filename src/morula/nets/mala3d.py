@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from morula.nets.enlarge import enlarged
+
 __all__ = ["Mala3d"]
 
 _SLOPE = 0.005  # of the leaky ReLU below 0
@@ -63,7 +65,7 @@ class Mala3d(nn.Module):
             levels.append(x)
         found: list[Tensor] = []
         for narrow, block, skip in zip(self.narrow, self.decoder, reversed(levels[:-1]), strict=True):
-            x = F.interpolate(narrow(x), size=skip.shape[2:], mode="nearest")
+            x = enlarged(narrow(x), self.pool, skip.shape[2:], "nearest")
             x = block(torch.cat([skip if self.skips else torch.zeros_like(skip), x], dim=1))
             found.append(x)
         return found

@@ -10,6 +10,8 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from morula.nets.enlarge import enlarged
+
 __all__ = ["Norm3d", "ResidualUNet3d"]
 
 Norm3d = Literal["batch", "group"]
@@ -53,7 +55,7 @@ class ResidualUNet3d(nn.Module):
     ) -> None:
         super().__init__()
         wide = (kernel[0], 5, 5)
-        self.pool, self.skips = pool, skips
+        self.pool, self.stride, self.skips = pool, stride, skips
         self.stem = nn.Sequential(_conv(channels_in, widths[0], wide, stride), nn.ELU())
         self.encoder = nn.ModuleList(
             _Block(above, below, kernel, deep, norm) for above, below in pairwise((widths[0], *widths))
@@ -75,20 +77,18 @@ class ResidualUNet3d(nn.Module):
         """
         x, levels = self.stem(volume), list[Tensor]()
         for level, block in enumerate(self.encoder):
-            small = any(size < part for size, part in zip(x.shape[2:], self.pool, strict=True))
-            x = block(F.max_pool3d(x, self.pool, ceil_mode=small) if level else x)
+            x = block(F.max_pool3d(x, self.pool, ceil_mode=True) if level else x)
             levels.append(x)
         found: list[Tensor] = []
         for narrow, block, skip in zip(self.narrow, self.decoder, reversed(levels[:-1]), strict=True):
-            x = F.interpolate(narrow(x), size=skip.shape[2:], mode="trilinear")
+            x = enlarged(narrow(x), self.pool, skip.shape[2:], "trilinear")
             x = block(x + skip if self.skips else x)
             found.append(x)
         return found
 
     def read_out(self, pyramid: Sequence[Tensor], size: Sequence[int]) -> Tensor:
         """Logits `(b, channels_out, z, y, x)` of this size, float32, from what `pyramid` gave."""
-        maps = self.out(self.head(pyramid[-1])).float()
-        return maps if maps.shape[2:] == tuple(size) else F.interpolate(maps, tuple(size), mode="trilinear")
+        return enlarged(self.out(self.head(pyramid[-1])).float(), self.stride, size, "trilinear")
 
 
 class _Block(nn.Module):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from scipy import ndimage as ndi
@@ -14,16 +13,14 @@ from morula.core.types import Array
 __all__ = ["affinities", "partnered", "widen_border"]
 
 
-def affinities(
-    labels: Array, offsets: Sequence[Offset], *, outside: Literal["zero", "replicate"] = "zero"
-) -> Affinities:
+def affinities(labels: Array, offsets: Sequence[Offset]) -> Affinities:
     """The true affinities of a labelling: 1 where both voxels carry the same label above 0.
+
+    Where the partner lies outside they are 0; a loss should leave these out: see `partnered`.
 
     Args:
         labels: `(z, y, x)`, 0 = no object.
         offsets: of the channels.
-        outside: what a voxel gets whose partner lies outside: 0, or 1 if it is in an object, as public code
-            has it for the nearest neighbours. A loss should leave these out: see `partnered`.
 
     Returns:
         Attractive, uint8, one channel an offset.
@@ -41,27 +38,24 @@ def affinities(
     values = np.zeros((len(offsets), *labels.shape), np.uint8)
     for number, offset in enumerate(offsets):
         here, there = edge(offset, labels.shape)
-        if outside == "replicate":
-            values[number] = inside
         values[number][here] = (labels[here] == labels[there]) & inside[here]
     return Affinities(values, tuple(offsets))
 
 
-def partnered(shape: tuple[int, ...], offsets: Sequence[Offset], *, known: Array | None = None) -> Array:
+def partnered(offsets: Sequence[Offset], known: Array) -> Array:
     """Which affinities are known: the partner lies inside, and both voxels are labelled.
 
     Args:
-        shape: of the volume, z, y, x.
         offsets: of the channels.
-        known: `(z, y, x)` bool, which voxels were labelled (with an object or as none); all by default.
+        known: `(z, y, x)` bool, which voxels were labelled, with an object or as none.
 
     Returns:
         `(c, z, y, x)` bool.
     """
-    found = np.zeros((len(offsets), *shape), bool)
+    found = np.zeros((len(offsets), *known.shape), bool)
     for channel, offset in zip(found, offsets, strict=True):
-        here, there = edge(offset, shape)
-        channel[here] = True if known is None else known[here] & known[there]
+        here, there = edge(offset, known.shape)
+        channel[here] = known[here] & known[there]
     return found
 
 

@@ -52,3 +52,10 @@ def test_every_parameter_learns() -> None:
     network = small()
     network(torch.rand(2, 1, 4, 18, 18)).square().mean().backward()
     assert [name for name, each in network.named_parameters() if not each.grad.abs().sum() > 0] == []  # type: ignore[union-attr]
+
+
+def test_features_of_other_lengths_are_those_of_the_volume_continued() -> None:
+    network, volume = small().eval(), torch.rand(1, 1, 2, 9, 135)
+    with torch.no_grad():
+        cut, whole = network(volume[..., :128]), network(volume)
+    assert torch.allclose(cut[..., :72], whole[..., :72], atol=1e-5)

@@ -66,3 +66,30 @@ def test_without_depth_no_section_sees_another() -> None:
     network = ResidualUNet3d(widths=(4, 6), pool=(1, 2, 2), norm="group", kernel=(1, 3, 3), deep=1).eval()
     kernels = {each.kernel_size[0] for each in network.modules() if isinstance(each, torch.nn.Conv3d)}
     assert kernels == {1}
+
+
+def test_features_of_odd_lengths_are_those_of_the_volume_continued() -> None:
+    """What the volume's end cannot reach is the same, to the last level, where nothing is cut."""
+    torch.manual_seed(0)
+    network = ResidualUNet3d(widths=(2, 3, 4), pool=(2, 2, 2), deep=1, stride=(2, 2, 2)).eval()
+    volume = torch.rand(1, 1, 8, 8, 136)
+    with torch.no_grad():
+        cut, whole = network(volume[..., :131]), network(volume)
+    assert torch.allclose(cut[..., :64], whole[..., :64], atol=1e-5)
+
+
+def test_an_impulse_stays_in_place_through_the_coarsest_level() -> None:
+    class Passed(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x
+
+    network = ResidualUNet3d(widths=(1, 1, 1), pool=(2, 2, 2), skips=False)
+    network.stem, network.head, network.out = Passed(), Passed(), Passed()  # type: ignore[assignment]
+    for blocks in (network.encoder, network.decoder, network.narrow):
+        for number in range(len(blocks)):
+            blocks[number] = Passed()
+    for length in (16, 29, 30, 31):
+        volume = torch.zeros(1, 1, 8, 8, length)
+        volume[..., 12:16] = 1
+        line = network(volume)[0, 0, 4, 4].double()
+        assert float(line @ torch.arange(length).double() / line.sum()) == pytest.approx(13.5, abs=0.5)

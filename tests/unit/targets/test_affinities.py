@@ -40,17 +40,16 @@ def test_an_asymmetric_phantom_tells_the_axes_and_their_signs_apart() -> None:
     assert x[(x[:, 2] > 0)].tolist() == [[3, y, 5] for y in (4, 5)]
 
 
-def test_what_lies_outside_is_zero_or_repeated_and_never_known() -> None:
+def test_what_lies_outside_is_zero_and_never_known() -> None:
     volume = np.array([[[4, 4, 0]]])
-    assert affinities(volume, NEAREST, outside="zero").values[1].ravel().tolist() == [0, 0, 0]
-    assert affinities(volume, NEAREST, outside="replicate").values[1].ravel().tolist() == [1, 1, 0]
-    assert partnered(volume.shape, NEAREST)[2].ravel().tolist() == [False, True, True]
-    assert not partnered(volume.shape, [(0, 0, -5)]).any()
+    assert affinities(volume, NEAREST).values[1].ravel().tolist() == [0, 0, 0]
+    assert partnered(NEAREST, volume >= 0)[2].ravel().tolist() == [False, True, True]
+    assert not partnered([(0, 0, -5)], volume >= 0).any()
 
 
 def test_affinities_of_unlabelled_voxels_are_unknown() -> None:
     known = np.array([[[True, True, False, True, True]]])
-    assert partnered(known.shape, [(0, 0, -1)], known=known).ravel().tolist() == [0, 1, 0, 0, 1]
+    assert partnered([(0, 0, -1)], known).ravel().tolist() == [0, 1, 0, 0, 1]
 
 
 @pytest.mark.parametrize("window", [(1, 3, 3), (3, 3, 3), (1, 1, 5)])

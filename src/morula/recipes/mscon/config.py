@@ -31,9 +31,15 @@ class Pretrain(Config):
     reconstruction: float = Field(
         default=1.0, ge=0, description="weight of restoring the crop from both views"
     )
-    features: float = Field(default=1.0, ge=0, description="weight of the distance between pooled features")
-    similarity: float = Field(default=0.1, ge=0, description="weight of the contrast between the views")
-    cross: float = Field(default=0.5, ge=0, description="weight of the contrast after cross-attention")
+    features: float = Field(
+        default=0.01, ge=0, description="weight of the distance between pooled features; 1 as published"
+    )
+    similarity: float = Field(
+        default=0.005, ge=0, description="weight of the contrast between the views; 0.1 as published"
+    )
+    cross: float = Field(
+        default=0.005, ge=0, description="weight of the contrast after cross-attention; 0.5 as published"
+    )
     pooled: int = Field(
         default=8, ge=2, multiple_of=2, description="edge that features are pooled to; 16 as published"
     )
@@ -62,14 +68,16 @@ class MsconConfig(Config):
 def presets() -> dict[str, MsconConfig]:
     """All named configs, `best` first.
 
-    `best` trains itself without labels; `info-nce` pre-trains as the paper says, `coded` as its code does;
-    `scratch` is the control with neither.
+    `best` trains itself without labels; `info-nce` pre-trains with the paper's losses, weighted so that they
+    do not swamp the reconstruction, `coded` as its code does; `scratch` is the control with neither.
     """
     return {
         "best": MsconConfig(pretrain=Pretrain(steps=0), self_training=SelfTraining()),
         "info-nce": MsconConfig(preset="info-nce"),
         "scratch": MsconConfig(preset="scratch", pretrain=Pretrain(steps=0)),
-        "coded": MsconConfig(preset="coded", pretrain=Pretrain(contrast="coded", features=0.0)),
+        "coded": MsconConfig(
+            preset="coded", pretrain=Pretrain(contrast="coded", features=0.0, similarity=0.1, cross=0.5)
+        ),
         "smoke": _smoke(),
         "paper": _paper(),
     }
@@ -100,7 +108,16 @@ def _paper() -> MsconConfig:
             offsets="nearest",
         ),
         pretrain=Pretrain(
-            steps=500_000, batch=16, crop=(18, 160, 160), lr=1e-4, optimiser="adam", pooled=16, erased=0.1
+            steps=500_000,
+            batch=16,
+            crop=(18, 160, 160),
+            lr=1e-4,
+            optimiser="adam",
+            features=1.0,
+            similarity=0.1,
+            cross=0.5,
+            pooled=16,
+            erased=0.1,
         ),
         finetune=Finetune(
             steps=200_000,

@@ -15,7 +15,7 @@ Algorithm
        o_w, o_s    both views reconstruct x                                             L_r
        X, Y        channels of the decoder's pyramid, pooled, in rows                   L_f = MSE(X, Y)
        X', Y'      cross-attention of each view to the other                            L_c, L_s: InfoNCE
-       L = L_r + L_f + 0.1 S(X, Y) + 0.5 ( S(X, X') + S(Y, Y') )
+       L = L_r + L_f + 0.1 S(X, Y) + 0.5 ( S(X, X') + S(Y, Y') )        weights of preset paper
   3  train itself, without labels: learn affinities of the neurons of a watershed of grey values, find neurons
      with them, learn those of these
   4  fine-tune with skips on affinities of the training part, and beside them of the neurons that 3 finds

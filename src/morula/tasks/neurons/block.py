@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cc3d
 import numpy as np
@@ -19,10 +19,27 @@ _TAILS = (0.5, 99.5)  # percent
 
 @dataclass(frozen=True, eq=False)
 class Dense:
-    """Grey values and the neurons in them, both `(z, y, x)`; 0 where no neuron is."""
+    """A piece of a volume and the neurons in it.
+
+    Attributes:
+        image: grey values `(z, y, x)`.
+        labels: `(z, y, x)`, 0 where no neuron is, less where this piece is not to say.
+        corner: where in the volume its first voxel lies.
+    """
 
     image: Array
     labels: Array
+    corner: tuple[int, ...] = (0, 0, 0)
+
+    def without(self, box: tuple[slice, ...]) -> Dense:
+        """The same, but silent in a box of the volume."""
+        inside = tuple(
+            slice(max(0, each.start - start), max(0, each.stop - start))
+            for each, start in zip(box, self.corner, strict=True)
+        )
+        labels = self.labels.astype(np.int32)
+        labels[inside] = -1
+        return replace(self, labels=labels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +72,8 @@ class Block:
     @property
     def known(self) -> Dense:
         """The training part with its grey values."""
-        return Dense(self.image[self.train.box], self.train.labels)
+        corner = tuple(each.start for each in self.train.box)
+        return Dense(self.image[self.train.box], self.train.labels, corner)
 
 
 def grey(volume: Volume) -> Array:

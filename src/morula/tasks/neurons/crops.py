@@ -87,7 +87,7 @@ class Crops:
         labels = np.ascontiguousarray(labels)
         wide = widen_border(labels) if self._widen else labels
         target = affinities(wide, self._offsets).values.astype(np.float32)
-        known = partnered(labels.shape, self._offsets).astype(np.float32)
+        known = partnered(self._offsets, labels >= 0).astype(np.float32)
         return np.ascontiguousarray(image)[None], target, known, self._shapes(labels)
 
     def _shapes(self, labels: Array) -> Array:

@@ -69,8 +69,8 @@ def learn(run: Run, problem: Problem, start: Weights | None, settings: Finetune,
     """Fine-tunes, tunes the threshold on the validation part, and fills the run's `model` folder.
 
     A start that gives affinities already, as self-training leaves it, is not forgotten: beside crops of the
-    labelled block come crops of the whole volume with the neurons that the start finds there, and the start
-    itself becomes the model where it does better on the validation part.
+    labelled block come crops of the whole volume with the neurons that the start finds outside the block's
+    training part, and the start itself becomes the model where it does better on the validation part.
 
     Then it does the same with each share of the labels in `settings.budgets`, for a curve and no model.
 
@@ -110,8 +110,9 @@ def _finetuned(
 ) -> Weights:
     known = (block.train.labels.size / block.image.size) ** 0.5 if replayed else 1.0
     chances = [known, *[(1 - known) / len(replayed) for _ in replayed]]
+    beside = [each.without(block.train.box) for each in replayed]
     return finetuned(
-        run, stage, [block.known, *replayed], settings, start,
+        run, stage, [block.known, *beside], settings, start,
         network=problem.network, isotropic=problem.isotropic, chances=chances,
     )  # fmt: skip
 

@@ -94,24 +94,25 @@ def taught(run: Run, volumes: Unlabelled, teacher: Weights | None, decode: Decod
     """
     isotropic = volumes.isotropic
     parts: list[Dense] = []
-    for piece in _pieces(volumes.images, run.rng("self-training")):
+    for corner, piece in _pieces(volumes.images, run.rng("self-training")):
         if teacher is None:
             found = grey_affinities(piece, isotropic=isotropic)
             labels = grey_decoder(decode, isotropic=isotropic)(found).labels
         else:
             labels = _neurons_found(run, piece, teacher, volumes.network, decode, isotropic=isotropic)
-        parts.append(Dense(piece, labels))
+        parts.append(Dense(piece, labels, corner))
     return parts
 
 
-def _pieces(images: Sequence[Array], rng: Rng) -> list[Array]:
-    """Boxes that are small enough for neurons to be found in them within minutes and in memory."""
-    found: list[Array] = []
+def _pieces(images: Sequence[Array], rng: Rng) -> list[tuple[tuple[int, ...], Array]]:
+    """Boxes, with their corners, that are small enough to find neurons in within minutes and in memory."""
+    found: list[tuple[tuple[int, ...], Array]] = []
     for number, image in enumerate(images):
         size = tuple(min(a, b) for a, b in zip(_PIECE, image.shape, strict=True))
         draw = rng.at(number)
         count = 1 if size == image.shape else _PIECES
-        found += [image[window(draw, image.shape, size)] for _ in range(count)]
+        boxes = [window(draw, image.shape, size) for _ in range(count)]
+        found += [(tuple(each.start for each in box), image[box]) for box in boxes]
     return found
 
 

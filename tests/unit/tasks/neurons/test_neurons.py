@@ -154,6 +154,19 @@ def test_parts_give_as_many_crops_as_their_chances_or_their_voxels_say() -> None
     assert share([1.0, 3.0]) == pytest.approx(0.75, abs=0.04)
 
 
+def test_where_a_piece_is_silent_no_affinity_is_known_and_none_crosses_its_face() -> None:
+    labels = np.ones((8, 12, 12), np.int32)
+    piece = Dense(labels.astype(np.float32), labels, (2, 0, 0)).without((slice(0, 6), *[slice(0, 12)] * 2))
+    settings = Finetune(crop=(8, 12, 12), batch=1, augment="flips", widen="no", shapes=1)
+    batch = Crops([piece], NEAREST, settings, Rng(0, "crops"), isotropic=False)(0)
+    sections = batch.known[0, :2].sum((2, 3)).numpy() / 12  # along z of all 12 rows, along y of 11
+    up = sections[1].argmax() > 3
+    z, y = sections if up else sections[:, ::-1]
+    assert y.tolist() == [0] * 4 + [11] * 4
+    assert sorted(z.tolist()) == [0] * 5 + [12] * 3
+    assert (batch.shapes[0, -1].amax((1, 2)) > 0).numpy().tolist() == (sections[1] > 0).tolist()
+
+
 @pytest.mark.parametrize("shape", [(5, 9, 17), (4, 4, 4)])
 @pytest.mark.parametrize("overlap", [0.0, 0.5])
 def test_tiles_blend_to_what_the_whole_would_be(shape: tuple[int, int, int], overlap: float) -> None:
