@@ -51,7 +51,10 @@ ROWS: Mapping[str, tuple[str, Mapping[str, Any] | None]] = {
     "scratch": ("inflated network, from scratch", {}),
     "average": ("natural-image weights, `average`", {**PRETRAINED, "inflation": "average"}),
     "center": ("natural-image weights, `center`", {**PRETRAINED, "inflation": "center"}),
-    "best": ("**`best`**: `center`, four views", {**PRETRAINED, "inflation": "center", "views": 4}),
+    "best": (
+        "**`best`** with natural-image weights, four views",
+        {**PRETRAINED, "inflation": "center", "views": 4},
+    ),
 }
 MEASURES = ("dice", "cldice", "f1_2", "f1_4", "moved_f1_4", "voxel_f1_2", "voxel_f1_4", "esa", "dsa", "pds")
 ROOTS = ("found", "given")
