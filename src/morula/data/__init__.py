@@ -1,6 +1,6 @@
 """Images and labels in, predictions out: whole files or an error that names the file and the fix."""
 
-from morula.data.alignment import Alignment, align
+from morula.data.alignment import Alignment, align, refuse_mirrored
 from morula.data.capsules import draw_tree
 from morula.data.export import write_objects, write_prediction
 from morula.data.folder import list_images, load_records
@@ -40,6 +40,7 @@ __all__ = [
     "read_mask",
     "read_prediction",
     "read_swc",
+    "refuse_mirrored",
     "to_mask",
     "write_labels",
     "write_objects",

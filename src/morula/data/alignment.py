@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 from scipy import ndimage as ndi
 
+from morula.core.errors import DataError
 from morula.core.tree import Tree
 from morula.core.types import Array
 
-__all__ = ["Alignment", "align"]
+__all__ = ["Alignment", "align", "refuse_mirrored"]
 
 _GAIN = 1.03  # times brighter must a shift make the trace; a trace that fits gains 1.00 by any shift
 _MIRROR_GAIN = 1.5
@@ -86,6 +88,18 @@ def align(tree: Tree, image: Array, *, reach: Sequence[int] = (2, 4, 4)) -> Alig
         best, gain = (0, 0, 0), 1.0
     shift = float(best[0]), float(best[1]), float(best[2])
     return Alignment(shift, gain, mirrored, here, contrast, relief)
+
+
+def refuse_mirrored(where: Path | str, alignment: Alignment) -> None:
+    """Refuses a trace that lies mirrored in its stack.
+
+    Raises:
+        DataError: it does.
+    """
+    if alignment.mirrored:
+        axes = " and ".join(alignment.mirrored)
+        found = f"the trace fits its stack only when it is mirrored along {axes}"
+        raise DataError(where, found, f"flip {axes} of the trace or of the stack")
 
 
 def _brightness(image: Array) -> Array:

@@ -12,7 +12,7 @@ import numpy as np
 from morula.core.errors import DataError, UsageError
 from morula.core.tree import Tree
 from morula.core.types import Array, Record, Volume, Voxel, VoxelSize
-from morula.data.alignment import Alignment, align
+from morula.data.alignment import Alignment, align, refuse_mirrored
 from morula.data.listing import of_kinds, visible, what_else
 from morula.data.swc import SUFFIXES, SwcFile, read_swc
 from morula.data.volumes import list_volumes, load_volumes, volume_id
@@ -205,10 +205,8 @@ def _in_voxels(found: SwcFile, path: Path, volume: Volume, image: Array) -> Tree
 
 def _refuse_misplaced(alignment: Alignment, path: Path, *, has_size: bool) -> None:
     """Refuses a trace that is mirrored, or in the dark: without a voxel size it may be in micrometres."""
-    if alignment.mirrored and (has_size or alignment.stands_out):
-        axes = " and ".join(alignment.mirrored)
-        found = f"the trace fits its stack only when it is mirrored along {axes}"
-        raise DataError(path, found, f"flip {axes} of the trace or of the stack")
+    if has_size or alignment.stands_out:
+        refuse_mirrored(path, alignment)
     if alignment.stands_out:
         return
     told = "the trace runs where the stack is dark"

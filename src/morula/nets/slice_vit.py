@@ -41,11 +41,8 @@ class SliceViT(nn.Module):
         self.slices, self.taps, self.patch = slices, tuple(taps), int(flat.kernel_size[0])
         self.width = int(found.embed_dim)
         kernel = (slices, self.patch, self.patch)
-        self.patch_embed = nn.ModuleDict(
-            {
-                "proj": nn.Conv3d(1, self.width, kernel, kernel)
-            }  # with a bias, which takes the mean off an image
-        )
+        projection = nn.Conv3d(1, self.width, kernel, kernel)  # its bias takes the mean off an image
+        self.patch_embed = nn.ModuleDict({"proj": projection})
         self.cls_token = nn.Parameter(found.cls_token.detach().clone())
         self.reg_token = None if found.reg_token is None else nn.Parameter(found.reg_token.detach().clone())
         positions = found.pos_embed.detach().clone()
@@ -55,7 +52,6 @@ class SliceViT(nn.Module):
         self.norm_pre = cast(nn.Module, found.norm_pre)
         self.blocks = cast(nn.ModuleList, found.blocks)
         self.norm = cast(nn.Module, found.norm)
-        projection = cast(nn.Conv3d, self.patch_embed["proj"])
         with torch.no_grad():
             projection.weight.copy_(inflate_kernel(flat.weight, slices, how, 1))
             bias = projection.bias

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from morula.core.errors import DataError
 from morula.core.tree import Tree
 from morula.core.types import Array
-from morula.data import Alignment, align, draw_tree
+from morula.data import Alignment, align, draw_tree, refuse_mirrored
 
 __all__ = ["Taught", "grey", "taught"]
 
@@ -72,10 +71,7 @@ def taught(name: str, image: Array, tree: Tree) -> Taught:
         DataError: the trace fits only when it is mirrored.
     """
     found = align(tree, image)
-    if found.mirrored:
-        axes = " and ".join(found.mirrored)
-        told = f"the trace fits its stack only when it is mirrored along {axes}"
-        raise DataError(name, told, f"flip {axes} of the trace or of the stack")
+    refuse_mirrored(name, found)
     moved = tree.moved(found.shift)
     shown = grey(image)
     mask = draw_tree(moved, image.shape, least=_THIN, largest=_THICK)
