@@ -21,6 +21,7 @@ _SOMA = 2.5  # times the median radius; a blob as thick as this is a cell body
 _BODY = 1e-3  # of a voxel's weight has one in a cell body
 _MINOR = 0.25  # of the neuron's weight: what is heavier and has a cell body is another neuron
 _NEAR = 6.0  # voxels around a given root in which the neuron's greatest piece is looked for
+_WIDER = 4.0  # times the gap is bridged where what is joined to a given root is minor
 _CENTRED = 8.0  # times longer counts a step along the surface than one along the centre line
 _LIKELY = 0.1  # of its length counts at least of a gap whose voxels are nearly foreground
 _AROUND = 5  # edge of the cube in which a voxel's radius is compared with the largest
@@ -106,7 +107,8 @@ def neuron_piece(
 
     It is the greatest piece of foreground near the root, or else of all; a piece counts by its volume times
     its probability, cell bodies left out, so that the longest neurites win and not the brightest blob. Other
-    pieces are joined to it where gaps are small, but not a large one with a cell body of its own.
+    pieces are joined to it where gaps are small, but not a large one with a cell body of its own. Where only
+    a minor part is joined to a given root, the mask is taken for broken, and wider gaps are bridged.
 
     Args:
         probability: `(z, y, x)` floats in [0, 1], or a mask.
@@ -130,9 +132,14 @@ def neuron_piece(
     ours[main], ours[0] = True, False
     cost = _gap_cost(probability, settings.weak)
     cost[others[pieces]] = np.inf
-    joined = components(bridged(ours[pieces], settings.gap, depth=settings.depth, cost=cost))
-    first = np.unravel_index(int((pieces == main).argmax()), pieces.shape)
-    return joined == joined[first]
+    mask, start = ours[pieces], pieces == main
+    neuron = _around(bridged(mask, settings.gap, depth=settings.depth, cost=cost), start)
+    reached = np.zeros(len(weight), np.bool_)
+    reached[np.unique(pieces[neuron])] = True
+    beyond = weight[ours & ~reached].max(initial=0)
+    if root is None or weight[reached].sum() >= _MINOR * beyond:
+        return neuron
+    return _around(bridged(mask, _WIDER * settings.gap, depth=settings.depth, cost=cost), start)
 
 
 def trace_piece(
@@ -161,6 +168,12 @@ def trace_piece(
 def _likely(probability: Array) -> Array:
     """Probabilities as they are, or a mask: what number a label has says nothing of how likely it is."""
     return probability if probability.dtype.kind == "f" else probability != 0
+
+
+def _around(mask: Array, piece: Array) -> Array:
+    """The component of a mask that has a piece of it."""
+    pieces = components(mask)
+    return pieces == pieces[np.unravel_index(int(piece.argmax()), piece.shape)]
 
 
 def _foreground(probability: Array, settings: Tracing) -> Array:

@@ -9,7 +9,7 @@ from scipy import ndimage as ndi
 from morula.core.tree import Tree
 from morula.data import draw_tree
 from morula.metrics import tolerance_scores
-from morula.post import Tracing, bridged, components, trace
+from morula.post import Tracing, bridged, components, neuron_piece, trace
 
 SHAPE = (20, 80, 90)
 NEURON = Tree.of(
@@ -88,6 +88,27 @@ def test_a_gap_may_be_wider_where_it_is_likely() -> None:
     assert trace(line, tracing=Tracing(gap=6.0)).length < 45
 
 
+@pytest.mark.parametrize(("wide", "reaches"), [(20, True), (34, False)])
+def test_from_a_minor_piece_at_the_given_root_a_wide_gap_is_crossed(wide: int, reaches: bool) -> None:
+    start = 12 + wide
+    broken = drawn(Tree.of([[10, 40, 5], [10, 40, 12]], [-1, 0]))
+    broken |= drawn(Tree.of([[10, 40, start], [10, 40, start + 30], [10, 75, start + 40]], [-1, 0, 1]))
+    tracing = Tracing(gap=6.0)
+    found = neuron_piece(broken, root=(10, 40, 5), tracing=tracing)
+    assert found[10, 40, 5]
+    assert found[10, 40, start + 10] == reaches
+    assert not neuron_piece(broken, tracing=tracing)[10, 40, 5]
+    assert (len(trace(broken, root=(10, 40, 5), tracing=tracing).points) > 20) == reaches
+
+
+def test_a_piece_at_the_given_root_that_is_not_minor_stays_alone() -> None:
+    two = drawn(Tree.of([[10, 40, 5], [10, 40, 25]], [-1, 0]))
+    two |= drawn(Tree.of([[10, 40, 45], [10, 40, 80]], [-1, 0]))
+    found = neuron_piece(two, root=(10, 40, 5), tracing=Tracing(gap=6.0))
+    assert found[10, 40, 15]
+    assert not found[10, 40, 60]
+
+
 def test_no_bridge_leads_through_another_neuron() -> None:
     mask = np.zeros((3, 9, 30), bool)
     mask[1, 4, :10] = mask[1, 4, 20:] = True
@@ -138,7 +159,7 @@ def test_a_speck_at_the_given_root_is_the_neuron_only_where_nothing_else_is(away
     line[10, 40, 0] = True
     settings = Tracing(gap=6, speck=30)
     assert trace(line, root=(10, 40, 0), tracing=settings).length > 65
-    assert len(trace(line, root=(10, 40, 0), tracing=Tracing(gap=6))) == 1
+    assert len(trace(line, root=(10, 40, 0), tracing=Tracing(gap=1))) == 1
     line[:, :, 1:] = False
     assert len(trace(line, root=(10, 40, 0), tracing=settings)) == 1
 
