@@ -1,4 +1,4 @@
-"""Short bridges between the pieces of a mask of thin branches."""
+"""Bridges between the pieces of a mask of thin branches: short ones, and wide ones from end to end."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import numpy as np
 
 from morula.core.types import Array
 from morula.post.components import components
-from morula.post.untyped import csgraph, ndi, sparse
+from morula.post.untyped import csgraph, ndi, sparse, spatial
 from morula.post.voxel_graph import voxel_graph
 
-__all__ = ["bridged"]
+__all__ = ["bridged", "continued"]
 
 _CHEAP = 0.9  # ways are looked for at any distance through voxels that cost less
+_END = 15.0  # pixels around the ends of a gap in which the middles of both pieces are looked for
+_AHEAD = 0.5  # of them both ends together lie at least ahead of their middles
 
 
 def bridged(mask: Array, gap: float, *, depth: float = 1.0, cost: Array | None = None) -> Array:
@@ -78,3 +80,54 @@ def _nearest(owners: Array, length: Array, count: int) -> Array:
     kept = set(zip(*(each.tolist() for each in forest.nonzero()), strict=True))
     rows = [row for row, pair in zip(chosen.tolist(), zip(*ends, strict=True), strict=True) if pair in kept]
     return np.array(rows, np.intp)
+
+
+def continued(mask: Array, piece: Array, gap: float, *, depth: float = 1.0) -> Array:
+    """The mask with one straight row of voxels, from an end of a piece to the nearest end that faces it.
+
+    Ends face each other if what is around them lies behind them, seen along the row. So a branch that is
+    broken is joined, and one that passes by is not.
+
+    Args:
+        mask: `(z, y, x)` bool.
+        piece: one component of it.
+        gap: widest gap that is bridged, in pixels.
+        depth: of a section, in pixels.
+
+    Returns:
+        `(z, y, x)` bool; the mask itself where no end faces one of the piece.
+
+    >>> line = np.zeros((1, 9, 40), bool)
+    >>> line[0, 4, :10] = line[0, 4, 25:] = line[0, 0, :] = True
+    >>> piece = line & (np.arange(40) < 10) & (np.arange(9) == 4)[:, None]
+    >>> bool(continued(line, piece, 20.0)[0, 4].all())
+    True
+    """
+    scale = np.array([depth, 1.0, 1.0])
+    ours, theirs = np.argwhere(piece), np.argwhere(mask & ~piece)
+    if not len(theirs):
+        return mask
+    index = spatial.cKDTree(ours * scale)
+    away, nearest = index.query(theirs * scale, distance_upper_bound=gap)
+    owner = components(mask)[tuple(theirs.T)]
+    tried: set[int] = set()
+    for row in np.argsort(away, kind="stable")[: np.count_nonzero(np.isfinite(away))].tolist():
+        if int(owner[row]) in tried:
+            continue
+        tried.add(int(owner[row]))
+        start, end = ours[nearest[row]], theirs[row]
+        way = (end - start) * scale / away[row]
+        behind = _middle(theirs[owner == owner[row]], end, scale) - _middle(ours, start, scale)
+        if behind @ way >= _AHEAD * _END:
+            joined = mask.copy()
+            count = int(np.abs(end - start).max()) + 1
+            joined[tuple(np.round(np.linspace(start, end, count)).astype(np.intp).T)] = True
+            return joined
+    return mask
+
+
+def _middle(voxels: Array, end: Array, scale: Array) -> Array:
+    """Of what of a piece is around one of its voxels, seen from there, in pixels."""
+    away = (voxels - end) * scale
+    middle: Array = away[np.linalg.norm(away, axis=1) <= _END].mean(axis=0)
+    return middle

@@ -10,7 +10,7 @@ import numpy as np
 
 from morula.core.tree import Tree
 from morula.core.types import Array
-from morula.post.bridges import bridged
+from morula.post.bridges import bridged, continued
 from morula.post.components import components
 from morula.post.untyped import csgraph, ndi, spatial
 from morula.post.voxel_graph import voxel_graph
@@ -19,9 +19,9 @@ __all__ = ["Tracing", "neuron_piece", "trace", "trace_piece"]
 
 _SOMA = 2.5  # times the median radius; a blob as thick as this is a cell body
 _BODY = 1e-3  # of a voxel's weight has one in a cell body
-_MINOR = 0.25  # of the neuron's weight: what is heavier and has a cell body is another neuron
+_MINOR = 0.25  # of the greatest weight or length: a piece above it is another neuron if it has a cell body
 _NEAR = 6.0  # voxels around a given root in which the neuron's greatest piece is looked for
-_WIDER = 4.0  # times the gap is bridged where what is joined to a given root is minor
+_WIDER = 4.0  # times the gap is bridged from end to end where what is joined to a given root is minor
 _CENTRED = 8.0  # times longer counts a step along the surface than one along the centre line
 _LIKELY = 0.1  # of its length counts at least of a gap whose voxels are nearly foreground
 _AROUND = 5  # edge of the cube in which a voxel's radius is compared with the largest
@@ -38,7 +38,8 @@ class Tracing:
     Attributes:
         threshold: probability from which a voxel is foreground.
         weak: probability from which a voxel is, if it touches foreground.
-        gap: widest gap between two pieces that is bridged, in pixels, of which likely voxels count less.
+        gap: widest gap between two pieces that is bridged, in pixels, of which likely voxels count less; from
+            a broken end at a given root four times as wide.
         depth: of a section, in pixels.
         speck: smaller pieces are not joined to others, and the neuron only if there is no other, in voxels.
         least_branch: shorter branches are dropped.
@@ -61,13 +62,19 @@ class _Graph:
     Attributes:
         voxels: `(n, 3)` z, y, x.
         places: where the centre of probability around each is.
-        radius: `(n,)` distance to the background.
+        scale: `(3,)` of a voxel, z, y, x, in pixels.
+        radius: `(n,)` distance to the background, in voxels along each axis.
+        wide: the same in pixels, sections as deep as they are.
+        thick: what is as wide is a cell body.
         links: `(n, n)` sparse, lengths of steps to neighbours, longer away from the centre line.
     """
 
     voxels: Array
     places: Array
+    scale: Array
     radius: Array
+    wide: Array
+    thick: float
     links: Any
 
 
@@ -82,7 +89,8 @@ def trace(
     `neuron_piece` says which voxels are the neuron. Paths that keep to the centre line lead from the root to
     the furthest voxel, then to the furthest that no path has come near, and so on (after TEASAR, Sato et al.,
     2000). The root is the given one, or the cell body, or the thicker end of the longest path. From a given
-    root that is no cell body a tracing starts, so of all that leaves it only the longest subtree stays.
+    root that is no cell body a tracing starts: only the longest subtree stays of two that leave it. Of three
+    or more that are long all stay, for then it is a cell body after all.
 
     Args:
         probability: `(z, y, x)` floats in [0, 1], or a mask or labels: whole numbers, non-zero inside.
@@ -90,7 +98,7 @@ def trace(
         tracing: thresholds and lengths.
 
     Returns:
-        A tree with one root, in voxels; empty where no voxel reaches the threshold.
+        A tree with one root, in voxels, its radii in pixels; empty where no voxel reaches the threshold.
     """
     return trace_piece(
         neuron_piece(probability, root=root, tracing=tracing), probability, root=root, tracing=tracing
@@ -108,7 +116,8 @@ def neuron_piece(
     It is the greatest piece of foreground near the root, or else of all; a piece counts by its volume times
     its probability, cell bodies left out, so that the longest neurites win and not the brightest blob. Other
     pieces are joined to it where gaps are small, but not a large one with a cell body of its own. Where only
-    a minor part is joined to a given root, the mask is taken for broken, and wider gaps are bridged.
+    a minor part is joined to a given root, and its ends face those of others one after the other until the
+    greatest is reached, the mask is taken for broken there, and gaps four times as wide are bridged.
 
     Args:
         probability: `(z, y, x)` floats in [0, 1], or a mask.
@@ -132,14 +141,9 @@ def neuron_piece(
     ours[main], ours[0] = True, False
     cost = _gap_cost(probability, settings.weak)
     cost[others[pieces]] = np.inf
-    mask, start = ours[pieces], pieces == main
-    neuron = _around(bridged(mask, settings.gap, depth=settings.depth, cost=cost), start)
-    reached = np.zeros(len(weight), np.bool_)
-    reached[np.unique(pieces[neuron])] = True
-    beyond = weight[ours & ~reached].max(initial=0)
-    if root is None or weight[reached].sum() >= _MINOR * beyond:
-        return neuron
-    return _around(bridged(mask, _WIDER * settings.gap, depth=settings.depth, cost=cost), start)
+    joined = bridged(ours[pieces], settings.gap, depth=settings.depth, cost=cost)
+    neuron = _around(joined, pieces == main)
+    return neuron if root is None else _followed(joined, neuron, pieces, np.where(ours, weight, 0), settings)
 
 
 def trace_piece(
@@ -160,7 +164,7 @@ def trace_piece(
     if not piece.any():
         return Tree.of(np.zeros((0, 3)), [])
     settings = tracing or Tracing()
-    graph = _graph(piece, _likely(probability))
+    graph = _graph(piece, _likely(probability), settings.depth)
     start, begins = _start(graph, None if root is None else np.asarray(root))
     return _tree(_paths(graph, start, settings), graph, settings, stem=begins)
 
@@ -168,6 +172,22 @@ def trace_piece(
 def _likely(probability: Array) -> Array:
     """Probabilities as they are, or a mask: what number a label has says nothing of how likely it is."""
     return probability if probability.dtype.kind == "f" else probability != 0
+
+
+def _followed(joined: Array, neuron: Array, pieces: Array, weight: Array, settings: Tracing) -> Array:
+    """A minor component with those that continue it one after the other, if that leads to the greatest."""
+    reached = np.unique(pieces[neuron])
+    beyond = weight.copy()
+    beyond[reached] = 0
+    if weight[reached].sum() >= _MINOR * beyond.max():
+        return neuron
+    piece, greatest = neuron, pieces == beyond.argmax()
+    while not (piece & greatest).any():
+        longer = continued(joined, piece, _WIDER * settings.gap, depth=settings.depth)
+        if longer is joined:
+            return neuron
+        joined, piece = longer, _around(longer, piece)
+    return piece
 
 
 def _around(mask: Array, piece: Array) -> Array:
@@ -221,7 +241,7 @@ def _chosen(pieces: Array, weight: Array, root: Sequence[float] | None) -> int:
     return int(near[weight[near].argmax()])
 
 
-def _graph(mask: Array, probability: Array) -> _Graph:
+def _graph(mask: Array, probability: Array, section: float) -> _Graph:
     box = ndi.find_objects(mask.astype(np.uint8))[0]
     inside = np.pad(mask[box], 1)
     depth: Array = ndi.distance_transform_edt(inside)
@@ -231,7 +251,11 @@ def _graph(mask: Array, probability: Array) -> _Graph:
     cost = 1 + (_CENTRED - 1) * (1 - radius / widest) ** 2
     weight = np.maximum(np.pad(np.asarray(probability[box], np.float64), 1), _LEAST) * inside
     corner = np.array([each.start for each in box]) - 1
-    return _Graph(voxels + corner, _centred(voxels, weight) + corner, radius, voxel_graph(inside, cost))
+    scale = np.array([section, 1.0, 1.0])
+    true: Array = ndi.distance_transform_edt(inside, sampling=scale)
+    thick = float(_SOMA * np.median(true[inside & (true == ndi.maximum_filter(true, 3))]))
+    wide, places = true[tuple(voxels.T)], _centred(voxels, weight) + corner
+    return _Graph(voxels + corner, places, scale, radius, wide, thick, voxel_graph(inside, cost))
 
 
 def _centred(voxels: Array, weight: Array) -> Array:
@@ -247,18 +271,18 @@ def _centred(voxels: Array, weight: Array) -> Array:
 
 def _start(graph: _Graph, root: Array | None) -> tuple[int, bool]:
     """The voxel to start from, and whether the neuron lies on one side of it."""
-    thick = float(_SOMA * np.median(graph.radius[graph.radius >= graph.radius.mean()]))
+    thick, places = graph.thick, graph.places * graph.scale
     if root is not None:
         nearest = int(np.linalg.norm(graph.places - root, axis=1).argmin())
-        around = np.linalg.norm(graph.places - graph.places[nearest], axis=1) <= thick
-        return nearest, float(graph.radius[around].max()) < thick
-    deepest = int(graph.radius.argmax())
-    if graph.radius[deepest] >= thick:
+        around = np.linalg.norm(places - places[nearest], axis=1) <= thick
+        return nearest, float(graph.wide[around].max()) < thick
+    deepest = int(graph.wide.argmax())
+    if graph.wide[deepest] >= thick:
         return deepest, False
     one = int(_finite(csgraph.dijkstra(graph.links, directed=False, indices=deepest)).argmax())
     other = int(_finite(csgraph.dijkstra(graph.links, directed=False, indices=one)).argmax())
     ends = [
-        float(graph.radius[np.linalg.norm(graph.places - graph.places[end], axis=1) < 2 * thick].max())
+        float(graph.wide[np.linalg.norm(places - places[end], axis=1) < 2 * thick].max())
         for end in (one, other)
     ]
     return (one if ends[0] >= ends[1] else other), False
@@ -271,7 +295,7 @@ def _finite(distance: Array) -> Array:
 def _paths(graph: _Graph, start: int, settings: Tracing) -> list[list[int]]:
     """Rows of voxels from a voxel of an earlier path, or the start, to a tip; the longest path first."""
     cost, before = csgraph.dijkstra(graph.links, directed=False, indices=start, return_predecessors=True)
-    index = spatial.cKDTree(graph.places)
+    index, true = spatial.cKDTree(graph.places), spatial.cKDTree(graph.places * graph.scale)
     covered = ~np.isfinite(cost)
     order: list[int] = np.argsort(-_finite(cost), kind="stable").tolist()
     on_path = {start}
@@ -282,11 +306,11 @@ def _paths(graph: _Graph, start: int, settings: Tracing) -> list[list[int]]:
         path = [tip]
         while path[-1] not in on_path:
             path.append(int(before[path[-1]]))
-        for row, near in zip(
-            path, index.query_ball_point(graph.places[path], _reach(graph, path)), strict=True
-        ):
+        covered[path] = True
+        for near in index.query_ball_point(graph.places[path], _reach(graph.radius[path])):
             covered[near] = True
-            covered[row] = True
+        for near in true.query_ball_point(graph.places[path] * graph.scale, _reach(graph.wide[path])):
+            covered[near] = True
         length = float(np.linalg.norm(np.diff(graph.places[path], axis=0), axis=1).sum())
         if length - graph.radius[path[-1]] >= settings.least_branch:
             on_path.update(path)
@@ -294,9 +318,9 @@ def _paths(graph: _Graph, start: int, settings: Tracing) -> list[list[int]]:
     return paths
 
 
-def _reach(graph: _Graph, path: Sequence[int]) -> Array:
+def _reach(radius: Array) -> Array:
     """How far around each voxel of a path no other path is looked for."""
-    return 1.5 * graph.radius[list(path)] + 2.0
+    return 1.5 * radius + 2.0
 
 
 def _tree(paths: list[list[int]], graph: _Graph, settings: Tracing, *, stem: bool) -> Tree:
@@ -318,7 +342,7 @@ def _tree(paths: list[list[int]], graph: _Graph, settings: Tracing, *, stem: boo
                 points.append(smooth[number])
                 parents.append(last)
                 last, since = place[path[number]], 0.0
-    tree = Tree.of(np.array(points), parents, graph.radius[rows])
+    tree = Tree.of(np.array(points), parents, graph.wide[rows])
     return _one_stem(tree) if stem else tree
 
 
@@ -332,7 +356,7 @@ def _smoothed(places: Array) -> Array:
 
 
 def _one_stem(tree: Tree) -> Tree:
-    """The longest of the subtrees at the root, with the root."""
+    """The root with the longest of the subtrees there; the whole tree if three or more of them are long."""
     child, parent = tree.edges.T
     stem = np.zeros(len(tree), np.int64)
     for row, above in zip(child.tolist(), parent.tolist(), strict=True):
@@ -340,6 +364,8 @@ def _one_stem(tree: Tree) -> Tree:
     length = np.bincount(
         stem[child], np.linalg.norm(tree.points[child] - tree.points[parent], axis=1), minlength=len(tree)
     )
+    if np.count_nonzero(length >= _MINOR * length.max()) > 2:
+        return tree
     keep = stem == int(length.argmax())
     keep[0] = True
     return tree.kept(keep)

@@ -48,6 +48,12 @@ def test_a_tracing_that_begins_part_way_goes_one_way() -> None:
     assert found.points[:, 2].max() > 82
 
 
+def test_three_long_branches_at_the_given_root_all_stay() -> None:
+    star = Tree.of([[10, 40, 45], [10, 40, 5], [10, 75, 75], [10, 5, 75]], [-1, 0, 0, 0])
+    found = trace(drawn(star), root=(10, 40, 45))
+    assert found.length == pytest.approx(star.length, rel=0.1)
+
+
 def test_from_a_cell_body_all_branches_leave() -> None:
     line = drawn(Tree.of([[10, 40, 5], [10, 40, 85]], [-1, 0]))
     line |= draw_tree(Tree.of([[10, 40, 45]], [-1], 8.0), SHAPE)
@@ -89,24 +95,38 @@ def test_a_gap_may_be_wider_where_it_is_likely() -> None:
 
 
 @pytest.mark.parametrize(("wide", "reaches"), [(20, True), (34, False)])
-def test_from_a_minor_piece_at_the_given_root_a_wide_gap_is_crossed(wide: int, reaches: bool) -> None:
-    start = 12 + wide
-    broken = drawn(Tree.of([[10, 40, 5], [10, 40, 12]], [-1, 0]))
+def test_from_a_broken_end_at_the_given_root_a_wide_gap_is_crossed(wide: int, reaches: bool) -> None:
+    start = 14 + wide
+    broken = drawn(Tree.of([[10, 40, 2], [10, 40, 14]], [-1, 0]))
     broken |= drawn(Tree.of([[10, 40, start], [10, 40, start + 30], [10, 75, start + 40]], [-1, 0, 1]))
+    aside = drawn(Tree.of([[10, 24, 48], [10, 24, 60]], [-1, 0]))  # as near, and continues nothing
     tracing = Tracing(gap=6.0)
-    found = neuron_piece(broken, root=(10, 40, 5), tracing=tracing)
+    found = neuron_piece(broken | aside, root=(10, 40, 2), tracing=tracing)
     assert found[10, 40, 5]
     assert found[10, 40, start + 10] == reaches
-    assert not neuron_piece(broken, tracing=tracing)[10, 40, 5]
-    assert (len(trace(broken, root=(10, 40, 5), tracing=tracing).points) > 20) == reaches
+    assert not found[10, 24, 54]
+    assert not neuron_piece(broken | aside, tracing=tracing)[10, 40, 5]
+    assert (trace(broken, root=(10, 40, 2), tracing=tracing).length > 60) == reaches
 
 
-def test_a_piece_at_the_given_root_that_is_not_minor_stays_alone() -> None:
-    two = drawn(Tree.of([[10, 40, 5], [10, 40, 25]], [-1, 0]))
-    two |= drawn(Tree.of([[10, 40, 45], [10, 40, 80]], [-1, 0]))
-    found = neuron_piece(two, root=(10, 40, 5), tracing=Tracing(gap=6.0))
-    assert found[10, 40, 15]
-    assert not found[10, 40, 60]
+def test_a_small_neuron_at_the_given_root_is_not_its_great_neighbour() -> None:
+    small = drawn(Tree.of([[10, 20, 30], [10, 20, 50]], [-1, 0]))
+    great = drawn(Tree.of([[10, 40, 2], [10, 40, 80], [10, 75, 80], [10, 75, 5]], [-1, 0, 1, 2]))
+    found = neuron_piece(small | great, root=(10, 20, 30), tracing=Tracing(gap=6.0))
+    np.testing.assert_array_equal(found, small)
+
+
+def test_sections_deeper_than_pixels_make_no_neuron_thin() -> None:
+    depth = 5.0
+    z, y, x = np.mgrid[:20, :80, :300]
+    away = np.sqrt((depth * (z - 10.0)) ** 2 + (y - 40.0) ** 2)
+    body = np.sqrt(away**2 + (x - 150.0) ** 2) <= 30
+    tree = trace(body | (away <= 8), tracing=Tracing(depth=depth))
+    assert np.linalg.norm((tree.points[0] - [10, 40, 150]) * [depth, 1, 1]) < 8
+    assert tree.radius.max() == pytest.approx(30, abs=4)
+    assert np.median(tree.radius[np.abs(tree.points[:, 2] - 150) > 33]) == pytest.approx(8, abs=3)
+    assert len(tree.branch_points) <= 3  # none of them in the cell body but the root
+    assert (np.abs(tree.points[tree.branch_points[1:], 2] - 150) > 40).all()
 
 
 def test_no_bridge_leads_through_another_neuron() -> None:
