@@ -1,4 +1,4 @@
-"""The verbs for neurons in volumes alone."""
+"""The verbs for neurons alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from morula.cli import options as o
 from morula.cli.verbs import app, show
 
-__all__ = ["agglomerate", "pretrain", "view3d"]
+__all__ = ["agglomerate", "pretrain", "trace", "view3d"]
 
 
 class Method(StrEnum):
@@ -127,6 +127,59 @@ def agglomerate(
         overwrite=overwrite,
     )
     show(found.as_json(), as_json, str(found))
+
+
+@app.command()
+def trace(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MASK_OR_PROBABILITY",
+            help="A stack: a mask, or floats in [0, 1].",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Folder for the SWC files."),
+    ],
+    root: o.Root = None,
+    voxel_size: o.VoxelSize = None,
+    threshold: Annotated[
+        float,
+        typer.Option(
+            min=0.01, max=1, help="Probability from which a voxel is foreground; half of it beside some."
+        ),
+    ] = 0.5,
+    gap: Annotated[
+        float,
+        typer.Option(metavar="PX", min=0, help="Widest gap that is bridged, in pixel widths along z, too."),
+    ] = 12.0,
+    speck: Annotated[
+        int,
+        typer.Option(metavar="VOXELS", min=0, help="Smaller pieces are left out, unless all are smaller."),
+    ] = 100,
+    least_branch: Annotated[
+        float, typer.Option(metavar="VOXELS", min=0, help="Shorter branches are left out.")
+    ] = 8.0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier traces in --out.")] = False,
+    as_json: o.Json = False,
+) -> None:
+    """Trace the neuron in a mask or a probability map: SWC in micrometres and in voxels."""
+    from morula.post import Tracing
+    from morula.workflows.trace import trace as work
+
+    found = work(
+        source,
+        out=out,
+        root=o.place("--root", root),
+        voxel=o.voxel_size("--voxel-size", voxel_size),
+        tracing=Tracing(
+            threshold=threshold, weak=threshold / 2, gap=gap, speck=speck, least_branch=least_branch
+        ),
+        overwrite=overwrite,
+    )
+    told = f"{len(found.tree)} nodes, {len(found.tree.tips)} tips, {found.length_um:.1f} um: {out}"
+    show(found.as_json(), as_json, told)
 
 
 @app.command()

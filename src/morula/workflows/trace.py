@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,10 @@ from morula.post import Tracing
 from morula.post import trace as trace_map
 from morula.workflows.tracing import check_near, check_root
 
-__all__ = ["Traced", "trace"]
+__all__ = ["TRACING", "Traced", "trace"]
+
+TRACING = Tracing(speck=100)
+"""A map from anywhere has specks, each of which a gap would join to the neuron."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ def trace(
     out: str | Path,
     root: Sequence[float] | None = None,
     voxel: VoxelSize = None,
+    tracing: Tracing = TRACING,
     overwrite: bool = False,
 ) -> Traced:
     """Traces the neuron in a mask (whole numbers, non-zero inside) or a probability map (floats in [0, 1]).
@@ -63,6 +67,7 @@ def trace(
         out: folder for `trace.swc` in micrometres and `trace.voxel.swc` in voxels.
         root: where the neuron begins, z, y, x in voxels; found where it is not given.
         voxel: size of a voxel in nm, in place of what the file says.
+        tracing: thresholds, and lengths in voxels; its `depth` follows from the size of a voxel.
         overwrite: replace earlier traces.
 
     Raises:
@@ -77,12 +82,13 @@ def trace(
     volume = as_stack(open_volume(path, voxel=voxel))
     check_sections(volume)
     size = _size(volume)
-    depth = (size.z or size.x) / size.x
+    settings = replace(tracing, depth=(size.z or size.x) / size.x)
     if root is not None:
         check_root(root, volume.shape)
-    tree = trace_map(_probability(path, volume), root=root, tracing=Tracing(depth=depth))
+    tree = trace_map(_probability(path, volume), root=root, tracing=settings)
     if not len(tree):
-        raise DataError(path, "there is no foreground in it", "give a mask or a map with values above 0.5")
+        found = "there is no foreground in it"
+        raise DataError(path, found, f"give a mask or a map with values above {settings.threshold:g}")
     if root is not None:
         check_near(root, tree, volume.uri)
     return Traced(out, tree, write_traces(out, tree, size))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import tifffile
 from commands import cli
 from morula.core.tree import Tree
 from morula.data import draw_tree, read_swc
+from morula.workflows.trace import TRACING
 
 LINE = Tree.of([[5, 20, 4], [5, 20, 44]], [-1, 0])
 
@@ -100,3 +102,46 @@ def test_a_gap_between_sections_is_as_wide_as_they_are_deep(
     assert cli(capsys, "trace", tmp_path / "mask.tif", "--out", tmp_path / "out", *size)[0] == 0
     heights = read_swc(tmp_path / "out/trace.voxel.swc").tree.points[:, 0]
     assert np.ptp(heights) == pytest.approx(reach, abs=4)
+
+
+SIZE = ("--voxel-size", 1000, 1000, 1000)
+LONG = Tree.of([[10, 20, 8], [10, 20, 92]], [-1, 0])
+
+
+def tube(tree: Tree = LONG) -> np.ndarray:
+    return draw_tree(tree, (20, 40, 100), least=2.5)
+
+
+def test_specks_do_not_become_branches(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    places = np.random.default_rng(0).integers(0, tube().shape, (150, 3))
+    stack = tube().astype(np.uint8)
+    stack[tuple(places.T)] = 1
+    save(tmp_path / "a.tif", stack)
+    lengths = {}
+    for speck in ([], ["--speck", 0]):
+        words = ["--out", tmp_path / "out", *SIZE, *speck, "--overwrite", "--json"]
+        code, said, error = cli(capsys, "trace", tmp_path / "a.tif", *words)
+        assert (code, error) == (0, "")
+        lengths[len(speck)] = json.loads(said)["length_um"]
+    assert lengths[0] == pytest.approx(LONG.length, abs=8)
+    assert lengths[2] > 3 * lengths[0]
+    save(tmp_path / "small.tif", (draw_tree(LINE, (10, 40, 50), least=1.0)).astype(np.uint8)[:, :, :20])
+    assert cli(capsys, "trace", tmp_path / "small.tif", "--out", tmp_path / "small", *SIZE)[0] == 0
+
+
+def test_the_options_are_those_of_the_tracing(
+    mask: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def work(*_: object, **options: Any) -> None:
+        asked.append(options["tracing"])
+        raise SystemExit(0)
+
+    monkeypatch.setattr("morula.workflows.trace.trace", work)
+    cli(capsys, "trace", mask, "--out", mask.parent / "out")
+    words = ["--threshold", 0.3, "--gap", 2, "--speck", 7, "--least-branch", 4]
+    cli(capsys, "trace", mask, "--out", mask.parent / "out", *words)
+    assert asked[0] == TRACING
+    assert (asked[1].threshold, asked[1].weak, asked[1].gap) == (0.3, 0.15, 2.0)
+    assert (asked[1].speck, asked[1].least_branch) == (7, 4.0)
