@@ -135,15 +135,18 @@ def trace(
         Path,
         typer.Argument(
             metavar="MASK_OR_PROBABILITY",
-            help="A stack: a mask, or floats in [0, 1].",
+            help="A stack: a mask, floats in [0, 1], or labels, each of which becomes a tree of its own.",
         ),
     ],
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", help="Folder for the SWC files."),
+        typer.Option("--out", "-o", help="Folder for the SWC files; of several labels a folder each in it."),
     ],
     root: o.Root = None,
     voxel_size: o.VoxelSize = None,
+    label: Annotated[
+        int | None, typer.Option(metavar="ID", min=1, help="Trace this label alone, whatever else is there.")
+    ] = None,
     threshold: Annotated[
         float,
         typer.Option(
@@ -173,13 +176,15 @@ def trace(
         out=out,
         root=o.place("--root", root),
         voxel=o.voxel_size("--voxel-size", voxel_size),
+        label=label,
         tracing=Tracing(
             threshold=threshold, weak=threshold / 2, gap=gap, speck=speck, least_branch=least_branch
         ),
         overwrite=overwrite,
     )
-    told = f"{len(found.tree)} nodes, {len(found.tree.tips)} tips, {found.length_um:.1f} um: {out}"
-    show(found.as_json(), as_json, told)
+    alone = found[0].label is None
+    told = {"out": str(out), "labels": {str(each.label): each.as_json() for each in found}}
+    show(found[0].as_json() if alone else told, as_json, "\n".join(map(str, found)))
 
 
 @app.command()

@@ -12,7 +12,8 @@ import tifffile
 
 from commands import cli
 from morula.core.tree import Tree
-from morula.data import draw_tree, read_swc
+from morula.data import draw_tree, read_swc, write_swc
+from morula.workflows.evaluate import evaluate
 from morula.workflows.trace import TRACING
 
 LINE = Tree.of([[5, 20, 4], [5, 20, 44]], [-1, 0])
@@ -106,6 +107,7 @@ def test_a_gap_between_sections_is_as_wide_as_they_are_deep(
 
 SIZE = ("--voxel-size", 1000, 1000, 1000)
 LONG = Tree.of([[10, 20, 8], [10, 20, 92]], [-1, 0])
+OTHER = Tree.of([[10, 25, 8], [10, 25, 62]], [-1, 0])  # its tube touches that of LONG
 
 
 def tube(tree: Tree = LONG) -> np.ndarray:
@@ -145,3 +147,63 @@ def test_the_options_are_those_of_the_tracing(
     assert asked[0] == TRACING
     assert (asked[1].threshold, asked[1].weak, asked[1].gap) == (0.3, 0.15, 2.0)
     assert (asked[1].speck, asked[1].least_branch) == (7, 4.0)
+
+
+def test_each_label_becomes_a_tree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(tmp_path / "a.tif", np.where(tube(), 3, 7 * tube(OTHER)).astype(np.uint16))
+    out, truths = tmp_path / "out", tmp_path / "truths"
+    words = [tmp_path / "a.tif", "--out", out, *SIZE, "--json"]
+    code, said, error = cli(capsys, "trace", *words)
+    assert (code, error) == (0, "")
+    found = json.loads(said)["labels"]
+    assert list(found) == ["3", "7"]
+    truths.mkdir()
+    for label, tree in (("3", LONG), ("7", OTHER)):
+        assert found[label]["length_um"] == pytest.approx(tree.length, abs=8)
+        assert found[label]["out"] == str(out / label)
+        write_swc(truths / f"{label}.swc", tree)
+    scores = evaluate(out, truths, kind="swc")["images"]
+    assert min(scores[label]["f1_2"] for label in found) > 0.9
+    assert cli(capsys, "trace", *words)[0] == 2
+    assert cli(capsys, "trace", *words, "--overwrite")[0] == 0
+    told = cli(capsys, "trace", *words, "--overwrite", "--root", 10, 20, 8)[2]
+    assert "one root for 2 labels" in told
+    assert "--label ID" in told
+
+
+def test_one_label_is_traced_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(tmp_path / "a.tif", np.where(tube(), 3, 7 * tube(OTHER)).astype(np.uint8))
+    words = [tmp_path / "a.tif", "--out", tmp_path / "out", *SIZE]
+    code, _, error = cli(capsys, "trace", *words, "--label", 5)
+    assert (code, "its labels are 3, 7" in error) == (2, True), error
+    assert cli(capsys, "trace", *words, "--label", 7, "--root", 10, 25, 60)[0] == 0
+    tree = read_swc(tmp_path / "out/trace.voxel.swc").tree
+    assert np.ptp(tree.points[:, 2]) == pytest.approx(OTHER.length, abs=6)
+    save(tmp_path / "map.tif", tube().astype(np.float32))
+    words[0] = tmp_path / "map.tif"
+    assert "holds floats" in cli(capsys, "trace", *words, "--label", 7, "--overwrite")[2]
+
+
+def noisy(peak: int, noise: int, dtype: type) -> np.ndarray:
+    return np.where(tube(), peak, np.random.default_rng(1).integers(0, noise, tube().shape)).astype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("stack", "told"),
+    [
+        (noisy(250, 20, np.uint8), "whole numbers from 1 to 250"),
+        (noisy(60000, 500, np.uint16), "whole numbers from 1 to 60000"),
+        (np.where(tube(), noisy(250, 20, np.uint8) - np.arange(100) % 3, 0).astype(np.uint8), "250 in"),
+        (np.where(tube(), 200, 1).astype(np.uint8), "1 to 200 in 100%"),
+        (np.where(tube(), -1, tube(OTHER)).astype(np.int16), "from -1 to 1"),
+    ],
+    ids=["8 bit", "16 bit", "nothing but the neuron", "background of one value", "below 0"],
+)
+def test_grey_values_are_no_mask(
+    stack: np.ndarray, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(tmp_path / "a.tif", stack)
+    code, _, error = cli(capsys, "trace", tmp_path / "a.tif", "--out", tmp_path / "out", *SIZE)
+    assert (code, told in error) == (3, True), error
+    assert "floats from 0 to 1 (8 bit: divided by 255)" in error
+    assert not (tmp_path / "out").exists()
