@@ -164,6 +164,10 @@ def trace(
     least_branch: Annotated[
         float, typer.Option(metavar="VOXELS", min=0, help="Shorter branches are left out.")
     ] = 8.0,
+    app2: Annotated[
+        str | None,
+        typer.Option(metavar="PROGRAM", help="Vaa3D's program: its APP2 traces the same, to compare."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier traces in --out.")] = False,
     as_json: o.Json = False,
 ) -> None:
@@ -180,6 +184,7 @@ def trace(
         tracing=Tracing(
             threshold=threshold, weak=threshold / 2, gap=gap, speck=speck, least_branch=least_branch
         ),
+        app2=app2,
         overwrite=overwrite,
     )
     alone = found[0].label is None

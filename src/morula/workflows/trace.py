@@ -19,6 +19,7 @@ from morula.data.volumes import as_stack
 from morula.post import Tracing
 from morula.post import trace as trace_map
 from morula.post.untyped import ndi
+from morula.workflows.app2 import APP2, Compared, compare, find_program
 from morula.workflows.tracing import check_near, check_root
 
 __all__ = ["TRACING", "Traced", "trace"]
@@ -39,12 +40,14 @@ class Traced:
         tree: the neuron, in voxels.
         length_um: of all branches together.
         label: its number, where several were traced.
+        app2: what Vaa3D's APP2 traced, where it was asked for.
     """
 
     out: Path
     tree: Tree
     length_um: float
     label: int | None = None
+    app2: Compared | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The result as JSON values."""
@@ -54,11 +57,12 @@ class Traced:
             "tips": len(self.tree.tips),
             "branch_points": len(self.tree.branch_points),
             "length_um": round(self.length_um, 3),
-        }
+        } | ({} if self.app2 is None else {"app2": self.app2.as_json()})
 
     def __str__(self) -> str:
         """The result for a reader."""
-        return f"{len(self.tree)} nodes, {len(self.tree.tips)} tips, {self.length_um:.1f} um: {self.out}"
+        told = f"{len(self.tree)} nodes, {len(self.tree.tips)} tips, {self.length_um:.1f} um: {self.out}"
+        return told if self.app2 is None else f"{told}\n{self.app2}"
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ def trace(
     voxel: VoxelSize = None,
     label: int | None = None,
     tracing: Tracing = TRACING,
+    app2: str | None = None,
     overwrite: bool = False,
 ) -> list[Traced]:
     """Traces the neuron in a mask or a probability map, or each neuron of a label image.
@@ -93,18 +98,22 @@ def trace(
         voxel: size of a voxel in nm, in place of what the file says.
         label: the number of the only one to trace.
         tracing: thresholds, and lengths in voxels; its `depth` follows from the size of a voxel.
+        app2: Vaa3D's program, whose APP2 traces the same, into the folder `app2` beside.
         overwrite: replace earlier traces.
 
     Returns:
         The neuron, or one for each label.
 
     Raises:
-        DataError: not a stack, one section only, values outside [0, 1], grey values, or no foreground.
+        DataError: not a stack, one section only, values outside [0, 1], grey values, or no foreground; APP2
+            left no trace, or a mirrored one.
         UsageError: no voxel size is known, the root lies outside or far from all foreground or is one for
-            several labels, no such label, or a trace is there already.
+            several labels, no such label, no such program, or a trace is there already.
+        ResourceError: APP2 takes too long.
     """
     path, out = Path(source), Path(out)
     _refuse_there(out, overwrite)
+    program = None if app2 is None else find_program(app2)
     volume = as_stack(open_volume(path, voxel=voxel))
     check_sections(volume)
     size = _size(volume)
@@ -129,14 +138,19 @@ def trace(
         for earlier in {out, folder}:
             _clear(earlier)
         placed = tree.moved(neuron.corner)
-        traced.append(Traced(folder, placed, write_traces(folder, placed, size), neuron.label))
+        done = Traced(folder, placed, write_traces(folder, placed, size), neuron.label)
+        if program is not None:
+            other = compare(program, neuron.likely, tree, root=root, threshold=settings.threshold, size=size)
+            done = replace(done, app2=other.written(folder / APP2, neuron.corner, size))
+        traced.append(done)
     return traced
 
 
 def _clear(out: Path) -> None:
-    """Takes an earlier trace away."""
+    """Takes an earlier trace away, and what APP2 made beside it."""
     for name in TRACE_FILES:
         (out / name).unlink(missing_ok=True)
+        (out / APP2 / name).unlink(missing_ok=True)
 
 
 def _refuse_there(out: Path, overwrite: bool) -> None:
