@@ -1,4 +1,4 @@
-"""The verbs for neurons in volumes alone."""
+"""The verbs for neurons alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from morula.cli import options as o
 from morula.cli.verbs import app, show
 
-__all__ = ["agglomerate", "pretrain", "view3d"]
+__all__ = ["agglomerate", "pretrain", "trace", "view3d"]
 
 
 class Method(StrEnum):
@@ -127,6 +127,69 @@ def agglomerate(
         overwrite=overwrite,
     )
     show(found.as_json(), as_json, str(found))
+
+
+@app.command()
+def trace(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MASK_OR_PROBABILITY",
+            help="A stack: a mask, floats in [0, 1], or labels, each of which becomes a tree of its own.",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Folder for the SWC files; of several labels a folder each in it."),
+    ],
+    root: o.Root = None,
+    voxel_size: o.VoxelSize = None,
+    label: Annotated[
+        int | None, typer.Option(metavar="ID", min=1, help="Trace this label alone, whatever else is there.")
+    ] = None,
+    threshold: Annotated[
+        float,
+        typer.Option(
+            min=0.01, max=1, help="Probability from which a voxel is foreground; half of it beside some."
+        ),
+    ] = 0.5,
+    gap: Annotated[
+        float,
+        typer.Option(metavar="PX", min=0, help="Widest gap that is bridged, in pixel widths along z, too."),
+    ] = 12.0,
+    speck: Annotated[
+        int,
+        typer.Option(metavar="VOXELS", min=0, help="Smaller pieces are left out, unless all are smaller."),
+    ] = 100,
+    least_branch: Annotated[
+        float, typer.Option(metavar="VOXELS", min=0, help="Shorter branches are left out.")
+    ] = 8.0,
+    app2: Annotated[
+        str | None,
+        typer.Option(metavar="PROGRAM", help="Vaa3D's program: its APP2 traces the same, to compare."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier traces in --out.")] = False,
+    as_json: o.Json = False,
+) -> None:
+    """Trace the neuron in a mask or a probability map: SWC in micrometres and in voxels."""
+    from morula.post import Tracing
+    from morula.workflows.trace import trace as work
+
+    found = work(
+        source,
+        out=out,
+        root=o.place("--root", root),
+        voxel=o.voxel_size("--voxel-size", voxel_size),
+        label=label,
+        tracing=Tracing(
+            threshold=threshold, weak=threshold / 2, gap=gap, speck=speck, least_branch=least_branch
+        ),
+        app2=app2,
+        overwrite=overwrite,
+    )
+    alone = found[0].label is None
+    told = {"out": str(out), "labels": {str(each.label): each.as_json() for each in found}}
+    show(found[0].as_json() if alone else told, as_json, "\n".join(map(str, found)))
 
 
 @app.command()

@@ -221,32 +221,6 @@ def train(
 
 
 @app.command()
-def trace(
-    source: Annotated[
-        Path,
-        typer.Argument(metavar="MASK_OR_PROBABILITY", help="A stack: a mask, or floats in [0, 1]."),
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the SWC files.")],
-    root: o.Root = None,
-    voxel_size: o.VoxelSize = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier traces in --out.")] = False,
-    as_json: o.Json = False,
-) -> None:
-    """Trace the neuron in a mask or a probability map: SWC in micrometres and in voxels."""
-    from morula.workflows.trace import trace as work
-
-    found = work(
-        source,
-        out=out,
-        root=o.place("--root", root),
-        voxel=o.voxel_size("--voxel-size", voxel_size),
-        overwrite=overwrite,
-    )
-    told = f"{len(found.tree)} nodes, {len(found.tree.tips)} tips, {found.length_um:.1f} um: {out}"
-    show(found.as_json(), as_json, told)
-
-
-@app.command()
 def evaluate(
     prediction: Annotated[Path, typer.Argument(help="A file, or a folder paired with TRUTH by stem.")],
     truth: Annotated[
