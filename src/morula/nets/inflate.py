@@ -110,13 +110,24 @@ class Conv3dOfSlices(nn.Conv3d):
     Zeros above a stack would darken its first slices; repeated slices are what clamped indices give.
     """
 
+    same = False
+    """Whether y and x are padded for `ceil(size / stride)` positions, in place of `padding`."""
+
     def forward(self, input: Tensor) -> Tensor:
         """Features `(b, out, z, y', x')` of `(b, in, z, y, x)`."""
         beyond = (self.kernel_size[0] - 1) // 2
         if beyond:
             input = F.pad(input, (0, 0, 0, 0, beyond, self.kernel_size[0] - 1 - beyond), mode="replicate")
         padding = (0, *cast("tuple[int, ...]", self.padding)[1:])
+        if self.same:
+            input, padding = F.pad(input, [*self._around(2, input), *self._around(1, input)]), 0
         return F.conv3d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+    def _around(self, axis: int, input: Tensor) -> tuple[int, int]:
+        size, stride = input.shape[2 + axis], self.stride[axis]
+        reach = (self.kernel_size[axis] - 1) * self.dilation[axis] + 1
+        total = max((-(-size // stride) - 1) * stride + reach - size, 0)
+        return total // 2, total - total // 2
 
 
 class _ConvOfBatch(Conv3dOfSlices):
@@ -272,9 +283,12 @@ def _slice_by_slice(name: str, module: nn.Module, way: _Way) -> nn.Module:
 def _conv(
     name: str, conv: nn.Conv2d, way: _Way, kind: type[Conv3dOfSlices] = Conv3dOfSlices
 ) -> Conv3dOfSlices:
-    if type(conv) is not nn.Conv2d:
+    padded = type(conv).__name__ == "Conv2dSame"  # of timm, which is slow to import
+    same = padded or conv.padding == "same"
+    if type(conv) is not nn.Conv2d and not padded:
         raise ValueError(f"{told_of(name, conv)} has no counterpart in three dimensions")
-    if isinstance(conv.padding, str) or conv.padding_mode != "zeros":
+    padding = (0, 0) if same or conv.padding == "valid" else cast("tuple[int, ...]", conv.padding)
+    if conv.padding_mode != "zeros":
         raise ValueError(f"{told_of(name, conv)} is padded by {conv.padding!r}, {conv.padding_mode}")
     deep = 1 if conv.kernel_size == (1, 1) else way.depth
     channels = way.channels if conv is way.first else None
@@ -284,11 +298,12 @@ def _conv(
         conv.out_channels,
         (deep, conv.kernel_size[0], conv.kernel_size[1]),
         (1, conv.stride[0], conv.stride[1]),
-        (deep // 2, conv.padding[0], conv.padding[1]),
+        (deep // 2, padding[0], padding[1]),
         (1, conv.dilation[0], conv.dilation[1]),
         conv.groups,
         bias=conv.bias is not None,
     )
+    made.same = same
     with torch.no_grad():
         made.weight.copy_(inflate_kernel(conv.weight, deep, way.how, channels))
         if conv.bias is not None and made.bias is not None:
