@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+
+from morula.nets.inflate_trial import RefusedError, Trial, told_of
 
 __all__ = ["Conv3dOfSlices", "Inflation", "fitting", "inflate_kernel", "inflated", "resize_positions"]
 
@@ -108,13 +110,59 @@ class Conv3dOfSlices(nn.Conv3d):
     Zeros above a stack would darken its first slices; repeated slices are what clamped indices give.
     """
 
+    same = False
+    """Whether y and x are padded for `ceil(size / stride)` positions, in place of `padding`."""
+
     def forward(self, input: Tensor) -> Tensor:
         """Features `(b, out, z, y', x')` of `(b, in, z, y, x)`."""
         beyond = (self.kernel_size[0] - 1) // 2
         if beyond:
             input = F.pad(input, (0, 0, 0, 0, beyond, self.kernel_size[0] - 1 - beyond), mode="replicate")
         padding = (0, *cast("tuple[int, ...]", self.padding)[1:])
+        if self.same:
+            input, padding = F.pad(input, [*self._around(2, input), *self._around(1, input)]), 0
         return F.conv3d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+    def _around(self, axis: int, input: Tensor) -> tuple[int, int]:
+        size, stride = input.shape[2 + axis], self.stride[axis]
+        reach = (self.kernel_size[axis] - 1) * self.dilation[axis] + 1
+        total = max((-(-size // stride) - 1) * stride + reach - size, 0)
+        return total // 2, total - total // 2
+
+
+class _ConvOfBatch(Conv3dOfSlices):
+    """The same where code for images calls it: with the slices of all stacks as one batch."""
+
+    stacks = 1
+    """How many stacks that batch is made of."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Features `(b * z, out, y', x')` of `(b * z, in, y, x)`."""
+        given = input.unflatten(0, (self.stacks, -1)).transpose(1, 2)
+        return super().forward(given).transpose(1, 2).flatten(0, 1)
+
+
+class _OfSlices(nn.Module):
+    """Before a class for images `(n, c, ...)`, makes it one for stacks `(b, c, z, ...)`."""
+
+    def forward(self, stacks: Tensor | list[Tensor]) -> Any:
+        """What the class gives for all slices as one batch, as stacks again."""
+        listed = [stacks] if isinstance(stacks, Tensor) else stacks
+        count = len(listed[0])
+        for each in self.modules():
+            if isinstance(each, _ConvOfBatch):
+                each.stacks = count
+        images = [stack.transpose(1, 2).flatten(0, 1) for stack in listed]
+        return _unfold(super().forward(images[0] if isinstance(stacks, Tensor) else images), count)
+
+
+def _unfold(given: Any, count: int) -> Any:
+    if isinstance(given, Tensor):
+        return given.unflatten(0, (count, -1)).transpose(1, 2)
+    if isinstance(given, dict):
+        named = cast("dict[str, Any]", given)
+        return {name: _unfold(each, count) for name, each in named.items()}
+    return [_unfold(each, count) for each in given]
 
 
 def inflated(network: nn.Module, how: Inflation, *, depth: int = 3, channels: int | None = None) -> nn.Module:
@@ -122,9 +170,12 @@ def inflated(network: nn.Module, how: Inflation, *, depth: int = 3, channels: in
 
     Convolutions wider than a pixel become `depth` slices deep. All that has none of these (a squeeze and
     excitation, a normalisation of another kind) sees every slice by itself, as it saw an image: means over
-    the whole stack would mix a slice with its neighbours, which `center` must not. What a network does
-    outside of modules must not care about the number of dimensions; concatenating and adding channels does
-    not. Whether all this holds is tried on a small stack, in evaluation mode, before the copy is given out.
+    the whole stack would mix a slice with its neighbours, which `center` must not. A module whose own code
+    is for images only (a block of ConvNeXt, ShuffleNet's shuffle, `flatten` and the classifier after it)
+    runs that code on the slices of all stacks as one batch, where its convolutions see the stacks; a
+    whole classifier gives `(b, classes, z)`. Whether a module needs this, and whether the whole is right,
+    is tried on a small stack, in evaluation mode, before the copy is given out. While training, such code
+    drops out slices where it dropped out images.
 
     Args:
         network: of `Conv2d` and the like (torchvision, timm), from an image to features; left as it is.
@@ -134,22 +185,63 @@ def inflated(network: nn.Module, how: Inflation, *, depth: int = 3, channels: in
 
     Raises:
         ValueError: a module, which is named, has no counterpart in three dimensions, or the copy does not
-            give for slices what `inflate_kernel` promises.
+            give for slices what `inflate_kernel` promises, or an image changes what others beside it
+            give.
     """
     if depth % 2 == 0:
         raise ValueError(f"depth must be odd, not {depth}")
     first = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
     if first is None:
         raise ValueError(f"{type(network).__name__} has no convolution to inflate")
-    made = _module("", network, first, how, depth, channels)
-    _try(network, made, first, how, channels)
-    return made
+    way = _Way(first, how, depth, channels)
+    trial = Trial(network, first, equal=how == "average")
+    refused: RefusedError | None = None
+    while True:
+        made = _module("", network, way)
+        try:
+            trial.compare(made, channels or first.in_channels)
+        except RefusedError as error:
+            refused = refused or error  # names the innermost module; those around it may do in its place
+            kind = _around(network, error.name, way.batched)
+        else:
+            return made
+        if kind is None:
+            raise refused
+        way = replace(way, batched=way.batched | {kind})
 
 
-def _module(
-    name: str, module: nn.Module, first: nn.Conv2d, how: Inflation, depth: int, channels: int | None
-) -> nn.Module:
+@dataclass(frozen=True)
+class _Way:
+    """How to inflate: the network's first convolution, and whose code is run on the slices as one batch."""
+
+    first: nn.Conv2d
+    how: Inflation
+    depth: int
+    channels: int | None
+    batched: frozenset[type[nn.Module]] = frozenset()
+
+    def whole(self, conv: nn.Module) -> bool:
+        """Whether it is a convolution that has to see whole stacks, or to change its channels."""
+        return isinstance(conv, nn.Conv2d) and (conv is self.first or conv.kernel_size != (1, 1))
+
+
+_NOT_BATCHED = (nn.Conv2d, nn.ModuleList, nn.ModuleDict)  # has its 3D counterpart, or no code of its own
+
+
+def _around(network: nn.Module, name: str, batched: frozenset[type[nn.Module]]) -> type[nn.Module] | None:
+    """The innermost kind, of the module of that name and those around it, that is not yet in `batched`."""
+    parts = name.split(".") if name else []
+    for count in range(len(parts), -1, -1):
+        kind = type(network.get_submodule(".".join(parts[:count])))
+        if kind not in _NOT_BATCHED and kind not in batched:
+            return kind
+    return None
+
+
+def _module(name: str, module: nn.Module, way: _Way) -> nn.Module:
     children = module._modules  # pyright: ignore[reportPrivateUsage]
+    if type(module) in way.batched:
+        return _slice_by_slice(name, module, way)
     if type(module) is nn.BatchNorm2d:
         return _batch_norm(module)
     if type(module) in (nn.MaxPool2d, nn.AvgPool2d):
@@ -157,117 +249,63 @@ def _module(
     tensors = [*module.parameters(), *module.buffers()]
     if not children and not tensors and "2d" not in type(module).__name__:
         return copy.deepcopy(module)  # an activation, say, or dropout
-    convs = [each for each in module.modules() if isinstance(each, nn.Conv2d)]
-    pointwise = all(each.kernel_size == (1, 1) and each is not first for each in convs)
-    if pointwise and type(module) not in (nn.Conv2d, nn.Sequential, nn.ModuleList, nn.ModuleDict):
-        return _slice_by_slice(module)
+    flat = not any(map(way.whole, module.modules()))
+    if flat and type(module) not in (nn.Conv2d, nn.Sequential, nn.ModuleList, nn.ModuleDict):
+        return _slice_by_slice(name, module, way)
     if isinstance(module, nn.Conv2d):
-        return _conv(name, module, how, depth, channels if module is first else None)
+        return _conv(name, module, way)
     copied = copy.copy(module)
     copied._parameters = copy.deepcopy(module._parameters)  # pyright: ignore[reportPrivateUsage]
     copied._buffers = copy.deepcopy(module._buffers)  # pyright: ignore[reportPrivateUsage]
     copied._modules = {}  # pyright: ignore[reportPrivateUsage]
     for key, child in children.items():
         inside = f"{name}.{key}".strip(".")
-        made = None if child is None else _module(inside, child, first, how, depth, channels)  # pyright: ignore[reportUnnecessaryComparison]
+        made = None if child is None else _module(inside, child, way)  # pyright: ignore[reportUnnecessaryComparison]
         copied.register_module(key, made)
     return copied
 
 
-def _slice_by_slice(module: nn.Module) -> nn.Module:
-    """A copy for stacks `(b, c, z, ...)` that gives every slice what `module` gives an image."""
-    kind = type(module)
+def _slice_by_slice(name: str, module: nn.Module, way: _Way) -> nn.Module:
+    """A copy for stacks `(b, c, z, ...)` that runs the code of `module` on the slices as a batch of images.
 
-    def forward(self: nn.Module, stacks: Tensor | list[Tensor]) -> Tensor:
-        listed = [stacks] if isinstance(stacks, Tensor) else stacks
-        images = [stack.transpose(1, 2).flatten(0, 1) for stack in listed]
-        found = kind.forward(self, images[0] if isinstance(stacks, Tensor) else images)
-        return found.unflatten(0, (len(listed[0]), -1)).transpose(1, 2)
-
+    Its convolutions wider than a pixel see the stacks nonetheless.
+    """
     copied = copy.deepcopy(module)
-    copied.__class__ = type(f"{kind.__name__}OfSlices", (kind,), {"forward": forward})
+    for inside, each in module.named_modules():
+        if way.whole(each):
+            deep = _conv(f"{name}.{inside}".strip("."), cast(nn.Conv2d, each), way, _ConvOfBatch)
+            copied.set_submodule(inside, deep)
+    kind = type(module)
+    copied.__class__ = type(f"{kind.__name__}OfSlices", (_OfSlices, kind), {})
     return copied
 
 
-def _try(flat: nn.Module, deep: nn.Module, first: nn.Conv2d, how: Inflation, channels: int | None) -> None:
-    """Compares what every module gives for a few slices, which for `average` are equal."""
-    random = torch.Generator().manual_seed(0)
-    slices = torch.rand((3, 1, 64, 64), generator=random).to(first.weight)
-    if how == "average":
-        slices[:] = slices[0].clone()
-    wanted = _features(flat, slices.repeat(1, first.in_channels, 1, 1))
-    found = _features(deep, slices.repeat(1, channels or first.in_channels, 1, 1).transpose(0, 1)[None])
-    for name, images in wanted.items():
-        stacks = found.get(name, [])
-        if len(images) != len(stacks) or not all(map(_agree, images, stacks)):
-            told = _told(name, flat.get_submodule(name))
-            raise ValueError(f"{told} does not give for slices what it gives for images")
-
-
-def _agree(images: Tensor, stack: Tensor) -> bool:
-    slices = stack if stack.ndim == images.ndim else stack[0].transpose(0, 1)
-    most = torch.finfo(images.dtype).eps ** 0.5 * images.abs().max()
-    return slices.shape == images.shape and bool((slices - images).abs().max() <= most)
-
-
-@torch.no_grad()
-def _features(network: nn.Module, image: Tensor) -> dict[str, list[Tensor]]:
-    """What every module gives when it is called first, by its name; innermost modules come first."""
-    names = {module: name for name, module in network.named_modules()}
-    modes = {module: module.training for module in names}
-    features: dict[str, list[Tensor]] = {}
-    running: list[nn.Module] = []
-
-    def begin(module: nn.Module, _: Any) -> None:
-        if module in names:
-            running.append(module)
-
-    def end(module: nn.Module, _: Any, given: Any) -> None:
-        if module in names:
-            running.pop()
-            listed = [given] if isinstance(given, Tensor) else given
-            listed = listed.values() if isinstance(listed, dict) else listed
-            features.setdefault(names[module], [each.clone() for each in listed if isinstance(each, Tensor)])
-
-    handles = [register_module_forward_pre_hook(begin), register_module_forward_hook(end)]
-    try:
-        network.eval()(image)
-    except Exception as error:
-        at = running[-1]
-        size = " x ".join(map(str, image.shape))
-        raise ValueError(f"{_told(names[at], at)} fails when the network is given {size}: {error}") from error
-    finally:
-        for handle in handles:
-            handle.remove()
-        for module, mode in modes.items():
-            module.training = mode
-    return features
-
-
-def _told(name: str, module: nn.Module) -> str:
-    return f"{name or 'the network'} ({type(module).__name__})"
-
-
-def _conv(name: str, conv: nn.Conv2d, how: Inflation, depth: int, channels: int | None) -> nn.Module:
-    if type(conv) is not nn.Conv2d:
-        raise ValueError(f"{_told(name, conv)} has no counterpart in three dimensions")
-    if isinstance(conv.padding, str) or conv.padding_mode != "zeros":
-        raise ValueError(f"{_told(name, conv)} is padded by {conv.padding!r}, {conv.padding_mode}")
-    pointwise = conv.kernel_size == (1, 1)
-    deep = 1 if pointwise else depth
+def _conv(
+    name: str, conv: nn.Conv2d, way: _Way, kind: type[Conv3dOfSlices] = Conv3dOfSlices
+) -> Conv3dOfSlices:
+    padded = type(conv).__name__ == "Conv2dSame"  # of timm, which is slow to import
+    same = padded or conv.padding == "same"
+    if type(conv) is not nn.Conv2d and not padded:
+        raise ValueError(f"{told_of(name, conv)} has no counterpart in three dimensions")
+    padding = (0, 0) if same or conv.padding == "valid" else cast("tuple[int, ...]", conv.padding)
+    if conv.padding_mode != "zeros":
+        raise ValueError(f"{told_of(name, conv)} is padded by {conv.padding!r}, {conv.padding_mode}")
+    deep = 1 if conv.kernel_size == (1, 1) else way.depth
+    channels = way.channels if conv is way.first else None
     wide = conv.in_channels if channels is None else channels
-    made = Conv3dOfSlices(
+    made = kind(
         wide,
         conv.out_channels,
         (deep, conv.kernel_size[0], conv.kernel_size[1]),
         (1, conv.stride[0], conv.stride[1]),
-        (deep // 2, conv.padding[0], conv.padding[1]),
+        (deep // 2, padding[0], padding[1]),
         (1, conv.dilation[0], conv.dilation[1]),
         conv.groups,
         bias=conv.bias is not None,
     )
+    made.same = same
     with torch.no_grad():
-        made.weight.copy_(inflate_kernel(conv.weight, deep, how, channels))
+        made.weight.copy_(inflate_kernel(conv.weight, deep, way.how, channels))
         if conv.bias is not None and made.bias is not None:
             made.bias.copy_(conv.bias)
     return made.train(conv.training)
