@@ -12,9 +12,11 @@ from morula.core.errors import DataError, UsageError
 from morula.core.hashing import fingerprint
 from morula.core.types import Record, Segmentation, VoxelSize
 from morula.data import load_records, load_volumes, made_with, read_prediction, write_prediction
+from morula.data.folder import first_of
+from morula.data.traced import check_sections
 from morula.recipes import RECIPES, Predictor, load_recipe
 from morula.workflows.blocks import weights_of
-from morula.workflows.neurons import StoredAxes, check_new, say
+from morula.workflows.neurons import StoredAxes, check_contents, check_new, say
 from morula.workflows.tracing import check_sizes, rooted
 
 if TYPE_CHECKING:
@@ -117,8 +119,32 @@ def _records(
         records, bad = load_records(images, skip_bad=skip_bad, voxel=voxel)
         return records, bad, []
     records, bad = load_volumes(images, skip_bad=skip_bad, voxel=voxel, stored=axes or "zyx")
+    if RECIPES[name].traces:
+        records, bad = _traceable(records, bad, skip_bad=skip_bad)
     checked = records if RECIPES[name].block else []
     return records, bad, [doubt for record in checked for doubt in check_new(run, record.image, axes)]
+
+
+def _traceable(
+    records: Sequence[Record], bad: Sequence[DataError], *, skip_bad: bool
+) -> tuple[list[Record], list[DataError]]:
+    """The stacks in which a neuron could be, and what is wrong with all others.
+
+    Raises:
+        DataError: a bad stack (without `skip_bad`), or no good one.
+    """
+    good, errors = list[Record](), list(bad)
+    for record in records:
+        try:
+            check_sections(record.image)
+            check_contents(record.image)
+        except DataError as error:
+            errors.append(error)
+        else:
+            good.append(record)
+    if errors and not (skip_bad and good):
+        raise first_of(errors, len(records) + len(bad)) from errors[0]
+    return good, errors
 
 
 def open_model(run: Path, device: str = "auto") -> Predictor:
