@@ -16,7 +16,7 @@ from morula.data.folder import first_of
 from morula.data.traced import check_sections
 from morula.recipes import RECIPES, Predictor, load_recipe
 from morula.workflows.blocks import weights_of
-from morula.workflows.neurons import StoredAxes, check_contents, check_new, say
+from morula.workflows.neurons import StoredAxes, check_contents, check_new, resized, say
 from morula.workflows.tracing import check_sizes, rooted
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ def _records(
     records, bad = load_volumes(images, skip_bad=skip_bad, voxel=voxel, stored=axes or "zyx")
     if RECIPES[name].traces:
         records, bad = _traceable(records, bad, skip_bad=skip_bad)
+        return records, bad, [doubt for record in records for doubt in resized(run, record.image)]
     checked = records if RECIPES[name].block else []
     return records, bad, [doubt for record in checked for doubt in check_new(run, record.image, axes)]
 
