@@ -180,7 +180,7 @@ def check_new(run: Path, image: Volume, axes: StoredAxes) -> list[str]:
 
 
 def say(console: Console | None, doubts: Sequence[str]) -> None:
-    """Prints doubts where there is no report that could tell them."""
+    """Prints doubts where no plan told them before."""
     if console is not None:
         for doubt in doubts:
             console.print(doubt, markup=False, highlight=False)

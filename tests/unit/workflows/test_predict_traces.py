@@ -1,7 +1,9 @@
-"""What a run that traces says of new stacks: which it takes, doubts, and refuses."""
+"""What a run that traces makes of new stacks, and says of them: which it takes, doubts, and refuses."""
 
 from __future__ import annotations
 
+import re
+from html import unescape
 from io import StringIO
 from pathlib import Path
 
@@ -11,13 +13,44 @@ import tifffile
 from rich.console import Console
 
 from block_runs import tracing_run
-from morula.core.errors import DataError
+from morula.core.errors import DataError, UsageError
 from morula.core.files import write_json
 from morula.core.types import Voxel
+from morula.workflows.plan import plan
 from morula.workflows.predict import predict
 from synthetic import save_traced
 
 SIZE = Voxel(z=3000.0, y=1000.0, x=1000.0)
+
+
+def test_the_page_shows_the_tree_over_projections(tmp_path: Path) -> None:
+    run, (stacks, traces) = tracing_run(tmp_path / "run"), save_traced(tmp_path, 2, 1, "")
+    write_json(run / "data.json", {"a": {"nm": [9000, 1000, 1000]}})
+    traces.rename(tmp_path / "scores")  # true traces of other stacks, of which one has the same name
+    black(stacks / "n2.tif")
+    found = predict(run, stacks, out=tmp_path / "found", voxel=SIZE, device="cpu", skip_bad=True)
+    assert found.as_json()["report"] == str(found.report)
+    page = unescape(found.report.read_text())
+    for part in (
+        "Neurons in 2 images",
+        "n0, from above",
+        "n1, from the side",
+        "tips",
+        "mean radius (µm)",
+        "the run was trained at 9000 1000 1000 nm",
+        "n2.tif: every voxel is 0",
+        f"morula predict {run} {stacks} --out {tmp_path / 'found'} --voxel-size 3000 1000 1000 --skip-bad",
+    ):
+        assert part in page, part
+    assert "true one" not in page
+
+
+def test_no_training_starts_from_a_run_that_traces(tmp_path: Path) -> None:
+    run, (stacks, traces) = tracing_run(tmp_path / "run"), save_traced(tmp_path, 1, 1, "")
+    told = f"apply it: morula predict {run} {stacks} --voxel-size 3000 1000 1000 --out DIR"
+    for labels in (None, traces):
+        with pytest.raises(UsageError, match=re.escape(told)):
+            plan(stacks, labels=labels, voxel=SIZE, assignments=[f'weights="{run}"'])
 
 
 def black(path: Path) -> None:
