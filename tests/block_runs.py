@@ -9,9 +9,11 @@ from morula.core.rng import Rng
 from morula.engine import Weights, WeightsInfo, launch, seeded
 from morula.recipes.emda import config as emda
 from morula.recipes.emda.segmenter import network_of
+from morula.recipes.vit3d import config as vit3d
+from morula.recipes.vit3d.network import network_of as tracer_of
 from morula.tasks import neurons
 
-__all__ = ["emda_run", "neuron_run"]
+__all__ = ["emda_run", "neuron_run", "tracing_run"]
 
 
 def emda_run(path: Path, *, network: str = "attention", views: bool = False, seed: int = 0) -> Path:
@@ -42,6 +44,15 @@ def neuron_run(path: Path) -> Path:
     weights = Weights.of(network, WeightsInfo("neurons.residual_unet3d"))
     neurons.save_segmenter(path / "model", weights, settings, decoder, decode, isotropic=True)
     return _run(path, "mscon", None)
+
+
+def tracing_run(path: Path) -> Path:
+    """Recipe vit3d with a small network."""
+    config = vit3d.presets()["smoke"]
+    with seeded(Rng(0, "weights")):
+        made = tracer_of(config)
+    Weights.of(made, WeightsInfo("vit3d.segmenter")).save(path / "model" / "network.safetensors")
+    return _run(path, "vit3d", {"config": config.model_dump(mode="json")})
 
 
 def _run(path: Path, recipe: str, described: dict | None) -> Path:

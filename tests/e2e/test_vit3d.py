@@ -51,6 +51,8 @@ def test_traced_stacks_train_and_new_ones_are_traced(
         "-q", "--device", "cpu",
     )  # fmt: skip
     assert code == 0, err
+    assert f"open {found / 'report.html'}" in text
+    assert "n7, from above" in (found / "report.html").read_text()
     mask = tifffile.imread(found / "n7" / "labels.tif")
     assert mask.shape == image.shape
     assert set(np.unique(mask)) == {0, 1}

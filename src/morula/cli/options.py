@@ -111,7 +111,8 @@ StartWeights = Annotated[
     typer.Option(
         "--weights",
         help="Run or file of weights to start from, in the place of pre-training. Recipe cupre, presets "
-        "paper, goes on to pre-train from them, and takes the word coco for torchvision's Mask R-CNN.",
+        "paper, goes on to pre-train from them, and takes the word coco for torchvision's Mask R-CNN. A run "
+        "of recipe vit3d is applied with `predict`.",
     ),
 ]
 LabelSuffix = Annotated[

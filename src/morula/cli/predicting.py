@@ -33,7 +33,7 @@ def predict(
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Segment new images with a trained run; a volume of any size where --out ends with .zarr."""
+    """Segment new images with a trained run, and report; a volume of any size where --out ends with .zarr."""
     if o.is_store(out, workers, executor, dry_run):
         from morula.workflows.big import predict_big
 
@@ -67,5 +67,5 @@ def predict(
     left = f", {len(found.skipped)} left out" if found.skipped else ""
     for reason in () if quiet else found.skipped:
         o.console(quiet).print(f"left out: {reason}", markup=False)
-    told = f"{found.objects} objects in {len(found.images)} images{left}: {out}"
+    told = f"{found.objects} objects in {len(found.images)} images{left}: open {found.report}"
     return show(found.as_json(), as_json, told)

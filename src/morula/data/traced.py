@@ -13,6 +13,7 @@ from morula.core.errors import DataError, UsageError
 from morula.core.tree import Tree
 from morula.core.types import Array, Record, Volume, Voxel, VoxelSize
 from morula.data.alignment import Alignment, align, refuse_mirrored
+from morula.data.folder import first_of
 from morula.data.listing import of_kinds, visible, what_else
 from morula.data.swc import SUFFIXES, SwcFile, read_swc
 from morula.data.volumes import list_volumes, load_volumes, volume_id
@@ -75,9 +76,9 @@ def load_traced(
         try:
             checked.append(_checked(record, partners.get(record.id)))
         except DataError as error:
-            if not skip_bad:
-                raise
             errors.append(error)
+    if errors and not skip_bad:
+        raise first_of(errors, len(records)) from errors[0]
     if not any(record.trace for record in checked):
         if errors:
             raise errors[0]
@@ -176,12 +177,12 @@ def check_sections(stack: Volume) -> None:
 
 def _checked(record: Record, path: Path | None) -> Record:
     check_sections(record.image)
+    image = record.image.read()
+    if image.min() == image.max():
+        found = f"every voxel is {image.flat[0]}"
+        raise DataError(record.image.uri, found, "export the stack again")
     if path is None:
         return record
-    image = record.image.read()
-    if not image.any() or image.min() == image.max():
-        found = f"every voxel is {image.flat[0]}"
-        raise DataError(record.image.uri, found, "export the stack again, or leave it out")
     found = read_swc(path)
     repairs = tuple(f"{path.name}: {told}" for told in found.repairs)
     return replace(record, trace=KnownTrace(_in_voxels(found, path, record.image, image), repairs))

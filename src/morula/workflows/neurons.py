@@ -35,6 +35,7 @@ __all__ = [
     "is_volume",
     "lacks_block",
     "load_neurons",
+    "resized",
     "say",
     "survey_neurons",
     "why_neurons",
@@ -175,11 +176,11 @@ def check_new(run: Path, image: Volume, axes: StoredAxes) -> list[str]:
         size = "of unknown size, taken for" if image.voxel is None else f"{_nm(image.voxel)} nm, so"
         found = f"its voxels are {size} {kinds[not cubes]}, but the run was trained on some {kinds[cubes]}"
         raise DataError(image.uri, found, "give --voxel-size Z Y X, or a run that was trained on such voxels")
-    return [*axes_doubts(image.spatial_shape, axes), *_resized(run, image)]
+    return [*axes_doubts(image.spatial_shape, axes), *resized(run, image)]
 
 
 def say(console: Console | None, doubts: Sequence[str]) -> None:
-    """Prints doubts where there is no report that could tell them."""
+    """Prints doubts where no plan told them before."""
     if console is not None:
         for doubt in doubts:
             console.print(doubt, markup=False, highlight=False)
@@ -244,8 +245,13 @@ def _nm(size: Voxel) -> str:
     return " ".join(f"{edge:g}" for edge in (size.z, size.y, size.x) if edge is not None)
 
 
-def _resized(run: Path, image: Volume) -> list[str]:
-    """Whether voxels are larger or smaller by far than any that the run was trained on, in a sentence."""
+def resized(run: Path, image: Volume) -> list[str]:
+    """Whether voxels are larger or smaller by far than any that a run was trained on, in a sentence.
+
+    Args:
+        run: its `data.json` tells the sizes; nothing is doubted where it is not there.
+        image: to be segmented.
+    """
     from morula.engine import read_json
 
     size = image.voxel

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from morula.core.config import Config, to_toml
+from morula.core.config import Config, parse_assignments, to_toml
 from morula.core.errors import DataError, UsageError
 from morula.core.files import write_text
 from morula.core.types import Record, Voxel, VoxelSize
@@ -30,9 +30,9 @@ from morula.workflows.neurons import (
     survey_neurons,
     why_neurons,
 )
-from morula.workflows.tracing import TRACED, check_sizes, survey_traced, why_traced
+from morula.workflows.tracing import TRACED, check_sizes, refuse_trained, survey_traced, why_traced
 
-__all__ = ["Plan", "plan"]
+__all__ = ["Plan", "plan", "words"]
 
 _SURVEYED = 64  # images looked at; a folder of thousands needs no more to be known
 
@@ -147,6 +147,8 @@ def plan(
     """
     images, labels = Path(images), None if labels is None else Path(labels)
     recipe, preset, changes = read_changes(config, recipe, preset)
+    weights = parse_assignments(assignments).get("weights", changes.get("weights"))
+    refuse_trained(weights, images, words(voxel, skip_bad=skip_bad))
     chosen = recipe or _told_by_roles(images, labels, source)
     settle = partial(configured, preset=preset, changes=changes, assignments=assignments, where=str(config))
     settings = None if chosen is None else settle(chosen)  # a wrong one is refused before images are read
@@ -184,20 +186,20 @@ def plan(
     warnings = tuple(f"Left out: {error}" for error in bad) + doubts
     return Plan(
         images, labels, tuple(target), origin, origin_labels, tuple(others), chosen, preset, found, facts,
-        reasons, warnings, _words(voxel, source_voxel, label_offset, axes, label_suffix, skip_bad=skip_bad),
+        reasons, warnings, words(voxel, source_voxel, label_offset, axes, label_suffix, skip_bad=skip_bad),
     )  # fmt: skip
 
 
-def _words(
+def words(
     voxel: VoxelSize,
-    source_voxel: VoxelSize,
-    label_offset: LabelOffset,
-    axes: StoredAxes,
-    label_suffix: str | None,
+    source_voxel: VoxelSize = None,
+    label_offset: LabelOffset = None,
+    axes: StoredAxes = None,
+    label_suffix: str | None = None,
     *,
     skip_bad: bool,
 ) -> tuple[str, ...]:
-    """The options as the command line has them."""
+    """The options of `plan` that say how images are to be read, as the command line has them."""
     return (
         *_size("--voxel-size", voxel),
         *_size("--source-voxel-size", source_voxel),
@@ -257,7 +259,8 @@ def _check_traces(recipe: str | None, labels: Path | None, suffix: str | None) -
     traces = recipe is not None and RECIPES[recipe].traces
     if traces and (labels is None or not (labels.exists() and is_traced(labels))):
         found = f"recipe {recipe} learns from traced neurons, and no SWC files are named"
-        raise UsageError("--labels", found, "name an SWC file, or a folder of them")
+        fix = "name an SWC file, or a folder of them; a trained run is applied with `morula predict`"
+        raise UsageError("--labels", found, fix)
     if not traces and suffix is not None:
         raise UsageError("--label-suffix", "the labels are no SWC files", "leave it out")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -12,9 +13,13 @@ from morula.core.errors import DataError, UsageError
 from morula.core.hashing import fingerprint
 from morula.core.types import Record, Segmentation, VoxelSize
 from morula.data import load_records, load_volumes, made_with, read_prediction, write_prediction
+from morula.data.folder import first_of
+from morula.data.traced import check_sections
 from morula.recipes import RECIPES, Predictor, load_recipe
 from morula.workflows.blocks import weights_of
-from morula.workflows.neurons import StoredAxes, check_new, say
+from morula.workflows.neurons import StoredAxes, check_contents, check_new, resized, say
+from morula.workflows.plan import words
+from morula.workflows.report import report_prediction
 from morula.workflows.tracing import check_sizes, rooted
 
 if TYPE_CHECKING:
@@ -38,6 +43,11 @@ class Predicted:
     skipped: tuple[str, ...] = ()
 
     @property
+    def report(self) -> Path:
+        """The page that shows the images."""
+        return self.out / "report.html"
+
+    @property
     def objects(self) -> int:
         """How many objects were found in all images."""
         return sum(self.images.values())
@@ -45,6 +55,7 @@ class Predicted:
     def as_json(self) -> dict[str, Any]:
         """The result as JSON values."""
         whole = {"out": str(self.out), "objects": self.objects, "images": self.images}
+        whole["report"] = str(self.report)
         return {**whole, "skipped": list(self.skipped)} if self.skipped else whole
 
 
@@ -63,8 +74,8 @@ def predict(
 ) -> Predicted:
     """Segments new images with a trained run: `out/<stem>/` gets labels, tables and outlines.
 
-    What the same model made of the same image before stays as it is: a command that was stopped goes on when
-    it is repeated.
+    `out/report.html` shows the images of this call. What the same model made of the same image before stays
+    as it is: a command that was stopped goes on when it is repeated.
 
     Args:
         run: a folder that `morula run` or `morula train` made.
@@ -100,7 +111,15 @@ def predict(
             found = "another prediction is there already"
             raise UsageError(out / name, found, "choose another --out, or add --overwrite")
     counts = {record.id: len(found.scores) for record, found in segment(model, records, out, wanted, console)}
+    left = [f"Left out: {error}" for error in bad]
+    command = _command(run, Path(images), out, words(voxel, axes=axes, skip_bad=skip_bad), root)
+    report_prediction(run, out, records, [*left, *doubts], command)
     return Predicted(out, counts, tuple(map(str, bad)))
+
+
+def _command(run: Path, images: Path, out: Path, told: Sequence[str], root: Sequence[float] | None) -> str:
+    place = () if root is None else ("--root", *(f"{each:g}" for each in root))
+    return shlex.join(["morula", "predict", str(run), str(images), "--out", str(out), *told, *place])
 
 
 def _records(
@@ -117,8 +136,33 @@ def _records(
         records, bad = load_records(images, skip_bad=skip_bad, voxel=voxel)
         return records, bad, []
     records, bad = load_volumes(images, skip_bad=skip_bad, voxel=voxel, stored=axes or "zyx")
+    if RECIPES[name].traces:
+        records, bad = _traceable(records, bad, skip_bad=skip_bad)
+        return records, bad, [doubt for record in records for doubt in resized(run, record.image)]
     checked = records if RECIPES[name].block else []
     return records, bad, [doubt for record in checked for doubt in check_new(run, record.image, axes)]
+
+
+def _traceable(
+    records: Sequence[Record], bad: Sequence[DataError], *, skip_bad: bool
+) -> tuple[list[Record], list[DataError]]:
+    """The stacks in which a neuron could be, and what is wrong with all others.
+
+    Raises:
+        DataError: a bad stack (without `skip_bad`), or no good one.
+    """
+    good, errors = list[Record](), list(bad)
+    for record in records:
+        try:
+            check_sections(record.image)
+            check_contents(record.image)
+        except DataError as error:
+            errors.append(error)
+        else:
+            good.append(record)
+    if errors and not (skip_bad and good):
+        raise first_of(errors, len(records) + len(bad)) from errors[0]
+    return good, errors
 
 
 def open_model(run: Path, device: str = "auto") -> Predictor:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from morula.core.rng import Rng
-from morula.core.types import Array, Volume
+from morula.core.types import Array, Record, Volume
 from morula.data import predicted_labels, read_labels
 from morula.metrics import LOWER_IS_BETTER, bootstrap_mean
 from morula.recipes import RECIPES, load_recipe
@@ -36,7 +37,7 @@ from morula.workflows.neurons import LABEL_A_BLOCK, lacks_block
 from morula.workflows.tracing_report import MEASURES as TRACE_MEASURES
 from morula.workflows.tracing_report import has_trace, neuron_table, trace_overlays
 
-__all__ = ["report"]
+__all__ = ["report", "report_prediction"]
 
 _MEASURES: Mapping[str, str] = {
     "aji": "aggregated Jaccard index: overlap over all objects, with a price for missed and invented ones",
@@ -109,6 +110,65 @@ def _content(run: Path, findings: Sequence[Finding]) -> ReportContent:
     )
 
 
+def report_prediction(
+    run: Path, out: Path, records: Sequence[Record], warnings: Sequence[str], command: str
+) -> Path:
+    """Writes `report.html` of what a trained run predicted, and returns its path.
+
+    Args:
+        run: the run's folder.
+        out: holds the prediction of each record in a folder.
+        records: the images.
+        warnings: what the user has to know before using the result.
+        command: what repeats the prediction.
+
+    Raises:
+        ResourceError: the disk is full.
+    """
+    from morula.engine import read_json
+
+    header = read_json(run / "run.json")
+    findings = [Finding(each.id, each.image, _nm(each.image), out / each.id, None) for each in records]
+    page = out / "report.html"
+    write_report(page, _predicted_content(run, header, findings, warnings, command))
+    return page
+
+
+def _predicted_content(
+    run: Path, header: Mapping[str, Any], findings: Sequence[Finding], warnings: Sequence[str], command: str
+) -> ReportContent:
+    entry = RECIPES[header["recipe"]]
+    classes = tuple(sorted({name for finding in findings for name in finding.objects.classes}))
+    unit = _unit([finding.nm for finding in findings], 3 if entry.volumes else 2)
+    shown = f"{len(findings)} images" if len(findings) > 1 else findings[0].id
+    return ReportContent(
+        title=f"{entry.objects} in {shown}",
+        subtitle=f"Recipe {header['recipe']}, trained run {run.resolve().name}",
+        summary=_facts(findings, classes),
+        what_and_why=PlanText(reasons=("A trained run was applied; nothing was learned from these images.",)),
+        warnings=tuple(warnings),
+        overlays=tuple(each for role, one in _shown(findings) for each in _overlays(one, role, classes)),
+        class_names=classes,
+        trust=trust(findings, entry, labelled=False),
+        next_steps=(LABEL_A_BLOCK,) if entry.block else next_steps(findings[0].folder.parent, findings),
+        distributions=_histograms(findings, classes, unit),
+        neurons=neuron_table([each.folder for each in findings if has_trace(each.folder)]),
+        images=tuple(_rows(findings)),
+        area_unit=unit,
+        provenance={
+            "run": str(run.resolve()),
+            "trained": header.get("created", ""),
+            "morula": version("morula"),
+        },
+        reproduce=(command,),
+    )
+
+
+def _nm(image: Volume) -> tuple[float | None, float, float] | None:
+    size = image.voxel
+    return None if size is None else (size.z, size.y, size.x)
+
+
 def _unit(sizes: Sequence[Sequence[float | None] | None], dimensions: int) -> str:
     """Of the areas in the tables, by the sizes of the pixels, z, y, x in nm, that the images have."""
     stack = dimensions == 3
@@ -149,7 +209,8 @@ def _overlays(finding: Finding, role: Any, classes: tuple[str, ...]) -> Iterator
     """The image, some sections of the volume, evenly spaced, or projections of a traced neuron."""
     measure = finding.measure.upper() if finding.truth is not None else "mean confidence"
     if finding.image is not None and has_trace(finding.folder):
-        truth = finding.folder.parents[1] / "scores" / f"{finding.id}.swc"
+        scores = finding.folder.parents[1] / "scores"
+        truth = None if finding.truth is None else scores / f"{finding.id}.swc"
         yield from trace_overlays(
             finding.id, finding.image, finding.folder, truth, role, finding.rank, measure
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -21,6 +23,7 @@ __all__ = [
     "check_root",
     "check_sizes",
     "pixel_widths",
+    "refuse_trained",
     "rooted",
     "survey_traced",
     "tree_scores",
@@ -110,6 +113,27 @@ def check_sizes(records: Sequence[Record], voxel: VoxelSize) -> None:
         if record.image.voxel is None or record.image.voxel.z is None:
             found = f"{record.image.uri} does not say how large a voxel is along z, y and x"
             raise UsageError("--voxel-size", found, "give Z Y X in nm")
+
+
+def refuse_trained(weights: object, images: Path, told: Sequence[str]) -> None:
+    """Refuses to start a training from a run that traces: what it is for is to be applied.
+
+    Args:
+        weights: what the training is to start from; may be no path at all.
+        images: what would be learned from.
+        told: the words of the command line that say how the images are to be read.
+
+    Raises:
+        UsageError: the weights are a run of a recipe that traces; the fix is the command that applies it.
+    """
+    from morula.engine import read_json
+
+    header = Path(str(weights or "")) / "run.json"
+    recipe = str(read_json(header).get("recipe")) if header.is_file() else ""
+    if recipe in RECIPES and RECIPES[recipe].traces:
+        command = shlex.join(["morula", "predict", str(weights), str(images), *told, "--out", "DIR"])
+        found = f"{weights} is a run of recipe {recipe}, and no training starts from one"
+        raise UsageError("--weights", found, f"apply it: {command}; or leave --weights out to train")
 
 
 def survey_traced(records: Sequence[Record]) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def neuron_table(folders: Sequence[Path]) -> Table:
 
 
 def trace_overlays(
-    name: str, image: Volume, folder: Path, truth: Path, role: Any, score: float, measure: str
+    name: str, image: Volume, folder: Path, truth: Path | None, role: Any, score: float, measure: str
 ) -> Iterator[Overlay]:
     """Three projections of a stack with the tree over them.
 
@@ -67,13 +67,13 @@ def trace_overlays(
         name: of the stack.
         image: the stack.
         folder: its prediction.
-        truth: SWC file with the true tree in voxels; it need not be there.
+        truth: SWC file with the true tree in voxels, where there is one; it need not be there.
         role: why the stack is shown.
         score: what is told beside it.
         measure: what the score is.
     """
     stack, tree = image.read(), read_swc(folder / "trace.voxel.swc", empty=True).tree
-    known = read_swc(truth).tree if truth.exists() else None
+    known = read_swc(truth).tree if truth is not None and truth.exists() else None
     scale = pixel_widths(image.voxel)
     lines = _lines(tree, known, scale)
     size = image.voxel

@@ -163,6 +163,16 @@ def test_with_skip_bad_the_others_stay(tmp_path: Path) -> None:
     assert len(errors) == 1
 
 
+def test_a_black_stack_among_others_is_refused_without_a_trace_too(tmp_path: Path) -> None:
+    images, labels = save_traced(tmp_path, 3, 1)
+    tifffile.imwrite(images / "n2.tif", np.full((10, 48, 64), 7, np.uint8), photometric="minisblack")
+    with pytest.raises(DataError, match=r"n2\.tif: every voxel is 7\. .*--skip-bad"):
+        load_traced(images, labels, suffix="_gold", voxel=SIZE)
+    records, (error,) = load_traced(images, labels, suffix="_gold", voxel=SIZE, skip_bad=True)
+    assert [record.id for record in records] == ["n0", "n1"]
+    assert "n2.tif" in str(error)
+
+
 def test_the_line_of_a_node_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "a.swc"
     path.write_text("# head\n\n2 0 1 1 1 1 1\n1 0 0 0 0 1 -1\n")

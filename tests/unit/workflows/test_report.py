@@ -5,11 +5,16 @@ from __future__ import annotations
 import tracemalloc
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from morula.core.files import write_json, write_text
+from morula.core.types import Segmentation
+from morula.data import load_records, write_prediction
 from morula.metrics import LOWER_IS_BETTER
 from morula.workflows.findings import Finding
-from morula.workflows.report import _MEASURES, _rows, _scores
+from morula.workflows.report import _MEASURES, _rows, _scores, report_prediction
+from synthetic import save_folder
 
 
 @pytest.mark.parametrize("key", _MEASURES)
@@ -43,6 +48,25 @@ def test_images_that_stand_out_are_marked(tmp_path: Path) -> None:
         ("none", "no objects"),
     ]
     assert (rows[0].objects, rows[0].median_area) == (10, 5.0)
+
+
+def test_what_a_trained_run_predicts_is_shown(tmp_path: Path) -> None:
+    records, _ = load_records(save_folder(tmp_path, 2, count=3)[0])
+    for record in records:
+        labels = np.eye(*record.image.spatial_shape, dtype=np.int32)
+        write_prediction(
+            tmp_path / "out" / record.id, Segmentation(labels, np.ones(1), ("cell",)), record.image
+        )
+    write_json(tmp_path / "run" / "run.json", {"recipe": "psm"})
+    ranked = tmp_path / "run" / "report" / "label_next.csv"  # of the images that the run was trained on
+    write_text(ranked, "image,rank\nother,1\n")
+    page = report_prediction(tmp_path / "run", tmp_path / "out", records, ["Beware."], "morula predict")
+    assert page == tmp_path / "out" / "report.html"
+    text = page.read_text()
+    for part in ("Cells in 2 images", "Beware.", "cells0", "cells1", "1 objects", "Nothing was measured"):
+        assert part in text, part
+    assert text.count('class="drawn') == 2
+    assert "label_next" not in text
 
 
 def test_an_object_takes_little_memory_in_a_report(tmp_path: Path) -> None:
