@@ -46,7 +46,7 @@ _MEASURES: Mapping[str, str] = {
     "object_dice": "overlap of each object with its partner, weighted by area",
     "iou": "overlap of all foreground pixels, whatever object they belong to",
     "iou_per_slice": "the same per section, averaged; one that is empty in both counts 0, as published",
-    "dice": "the same as IoU on another scale: 2 IoU / (1 + IoU)",
+    "dice": "the same as IoU on another scale, 2 IoU / (1 + IoU); of traces, of mask and drawn true trace",
     "voi": "variation of information in bits, 0 is perfect; of the validation part, as the next four",
     "voi_split": "what of it comes from neurons that are cut",
     "voi_merge": "what of it comes from neurons that are joined",
