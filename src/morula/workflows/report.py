@@ -34,7 +34,7 @@ from morula.workflows.commands import commands
 from morula.workflows.findings import Finding, read_findings
 from morula.workflows.neurons import LABEL_A_BLOCK, lacks_block
 from morula.workflows.tracing_report import MEASURES as TRACE_MEASURES
-from morula.workflows.tracing_report import has_trace, neuron_table, trace_overlays
+from morula.workflows.tracing_report import branch_tables, has_trace, neuron_table, trace_overlays
 
 __all__ = ["report"]
 
@@ -102,6 +102,7 @@ def _content(run: Path, findings: Sequence[Finding]) -> ReportContent:
         stages=tuple(load_recipe(plan["recipe"]).story(run)),
         distributions=_histograms(findings, classes, unit),
         neurons=neuron_table([each.folder for each in findings if has_trace(each.folder)]),
+        branches=branch_tables([each.folder for each in findings]),
         images=tuple(_rows(findings)),
         area_unit=unit,
         provenance=_provenance(read_json(run / "provenance.json"), header),
