@@ -30,6 +30,8 @@ def test_traced_stacks_train_and_new_ones_are_traced(
     assert result["recipe"] == "vit3d"
     assert result["images"].keys() == {"n0", "n1", "n2"}
     assert result["scores"]["f1_4"] > 0.5
+    assert 0 < result["scores"]["dice"] <= 1
+    assert result["scores"]["hd95"] < 40
     page = (out / "report" / "index.html").read_text()
     for part in (
         "from above",
@@ -37,6 +39,8 @@ def test_traced_stacks_train_and_new_ones_are_traced(
         "only in the trace",
         "tips",
         "mean radius (µm)",
+        'href="../predictions/n0/branches.csv"',
+        "cldice",
         "What the traces teach",
         "that the network learned from",
     ):

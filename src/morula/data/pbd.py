@@ -37,6 +37,7 @@ class Code:
         literal: bits of a literal.
         order: which bit of a byte comes first.
         steps: of each kind of differences what each field says, `(fields, values)`.
+        most: values that a byte of the stream stands for at most.
     """
 
     kinds: Array
@@ -45,6 +46,7 @@ class Code:
     literal: int
     order: _Order
     steps: dict[int, Array]
+    most: int
 
 
 def _code(
@@ -53,6 +55,7 @@ def _code(
     repeat: int,
     order: _Order,
     steps: dict[int, Array],
+    most: int,
 ) -> Code:
     """A code from ranges of first bytes: where each begins, its kind, and what to take off for the count."""
     kinds, fields = np.zeros(256, np.uint8), np.zeros(256, np.int64)
@@ -60,7 +63,7 @@ def _code(
         kinds[first:], fields[first:] = kind, np.arange(first, 256) - base
     filled = _filled(fields, np.where(kinds == _LITERAL, literal, kinds))
     sizes = np.where(kinds == _REPEAT, repeat, filled) + 1
-    return Code(kinds, fields, sizes.astype(np.uint8), literal, order, steps)
+    return Code(kinds, fields, sizes.astype(np.uint8), literal, order, steps, most)
 
 
 def _filled(fields: Array, bits: Array | int) -> Array:
@@ -80,6 +83,7 @@ PBD8 = _code(
     repeat=1,
     order="little",
     steps={2: np.array(((0,), (1,), (2,), (-1,)))},
+    most=64,
 )
 PBD16 = _code(
     ((0, _LITERAL, -1), (32, 3, 31), (80, 4, 79), (183, 5, 182), (223, _REPEAT, 222)),
@@ -87,6 +91,7 @@ PBD16 = _code(
     repeat=2,
     order="big",
     steps={bits: _signed(bits) for bits in (3, 4, 5)},
+    most=11,
 )
 PBD3 = _code(
     ((0, _LITERAL, -1), (24, 3, 22), (128, _REPEAT, 127)),
@@ -94,6 +99,7 @@ PBD3 = _code(
     repeat=1,
     order="little",
     steps={3: np.array(((0, 0), (0, -1), (-1, 0), (-1, 1), (0, 1), (1, 0), (1, -1), (1, 1)))},
+    most=2048,
 )
 """Of levels 0 to 7; the byte after a repeat's first is its level, 3 bits, over more of its count, 5 bits."""
 

@@ -22,6 +22,7 @@ SUFFIXES = (".swc", ".eswc")
 
 _COLUMNS = 7
 _HEADER = "# id type x y z radius parent"
+_LARGEST = 2**53  # whole numbers up to it are told apart as floats
 _DECIMAL_COMMA, _SPACED = re.compile(r"\d,\d"), re.compile(r"[^,\s]\s+[^,\s]")
 
 
@@ -144,9 +145,10 @@ def _node(path: Path, number: int, line: str, words: Sequence[str]) -> _Node:
     except ValueError as error:
         found = f"line {number} is no node: {line.strip()[:60]!r}"
         raise DataError(path, found, "give it the columns id type x y z radius parent") from error
-    whole = all(value.is_integer() for value in (name, kind, parent))
+    whole = all(value.is_integer() and abs(value) < _LARGEST for value in (name, kind, parent))
     if not (whole and np.isfinite((x, y, z)).all()):
-        found = f"line {number} has an id that is no whole number or a position that is not finite"
+        found = f"line {number} has an id, a type or a parent that is no whole number below {_LARGEST:,}, "
+        found += "or a position that is not finite"
         raise DataError(path, f"{found}: {line.strip()[:60]!r}", "correct that line")
     return _Node(number, int(name), int(kind), x, y, z, radius, int(parent))
 

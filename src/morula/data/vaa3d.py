@@ -199,6 +199,10 @@ def _layout(path: Path) -> _Layout:
             f"its header says {told} (x y z c) of {dtype.itemsize} bytes, the file has {size - start:,} bytes"
         )
         raise DataError(path, found, "copy or download the file again")
+    if key == _PBD and prod(sizes) > (size - start) * _CODES[code].most:
+        told = f"{' x '.join(map(str, sizes))} voxels (x y z c)"
+        found = f"its header says {told}, more than {size - start:,} bytes of code can hold"
+        raise DataError(path, found, "copy or download the file again")
     if count == 5 and sizes[4] != 1:
         raise DataError(path, f"{sizes[4]} time points", "save each time point as a stack of its own")
     x, y, z, channels = sizes[:4]

@@ -156,5 +156,7 @@ __all__ = [
     "with_consensus",
 ]
 
-LOWER_IS_BETTER = frozenset({"voi", "voi_split", "voi_merge", "are", "are_skimage", "esa", "dsa", "pds"})
+LOWER_IS_BETTER = frozenset(
+    {"voi", "voi_split", "voi_merge", "are", "are_skimage", "esa", "dsa", "pds", "hd95"}
+)
 """The names of scores that are errors or distances: 0 is perfect."""

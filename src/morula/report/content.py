@@ -283,6 +283,7 @@ class ReportContent:
         stages: the recipe, step by step.
         distributions: histograms over the objects.
         neurons: what was measured of each traced neuron.
+        branches: name -> address of a table of its branches, as seen from the page.
         images: one row per image.
         area_unit: unit of `ImageRow.median_area`.
         provenance: name -> value: versions, seed, device, git revision.
@@ -304,6 +305,7 @@ class ReportContent:
     stages: tuple[Stage, ...] = ()
     distributions: tuple[Histogram, ...] = ()
     neurons: Table | None = None
+    branches: Mapping[str, str] = field(default_factory=dict[str, str])
     images: tuple[ImageRow, ...] = ()
     area_unit: str = "px"
     provenance: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -12,7 +12,7 @@ import numpy as np
 
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Array, Voxel
-from morula.data import hdf5, mrc, read_labels
+from morula.data import hdf5, mrc, predicted_labels, read_labels
 from morula.data.labels import LABELS, STORE, refuse_mask
 from morula.data.ome_zarr import is_ome_zarr
 from morula.data.points import read_points_csv
@@ -34,6 +34,7 @@ from morula.metrics import (
 )
 from morula.workflows.coco_evaluation import evaluate_coco, is_run
 from morula.workflows.store_scores import nothing_left, store_scores
+from morula.workflows.trace_masks import drawn_scores, mask_scores
 from morula.workflows.trace_pair import read_pair
 from morula.workflows.tracing import tree_scores
 from morula.workflows.volume_scores import volume_scores
@@ -106,8 +107,10 @@ def evaluate(
         scores of `instances`, `semantic`, `neurons` and `volumes` are those of
         `morula.metrics.instance_scores`, `semantic_scores`, `neuron_scores` and
         `morula.workflows.volume_scores`, those of `swc` of
-        `morula.workflows.tracing.tree_scores`, and their mean is over the images. Those of
-        `points` are `{class: {precision, recall, f1, tp, fp, fn}}`; their mean is the same over the images,
+        `morula.workflows.tracing.tree_scores`, and of the mask beside a prediction, or of both trees
+        drawn where `voxel` says that they are in voxels, those of `morula.workflows.trace_masks`; their
+        mean is over the images, of the scores that all have. Those of `points` are
+        `{class: {precision, recall, f1, tp, fp, fn}}`; their mean is the same over the images,
         and more: `macro` (`{class: ...}`, without the counts), `micro` (`{class: ...}`, cells pooled),
         `class_mean` (`macro` and `micro` averaged over the classes),
         `count_error` (`{class: ...}`, mean absolute error per image) and `count_error_total` (of all
@@ -153,8 +156,19 @@ def _evaluate_labels(
 
 
 def _evaluate_traces(pairs: Mapping[str, tuple[Path, Path]], voxel: Voxel | None) -> dict[str, Any]:
-    images = {stem: tree_scores(*read_pair(*paths, voxel), voxel) for stem, paths in pairs.items()}
-    return {"images": images, "mean": _mean([*images.values()])}
+    images = {stem: _trace_scores(*paths, voxel) for stem, paths in pairs.items()}
+    shared = [name for name in next(iter(images.values())) if all(name in row for row in images.values())]
+    rows = [{name: row[name] for name in shared} for row in images.values()]
+    return {"images": images, "mean": _mean(rows)}
+
+
+def _trace_scores(pred: Path, truth: Path, voxel: Voxel | None) -> dict[str, float]:
+    """Of the trees, and of the mask that lies beside a prediction, or both trees drawn in voxels."""
+    ours, theirs = read_pair(pred, truth, voxel)
+    scores, labels = tree_scores(ours, theirs, voxel), predicted_labels(pred.parent)
+    if pred.name == IN_VOXELS and labels.exists():
+        return scores | mask_scores(read_labels(labels), theirs, voxel)
+    return scores | drawn_scores(ours, theirs, voxel) if voxel is not None else scores
 
 
 def _evaluate_points(pairs: Mapping[str, tuple[Path, Path]], radius: float) -> dict[str, Any]:

@@ -35,7 +35,7 @@ from morula.workflows.commands import commands
 from morula.workflows.findings import Finding, read_findings
 from morula.workflows.neurons import LABEL_A_BLOCK, lacks_block
 from morula.workflows.tracing_report import MEASURES as TRACE_MEASURES
-from morula.workflows.tracing_report import has_trace, neuron_table, trace_overlays
+from morula.workflows.tracing_report import branch_tables, has_trace, neuron_table, trace_overlays
 
 __all__ = ["report", "report_prediction"]
 
@@ -47,7 +47,7 @@ _MEASURES: Mapping[str, str] = {
     "object_dice": "overlap of each object with its partner, weighted by area",
     "iou": "overlap of all foreground pixels, whatever object they belong to",
     "iou_per_slice": "the same per section, averaged; one that is empty in both counts 0, as published",
-    "dice": "the same as IoU on another scale: 2 IoU / (1 + IoU)",
+    "dice": "the same as IoU on another scale, 2 IoU / (1 + IoU); of traces, of mask and drawn true trace",
     "voi": "variation of information in bits, 0 is perfect; of the validation part, as the next four",
     "voi_split": "what of it comes from neurons that are cut",
     "voi_merge": "what of it comes from neurons that are joined",
@@ -103,6 +103,7 @@ def _content(run: Path, findings: Sequence[Finding]) -> ReportContent:
         stages=tuple(load_recipe(plan["recipe"]).story(run)),
         distributions=_histograms(findings, classes, unit),
         neurons=neuron_table([each.folder for each in findings if has_trace(each.folder)]),
+        branches=branch_tables([each.folder for each in findings]),
         images=tuple(_rows(findings)),
         area_unit=unit,
         provenance=_provenance(read_json(run / "provenance.json"), header),

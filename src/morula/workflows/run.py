@@ -20,6 +20,7 @@ from morula.workflows.neurons import LabelOffset, StoredAxes
 from morula.workflows.plan import Plan, plan
 from morula.workflows.predict import identities, open_model, segment
 from morula.workflows.report import report
+from morula.workflows.trace_masks import mask_scores
 from morula.workflows.tracing import tree_scores
 from morula.workflows.train import train_plan
 from morula.workflows.volume_scores import volume_scores
@@ -220,7 +221,8 @@ def _without_training_labels(made: Plan) -> tuple[Record, ...]:
 
 def _scores_of(record: Record, found: Segmentation) -> dict[str, float] | None:
     if record.trace is not None and found.tree is not None:
-        return tree_scores(found.tree, record.trace(), record.image.voxel)
+        truth, voxel = record.trace(), record.image.voxel
+        return {**tree_scores(found.tree, truth, voxel), **mask_scores(found.labels, truth, voxel)}
     if record.labels is None or record.box is not None:
         return None  # a recipe that learns from a block of the volume keeps scores of its validation part
     score = volume_scores if found.labels.ndim == 3 else instance_scores

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
 from morula.core.tree import Tree
 from morula.core.types import Array, Volume
 from morula.data import read_swc
+from morula.data.branches import BRANCHES
 from morula.metrics import distances_to_tree
 from morula.report import Overlay, Table, draw_segments, projection
 from morula.workflows.tracing import pixel_widths
 
-__all__ = ["LEARNED_FROM", "MEASURES", "has_trace", "neuron_table", "trace_overlays"]
+__all__ = ["LEARNED_FROM", "MEASURES", "branch_tables", "has_trace", "neuron_table", "trace_overlays"]
 
 MEASURES = {
     "f1_4": "length of the trace within 4 pixel widths of the true one and the other way, harmonic mean",
@@ -26,6 +28,8 @@ MEASURES = {
     "dsa": "the same over the parts that are 2 or more away",
     "pds": "share of the trees that is 2 or more away from the other, 0 is perfect",
     "diadem": "share of the true branch points and tips that are there and connected as in the truth",
+    "cldice": "share of the centre lines of mask and true trace that lies in the other, harmonic mean",
+    "hd95": "distance of the surfaces of mask and true trace in pixel widths, 95 % quantile, 0 is perfect",
 }
 
 LEARNED_FROM = (
@@ -56,6 +60,15 @@ def neuron_table(folders: Sequence[Path]) -> Table:
         radius = float(tree.radius.mean()) if len(tree) else 0.0
         rows.append((folder.name, *counts, round(tree.length, 1), round(radius, 2)))
     return Table(("stack", "nodes", "branches", "tips", "length (µm)", "mean radius (µm)"), tuple(rows))
+
+
+def branch_tables(folders: Sequence[Path]) -> dict[str, str]:
+    """Names of stacks, by the folders of their predictions, and where the page finds their branches."""
+    return {
+        folder.name: f"../predictions/{quote(folder.name)}/{BRANCHES}"
+        for folder in folders
+        if (folder / BRANCHES).exists()
+    }
 
 
 def trace_overlays(

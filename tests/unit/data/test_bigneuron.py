@@ -137,6 +137,13 @@ def test_a_lab_is_a_split(tmp_path: Path) -> None:
         bigneuron.records(root, "p_checked6_mouse_tufts")
 
 
+def test_what_is_known_of_a_lab_holds_where_its_files_say_nothing(tmp_path: Path) -> None:
+    lab = "p_checked6_human_culturedcell_Cambridge_in_vitro_confocal_GFP"
+    root = unpacked(tmp_path, {f"{lab}/a/a.tif": tif(STACK), f"{lab}/a/a.swc": swc()})
+    (record,) = bigneuron.records(root, lab)
+    assert record.image.voxel == Voxel(z=540.0, y=497.0, x=497.0)
+
+
 def test_a_trace_is_in_voxels_where_it_fits_so_else_in_micrometres(tmp_path: Path) -> None:
     root = unpacked(tmp_path, changed(size=b"0.05 x 0.05 x 0.05 microns", trace=swc(((90, 4, 2),), 0.05)))
     (record,) = bigneuron.records(root, "all")

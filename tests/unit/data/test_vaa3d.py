@@ -236,6 +236,23 @@ def test_damage_is_told(name: str, key: bytes, tmp_path: Path) -> None:
     assert path.name in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", [1, 2, 33])
+@pytest.mark.parametrize("sizes", [(18, 17, 3, 2**31 - 1), (2**31 - 1,) * 4, (1024, 1024, 1024, 1)])
+def test_a_header_beyond_what_the_code_can_hold_is_refused_at_once(
+    kind: int, sizes: tuple[int, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "a.v3dpbd").write_bytes(PBD + b"L" + struct.pack("<h4i", kind, *sizes) + bytes(1000))
+    with pytest.raises(DataError, match="more than 1,000 bytes of code can hold"):
+        open_volume(tmp_path / "a.v3dpbd")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_the_shortest_code_is_not_too_short(dtype: type, tmp_path: Path) -> None:
+    stack = np.zeros((8, 33, 128), dtype)
+    vaa3d.write_v3dpbd(tmp_path / "a.v3dpbd", stack)
+    assert np.array_equal(open_volume(tmp_path / "a.v3dpbd").read(), stack)
+
+
 def test_several_time_points_are_refused(tmp_path: Path) -> None:
     content = RAW5 + b"L" + struct.pack("<h5i", 1, 18, 17, 3, 1, 2) + STACK.tobytes() * 2
     (tmp_path / "a.v3draw").write_bytes(content)

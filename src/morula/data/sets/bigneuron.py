@@ -63,6 +63,7 @@ SET = PublicSet(
 
 _STACKS = (*vaa3d.SUFFIXES, *tiff.SUFFIXES)
 _SIZES = {  # x, y, z in micrometres, where the labs' files say nothing
+    "p_checked6_human_culturedcell_Cambridge_in_vitro_confocal_GFP": (0.497, 0.497, 0.54),
     "p_checked6_janelia_flylight_part2": (0.38, 0.38, 0.38),
     "p_checked6_silkmoth_utokyo": (0.62, 0.62, 1.44),
     "p_checked6_zebrafish_adult_RGC_UW": (0.21, 0.21, 0.25),

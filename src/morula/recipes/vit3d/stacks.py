@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
@@ -18,6 +19,7 @@ _ndi: Any = import_module("scipy.ndimage")
 
 _THIN, _THICK = 1.5, 3.0  # voxels; radii in between are believed, for those of many tracings are coarse
 _RIM = 3.0  # voxels around the mask where bright voxels may be the neuron, too
+_BODY = 6.0  # voxels; larger radii are of cell bodies and trunks, and believed where it is bright
 _BALL = 10.0  # voxels around a root in which a bright structure goes on that nobody traced
 _DIM = 0.5  # times the median brightness along the trace: darker is background
 _WHITE = 99.95  # percentile that becomes 1
@@ -64,8 +66,10 @@ def grey(image: Array) -> Array:
 def taught(name: str, image: Array, tree: Tree) -> Taught:
     """What a stack and its trace teach.
 
-    The trace is moved first to where the image is brightest. Bright voxels are unknown where they touch the
-    mask (the radii are coarse), and where they go on beyond a root (the trace begins part-way).
+    The trace is moved first to where the image is brightest. Neuron is what lies within its radii, held
+    between 1.5 and 3 voxels, and the bright voxels within those above 6. All else within the radii as they
+    are is unknown, and so are bright voxels that touch the mask (the radii are coarse) and those that go on
+    beyond a root (the trace begins part-way).
 
     Raises:
         DataError: the trace fits only when it is mirrored.
@@ -74,15 +78,25 @@ def taught(name: str, image: Array, tree: Tree) -> Taught:
     refuse_mirrored(name, found)
     moved = tree.moved(found.shift)
     shown = grey(image)
-    mask = draw_tree(moved, image.shape, least=_THIN, largest=_THICK)
-    around = draw_tree(moved, image.shape, least=_THIN + _RIM, largest=_THICK + _RIM)
+    sure, thick, told, around = _drawn(moved, image.shape)
     places = np.round(moved.sampled()).astype(np.intp)
     places = np.clip(places, 0, np.array(image.shape) - 1)
     smooth = _ndi.gaussian_filter(shown, (0.5, 1, 1))
     bright = smooth >= _DIM * float(np.median(smooth[tuple(places.T)]))
-    unknown = bright & around & ~mask
+    mask = sure | (thick & bright)
+    unknown = (told | (bright & around)) & ~mask
     unknown |= _beyond(bright & ~around, moved)
     return Taught(name, shown, mask.astype(np.uint8), ~unknown, moved, found)
+
+
+def _drawn(tree: Tree, shape: Sequence[int]) -> tuple[Array, Array, Array, Array]:
+    """Masks of a trace: its radii held, the same but for those of bodies, as they are, and with a rim."""
+    own = tree.radius
+    held, rim = np.clip(own, _THIN, _THICK), np.clip(own, _THIN + _RIM, _THICK + _RIM)
+    body = own > _BODY
+    radii = held, np.where(body, own, held), np.maximum(own, _THIN), np.where(body, own + _RIM, rim)
+    sure, thick, told, around = (draw_tree(replace(tree, radius=radius), shape) for radius in radii)
+    return sure, thick, told, around
 
 
 def _beyond(bright: Array, tree: Tree) -> Array:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage as ndi
 from torch import Tensor
 
 from morula.core.config import override
@@ -45,6 +46,25 @@ def test_what_goes_on_beyond_the_root_is_unknown_and_a_neighbour_is_background()
     assert not found.known[5, 20, 10]
     assert found.known[5, 42, 10]
     assert found.known[5, 5, 10]
+
+
+@pytest.mark.parametrize("radius", [5.0, 12.0])
+def test_a_thick_part_of_the_neuron_is_never_background(radius: float) -> None:
+    """A cell body in the middle of a neurite, some of it dark, as where the trace's radius is too large."""
+    tree = Tree.of([[16, 32, x] for x in range(4, 92, 4)], np.arange(22) - 1, 2.0)
+    tree.radius[10] = radius
+    shape = (33, 64, 96)
+    true = draw_tree(tree, shape)
+    image = (200 * true).astype(np.uint8)
+    image[:14] = 0
+    found = taught("a", image, tree)
+    known, neuron = found.known, found.mask > 0
+    assert not (true & known & ~neuron).any()
+    inside = ndi.binary_erosion(true & (image > 0), iterations=2)
+    dark = true & ~ndi.binary_dilation(image > 0, iterations=3)
+    assert neuron[inside].mean() > (0.99 if radius > 6 else 0.5)
+    assert not neuron[dark].any()
+    assert known.mean() > 0.9
 
 
 def test_grey_values_lie_between_background_and_white() -> None:
