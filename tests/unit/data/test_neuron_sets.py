@@ -71,6 +71,22 @@ def test_fib25_has_bodies(image: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(labels_of(record), NEURONS // 2 + 1)
 
 
+def test_the_test_volume_of_fib25_has_another_name_for_its_image(tmp_path: Path) -> None:
+    sample = tmp_path / "tstvol-520-1"
+    sample.mkdir()
+    write_hdf5(sample / "groundtruth.h5", stack=SUPERVOXELS, transforms=TABLE)
+    with pytest.raises(DataError, match=r"no raw\.h5"):
+        fib25.records(tmp_path, "tstvol-520-1")
+    write_hdf5(sample / "raw.h5", raw=RAW)
+    (record,) = fib25.records(tmp_path, "tstvol-520-1")
+    np.testing.assert_array_equal(record.image.read(), RAW)
+    np.testing.assert_array_equal(labels_of(record), NEURONS // 2 + 1)
+    assert {file.filename for file in fib25.SET.files if "tstvol" in file.url} == {
+        "tstvol-520-1/raw.h5",
+        "tstvol-520-1/groundtruth.h5",
+    }
+
+
 def test_fib25_is_downloaded_into_a_folder_a_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = fib25_sample(tmp_path / "served", "hdf5")
     files = tuple(replace(file, sha256=None) for file in fib25.SET.files[:2])

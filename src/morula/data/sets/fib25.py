@@ -18,6 +18,8 @@ _CHECKSUMS = {
     "training_sample2/groundtruth.h5": "fd508e7aee1fe51ac9ae0460db4a841d275236f013c1f2552314b4f21b1010ea",
     "validation_sample/grayscale_maps.h5": "400ccb2a7268a3880c63656e0d794f8e6252e62031869455cc8caeef245b2a83",
     "validation_sample/groundtruth.h5": "2c5e31af0af5476bc9669b88d01a4570a26eb020799eaf6131aa75f2f7d92e98",
+    "tstvol-520-1/raw.h5": "0667e701c8b4464003d8a6cb0cf9deb2aa79fb415ec51deeac92e5f9c67a5a66",
+    "tstvol-520-1/groundtruth.h5": "ae61ae78a9874eb35ae8e5ed29b4cbfe7bbd07a61789ddb70aef4deb2532eb4e",
 }
 
 SET = PublicSet(
@@ -27,7 +29,7 @@ SET = PublicSet(
     licence="redistribution with attribution; read LICENSE.txt on the homepage",
     citation="Takemura et al., PNAS 112:13711 (2015)",
     homepage="https://github.com/janelia-flyem/neuroproof_examples",
-    splits=("training_sample2", "validation_sample"),
+    splits=("training_sample2", "validation_sample", "tstvol-520-1"),
     notes=(
         "Cubes of 250 and 520 voxels, 10 nm. The files are those that were made for flood-filling networks; "
         "the checksums are those of torch-em. A copy of the homepage's repository will do as well, with its "
@@ -35,6 +37,9 @@ SET = PublicSet(
         "table of each file. The layout is tested with synthetic files alone."
     ),
 )
+
+_SECTIONS = "grayscale_maps.h5", "grayscale_maps"
+_IMAGES = {"training_sample2": _SECTIONS, "validation_sample": _SECTIONS, "tstvol-520-1": ("raw.h5",)}
 
 VOXEL = Voxel(z=10.0, y=10.0, x=10.0)
 
@@ -44,8 +49,8 @@ def records(root: Path, split: str) -> list[Record]:
 
     Args:
         root: folder of the set, or any folder with `<split>/groundtruth.h5`, and beside it the image as
-            `grayscale_maps.h5` or a folder of sections, `grayscale_maps`.
-        split: `training_sample2` or `validation_sample`.
+            `grayscale_maps.h5` or a folder of sections, `grayscale_maps`; of `tstvol-520-1` as `raw.h5`.
+        split: `training_sample2`, `validation_sample` or `tstvol-520-1`.
 
     Raises:
         UsageError: there is no such split.
@@ -60,7 +65,7 @@ def records(root: Path, split: str) -> list[Record]:
         if packed := inside(folder, "groundtruth.h5.gz"):
             raise DataError(packed[0], "still packed", f"unpack it: gunzip {packed[0]}")
         raise not_found(SET, folder, labels.name)
-    images = folder / "grayscale_maps.h5", folder / "grayscale_maps"
+    images = [folder / name for name in _IMAGES[split]]
     image = next((path for path in images if path.exists()), None)
     if image is None:
         raise not_found(SET, folder, images[0].name)
