@@ -191,7 +191,8 @@ class Record:
     Attributes:
         id: name of the image within the set (the file's stem).
         image: the image.
-        labels: opens the label array `(y, x)` or `(z, y, x)`, 0 = background; None where there are none.
+        labels: opens the label array `(y, x)` or `(z, y, x)`, 0 = background, in a `box` also -1 where nobody
+            labelled; None where there are none.
         box: the part of the image that `labels` is about, one slice with step 1 for each spatial axis; None
             where it is the whole.
         domain: `source` or `target` for domain adaptation.

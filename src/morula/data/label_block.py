@@ -11,6 +11,7 @@ from morula.core.errors import DataError, UsageError, times
 from morula.core.types import Array, Record, Volume, Voxel
 from morula.data import hdf5, ome_zarr
 from morula.data.open import read_header
+from morula.data.scattered import told_apart
 from morula.data.turned import Stored, places
 from morula.data.volumes import load_volumes, read_label_stack
 
@@ -30,7 +31,8 @@ def load_block(
     """Opens a volume and the labels of a block of it, and reads both once.
 
     Labels as large as the volume are 0 where nothing was labelled: the smallest box that holds all others is
-    the block, and a 0 inside it means "no neuron". Smaller labels are a block, placed by the offset that is
+    the block, and a 0 inside it means "no neuron" only between neurons and beside them (`told_apart`), else
+    it becomes -1. Smaller labels are a block in which every 0 means "no neuron", placed by the offset that is
     given, or by the attribute `offset` of an HDF5 data set or a Zarr array as CREMI's padded files have it,
     in nm. What makes voxels of it is the size that the files themselves state, where they do, not `voxel`.
 
@@ -42,7 +44,7 @@ def load_block(
         stored: the order of the axes in both files; offset and voxel are z, y, x all the same.
 
     Returns:
-        A record whose labels are those of its `box`, int32.
+        A record whose labels are those of its `box`, int32, -1 where nothing was labelled.
 
     Raises:
         DataError: a file cannot be used, the labels are larger than the volume, hold nothing, or state voxels
@@ -64,7 +66,8 @@ def load_block(
     start = _placed(labels, block.shape, record.image, offset or _stated(labels, record.image, own, stored))
     inner = _filled(labels, block)
     box = tuple(slice(at + each.start, at + each.stop) for at, each in zip(start, inner, strict=True))
-    return replace(record, labels=_Block(labels, stored, inner), box=box)
+    read = _Block(labels, stored, inner, record.image.voxel, scattered=block.shape == whole)
+    return replace(record, labels=read, box=box)
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,12 @@ class _Block:
     path: Path
     stored: Stored
     inner: tuple[slice, ...]
+    voxel: Voxel | None
+    scattered: bool
 
     def __call__(self) -> Array:
-        return read_label_stack(self.path, self.stored)[self.inner]
+        found = read_label_stack(self.path, self.stored)[self.inner]
+        return told_apart(found, self.voxel) if self.scattered else found
 
 
 def _placed(labels: Path, shape: tuple[int, ...], image: Volume, start: Offset | None) -> tuple[int, ...]:

@@ -61,6 +61,7 @@ LABEL_A_BLOCK = (
 
 _THIN = 4.0  # times; a volume longest in z and this much longer than in y or x rarely has axes z, y, x
 _FEW = 5  # neurons
+_GAPS = 0.5  # of the smallest box around all labels
 _ANISOTROPIC = 1.8  # times
 _DEEP = 16  # sections; in fewer, cubes tell little of how neurons go on
 _RESIZED = 1.5  # times
@@ -189,14 +190,15 @@ def say(console: Console | None, doubts: Sequence[str]) -> None:
 def survey_neurons(record: Record, axes: StoredAxes) -> dict[str, Any]:
     """What the volume and its block are, as JSON values."""
     size, shape = record.image.voxel, list(record.image.spatial_shape)
-    labelled: dict[str, Any] = {"labelled": 0, "neurons": 0, "block": None, "share": 0.0}
+    labelled: dict[str, Any] = {"labelled": 0, "neurons": 0, "block": None, "share": 0.0, "gaps": 0.0}
     if record.labels is not None and record.box is not None:
         labels = record.labels()
         labelled = {
             "labelled": 1,
             "neurons": len(np.unique(labels[labels > 0])),
             "block": [[each.start, each.stop] for each in record.box],
-            "share": float(labels.size / np.prod(shape)),
+            "share": float(np.count_nonzero(labels > 0) / np.prod(shape)),
+            "gaps": float(np.mean(labels < 0)),
         }
     return {
         "images": 1,
@@ -219,7 +221,7 @@ def why_neurons(
     flat = size is None or size.z is None or size.z >= _ANISOTROPIC * min(size.y, size.x)
     shape = "Voxels are about as deep as wide: z is an axis like the others."
     share, title = facts["share"], RECIPES[recipe].title
-    told = f"A block of the volume is labelled: {facts['neurons']} neurons, {share:.0%} of the voxels."
+    told = f"A block of the volume is labelled: {facts['neurons']} neurons, {100 * share:.3g}% of the voxels."
     judged = "Scores are of the part of the block that is kept for validation; the threshold is chosen there."
     if not facts["labelled"]:
         told = "No label is given: what a neuron is, the network learns from a watershed of dark membranes."
@@ -276,6 +278,11 @@ def _doubts(record: Record, facts: dict[str, Any], *, flat: bool) -> list[str]:
     if not flat and stop - start < _DEEP:
         what = "labelled block" if facts["labelled"] else "volume"
         doubts.append(f"The {what} is {stop - start} sections deep; {_DEEP} or more show how neurons go on.")
+    if facts["gaps"] > _GAPS:
+        doubts.append(
+            f"{facts['gaps']:.0%} of the box around the labels count as not labelled: a 0 says that there is "
+            "no neuron only in narrow gaps between neurons and beside one. Dense blocks teach borders best."
+        )
     if facts["labelled"] and facts["neurons"] < _FEW:
         doubts.append(
             f"Only {facts['neurons']} neurons are labelled; ten or more show more kinds of borders."

@@ -6,13 +6,26 @@ from dataclasses import dataclass, replace
 
 import cc3d
 import numpy as np
+import scipy.ndimage as ndi
 
 from morula.blockwise import sample
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Array, ArraySource, Record, Volume
 
-__all__ = ["Block", "Dense", "Part", "grey", "grey_range", "middle", "parted", "prepare", "scaled"]
+__all__ = [
+    "Block",
+    "Dense",
+    "Part",
+    "grey",
+    "grey_range",
+    "is_scattered",
+    "middle",
+    "parted",
+    "prepare",
+    "scaled",
+]
 
+_SCATTERED = 0.5
 _LEAST = 8  # voxels along the axis that is cut, for a part to be worth anything
 _TAILS = (0.5, 99.5)  # percent
 
@@ -31,14 +44,17 @@ class Dense:
     labels: Array
     corner: tuple[int, ...] = (0, 0, 0)
 
-    def without(self, box: tuple[slice, ...]) -> Dense:
-        """The same, but silent in a box of the volume."""
-        inside = tuple(
-            slice(max(0, each.start - start), max(0, each.stop - start))
-            for each, start in zip(box, self.corner, strict=True)
-        )
+    def without(self, part: Part) -> Dense:
+        """The same, but silent where the labels of a part of the volume speak."""
+        ours: list[slice] = []
+        theirs: list[slice] = []
+        for box, start, size in zip(part.box, self.corner, self.labels.shape, strict=True):
+            low = max(box.start, start)
+            high = max(low, min(box.stop, start + size))
+            ours.append(slice(low - start, high - start))
+            theirs.append(slice(low - box.start, high - box.start))
         labels = self.labels.astype(np.int32)
-        labels[inside] = -1
+        labels[tuple(ours)][part.labels[tuple(theirs)] >= 0] = -1
         return replace(self, labels=labels)
 
 
@@ -48,7 +64,7 @@ class Part:
 
     Attributes:
         box: where it lies.
-        labels: `(z, y, x)` int32, 0 = no neuron.
+        labels: `(z, y, x)` int32, 0 = no neuron, -1 = not labelled.
     """
 
     box: tuple[slice, ...]
@@ -57,7 +73,7 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """A volume of which two neighbouring boxes are labelled.
+    """A volume of which two boxes are labelled.
 
     Attributes:
         image: the whole volume, `(z, y, x)` float32, mostly in [0, 1].
@@ -96,7 +112,9 @@ def scaled(values: Array, low: float, high: float) -> Array:
 def prepare(record: Record, image: Array, validation: float) -> Block:
     """Cuts the labelled block in two along its longest axis: a thick slab tells more than a thin one.
 
-    In the validation part a neuron that leaves and comes back is two, for nobody could join it there.
+    Where parts of the block are not labelled, shares are of what is, and each part is the smallest box around
+    what it holds. In the validation part a neuron that leaves and comes back is two, for nobody could join it
+    there.
 
     Args:
         record: with labels and their box.
@@ -114,16 +132,18 @@ def prepare(record: Record, image: Array, validation: float) -> Block:
     labels = record.labels()
     box = record.box or tuple(slice(0, size) for size in labels.shape)
     axis = int(np.argmax(labels.shape))
-    kept = round(labels.shape[axis] * (1 - validation))
-    if min(kept, labels.shape[axis] - kept) < _LEAST:
+    kept = _kept(labels, axis, validation)
+    train, other = _cut(labels, box, axis, slice(0, kept)), _cut(labels, box, axis, slice(kept, None))
+    if min(_depth(train, axis), _depth(other, axis)) < _LEAST:
         found = f"a labelled block of {' x '.join(map(str, labels.shape))} voxels"
+        found += ", most of them without a label" if is_scattered(labels) else ""
         raise DataError(
             record.id, found, f"label at least {round(_LEAST / validation)} voxels along one axis"
         )
     if min(labels.shape) < 2:
         found = f"a labelled block of {' x '.join(map(str, labels.shape))} voxels"
         raise DataError(record.id, found, "label two sections or more; what links them is learned, too")
-    train, other = _cut(labels, box, axis, slice(0, kept)), _cut(labels, box, axis, slice(kept, None))
+    train, other = _tight(train), _tight(other)
     for part, what in ((train, "learned from"), (other, "kept to tune")):
         if len(np.unique(part.labels[part.labels > 0])) < 2:
             found = f"a single neuron in the part of the labelled block that is {what}"
@@ -132,8 +152,16 @@ def prepare(record: Record, image: Array, validation: float) -> Block:
 
 
 def parted(labels: Array) -> Array:
-    """Labels `(z, y, x)` with every connected piece as one of its own, int32; truth in a box is no more."""
-    return cc3d.connected_components(labels, connectivity=6).astype(np.int32)
+    """Labels `(z, y, x)` with every connected piece as one of its own, int32; truth in a box is no more.
+
+    What is not labelled becomes 0, which no score counts.
+    """
+    return cc3d.connected_components(np.maximum(labels, 0), connectivity=6).astype(np.int32)
+
+
+def is_scattered(labels: Array) -> bool:
+    """Whether less than half of a box is labelled, with a neuron or as none."""
+    return bool(np.mean(labels >= 0) < _SCATTERED)
 
 
 def middle(part: Part, share: float) -> Part:
@@ -147,6 +175,31 @@ def middle(part: Part, share: float) -> Part:
         for outer, each in zip(part.box, inner, strict=True)
     )
     return Part(moved, part.labels[tuple(inner)])
+
+
+def _kept(labels: Array, axis: int, validation: float) -> int:
+    """Where along an axis the validation part begins."""
+    known = np.count_nonzero(labels >= 0, axis=tuple({0, 1, 2} - {axis}))
+    if known.min() == known.max():
+        return round(len(known) * (1 - validation))
+    before = np.concatenate([[0], known.cumsum()])
+    return round(float(np.interp((1 - validation) * before[-1], before, np.arange(len(before)))))
+
+
+def _depth(part: Part, axis: int) -> int:
+    """How many planes across an axis hold a label."""
+    return int(np.count_nonzero((part.labels >= 0).any(axis=tuple({0, 1, 2} - {axis}))))
+
+
+def _tight(part: Part) -> Part:
+    """The smallest box that holds all that is labelled in a part."""
+    known = part.labels >= 0
+    inner = ndi.find_objects(known.astype(np.uint8))[0]
+    moved = tuple(
+        slice(outer.start + each.start, outer.start + each.stop)
+        for outer, each in zip(part.box, inner, strict=True)
+    )
+    return Part(moved, part.labels[inner])
 
 
 def _cut(labels: Array, box: tuple[slice, ...], axis: int, part: slice) -> Part:

@@ -14,11 +14,12 @@ from morula.core.rng import Rng
 from morula.core.types import Array
 from morula.targets import affinities, partnered, shape_descriptors, widen_border
 from morula.tasks.neurons.augment import recolour, symmetry
-from morula.tasks.neurons.block import Dense
+from morula.tasks.neurons.block import Dense, is_scattered
 from morula.tasks.neurons.settings import Finetune
 
 __all__ = ["Crops", "Labelled", "fitting", "window"]
 
+_EVERY = (2, 4, 4)  # voxels; of scattered labels such a part is enough to say where they are
 _LEAST_DEPTH = 16  # voxels; a cube of fewer shows no neuron
 _CUBE_SIGMA, _SLAB_SIGMA = (8.0, 8.0, 8.0), (2.0, 8.0, 8.0)  # voxels; 80 nm, as published, in voxels of 10 nm
 
@@ -67,6 +68,7 @@ class Crops:
         self._widen = settings.widen == "yes" or (settings.widen == "auto" and not isotropic)
         least = np.min([part.labels.shape for part in parts], axis=0)
         self.size = fitting(settings.crop, tuple(map(int, least)), isotropic=isotropic)
+        self._around = [_labelled(part.labels) if is_scattered(part.labels) else None for part in parts]
         weights = np.array(chances or [part.labels.size for part in parts], float)
         self._chances = weights / weights.sum()
 
@@ -79,7 +81,7 @@ class Crops:
     def _crop(self, draw: np.random.Generator) -> tuple[Array, Array, Array, Array]:
         chosen = int(draw.choice(len(self._parts), p=self._chances)) if len(self._parts) > 1 else 0
         part = self._parts[chosen]
-        place = window(draw, part.labels.shape, self.size)
+        place = window(draw, part.labels.shape, self.size, self._around[chosen])
         crops = part.image[place], part.labels[place]
         image, labels = symmetry(draw, crops, isotropic=self._isotropic)
         if self._settings.augment == "strong":
@@ -97,6 +99,13 @@ class Crops:
         return shape_descriptors(labels, sigma, every=(2, 2, 2) if self._isotropic else (1, 2, 2))
 
 
+def _labelled(labels: Array) -> Array:
+    """Places `(n, 3)` of neurons."""
+    z, y, x = _EVERY
+    found = np.argwhere(labels[::z, ::y, ::x] > 0) * _EVERY
+    return found if len(found) else np.argwhere(labels > 0)
+
+
 def fitting(crop: tuple[int, int, int], shape: tuple[int, ...], *, isotropic: bool) -> tuple[int, int, int]:
     """The largest crop up to the wanted size that can be turned: a square, where axes are alike a cube.
 
@@ -109,11 +118,24 @@ def fitting(crop: tuple[int, int, int], shape: tuple[int, ...], *, isotropic: bo
     return z, edge, edge
 
 
-def window(draw: np.random.Generator, shape: tuple[int, ...], size: tuple[int, ...]) -> tuple[slice, ...]:
+def window(
+    draw: np.random.Generator, shape: tuple[int, ...], size: tuple[int, ...], around: Array | None = None
+) -> tuple[slice, ...]:
     """A box of this size, z, y, x in voxels, at a random place.
+
+    Args:
+        draw: all the randomness.
+        shape: that it lies in.
+        size: of the box.
+        around: `(n, 3)` voxels of which the box holds one; None where it may lie anywhere.
 
     Raises:
         ValueError: the shape has no room for it.
     """
-    starts = [int(draw.integers(length - part + 1)) for length, part in zip(shape, size, strict=True)]
+    room = [length - part for length, part in zip(shape, size, strict=True)]
+    if around is None:
+        starts = [int(draw.integers(most + 1)) for most in room]
+    else:
+        at = around[draw.integers(len(around))] - draw.integers(size)
+        starts = np.clip(at, 0, room).tolist()
     return tuple(slice(start, start + part) for start, part in zip(starts, size, strict=True))

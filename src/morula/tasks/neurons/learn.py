@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
+import numpy as np
+
 from morula.core.affinities import Affinities, Offset
 from morula.core.errors import UsageError
 from morula.core.files import write_json
 from morula.core.types import Record
 from morula.data.affinities import write_affinities
 from morula.engine import Run, Stage, Weights
-from morula.tasks.neurons.block import Block, Dense, grey, middle, prepare
+from morula.tasks.neurons.block import Block, Dense, grey, is_scattered, middle, prepare
 from morula.tasks.neurons.decode import Decoder, decoder_of, lowest, tune
 from morula.tasks.neurons.finetune import finetuned, has_affinities
 from morula.tasks.neurons.geometry import is_isotropic, offsets_of
@@ -53,7 +55,7 @@ def problem_of(records: Sequence[Record], network: Network, finetune: Finetune) 
     """Reads the one record and decides what its voxel size decides.
 
     Raises:
-        UsageError: several records, or one without labels.
+        UsageError: several records, one without labels, or shares to be taken of scattered labels.
         DataError: the labelled block cannot be used.
     """
     if len(records) != 1:
@@ -61,6 +63,9 @@ def problem_of(records: Sequence[Record], network: Network, finetune: Finetune) 
         raise UsageError("VOLUME", found, "name one volume; `morula predict` then takes others")
     (record,) = records
     block = prepare(record, grey(record.image), finetune.validation)
+    if finetune.budgets and is_scattered(block.train.labels):
+        found = "labels are scattered, so that the middle of their box is no share of them"
+        raise UsageError("finetune.budgets", found, "leave it empty, or label one block")
     isotropic = is_isotropic(network, record.image.voxel)
     return Problem(record.id, block, isotropic, offsets_of(network, isotropic=isotropic), network)
 
@@ -108,9 +113,9 @@ def _finetuned(
     settings: Finetune,
     replayed: Sequence[Dense],
 ) -> Weights:
-    known = (block.train.labels.size / block.image.size) ** 0.5 if replayed else 1.0
+    known = (np.count_nonzero(block.train.labels >= 0) / block.image.size) ** 0.5 if replayed else 1.0
     chances = [known, *[(1 - known) / len(replayed) for _ in replayed]]
-    beside = [each.without(block.train.box) for each in replayed]
+    beside = [each.without(block.train) for each in replayed]
     return finetuned(
         run, stage, [block.known, *beside], settings, start,
         network=problem.network, isotropic=problem.isotropic, chances=chances,
@@ -174,4 +179,4 @@ def _budget(
     block = replace(problem.block, train=part)
     weights = _finetuned(run, stage, problem, block, start, settings, replayed())
     _, _, rows = _tuned(run, problem, weights, decode)
-    stage.finish(share=share, voxels=part.labels.size, best=lowest(rows))
+    stage.finish(share=share, voxels=int(np.count_nonzero(part.labels >= 0)), best=lowest(rows))

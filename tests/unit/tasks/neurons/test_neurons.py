@@ -20,6 +20,7 @@ from morula.tasks.neurons import (
     Dense,
     Finetune,
     Network,
+    Part,
     averaged,
     decoder_of,
     fitting,
@@ -156,7 +157,8 @@ def test_parts_give_as_many_crops_as_their_chances_or_their_voxels_say() -> None
 
 def test_where_a_piece_is_silent_no_affinity_is_known_and_none_crosses_its_face() -> None:
     labels = np.ones((8, 12, 12), np.int32)
-    piece = Dense(labels.astype(np.float32), labels, (2, 0, 0)).without((slice(0, 6), *[slice(0, 12)] * 2))
+    silent = Part((slice(0, 6), *[slice(0, 12)] * 2), labels[:6])
+    piece = Dense(labels.astype(np.float32), labels, (2, 0, 0)).without(silent)
     settings = Finetune(crop=(8, 12, 12), batch=1, augment="flips", widen="no", shapes=1)
     batch = Crops([piece], NEAREST, settings, Rng(0, "crops"), isotropic=False)(0)
     sections = batch.known[0, :2].sum((2, 3)).numpy() / 12  # along z of all 12 rows, along y of 11
