@@ -237,10 +237,12 @@ def why_neurons(
 
 def axes_doubts(shape: Sequence[int], axes: StoredAxes) -> list[str]:
     """What to ask of the order of axes where z, y, x would be unusual, in a sentence."""
-    if axes is not None or shape[0] < max(shape[1:]) or shape[0] == min(shape[1:]):
+    z, short, long = shape[0], min(shape[1:]), max(shape[1:])
+    if axes is not None or z == short or z < min(long, _THIN * short):
         return []
     told = " x ".join(map(str, shape))
-    return [f"The volume is {told}: no axis is longer than z. If these are not z, y, x, give --axes."]
+    odd = "no axis is longer than z" if z >= long else f"z is {z / short:.0f} times as long as another axis"
+    return [f"The volume is {told}: {odd}. If these are not z, y, x, give --axes."]
 
 
 def _nm(size: Voxel) -> str:

@@ -70,6 +70,8 @@ def test_sizes_that_sections_have_are_taken(size: tuple[float, float, float] | N
         ((64, 64, 64), False, False),
         ((16, 64, 64), False, False),
         ((30, 64, 20), False, False),
+        ((1000, 1250, 125), False, True),
+        ((125, 1250, 1000), False, False),
     ],
 )
 def test_a_volume_that_is_no_stack_of_sections_is_asked_about(
