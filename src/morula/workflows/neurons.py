@@ -67,14 +67,21 @@ _DEEP = 16  # sections; in fewer, cubes tell little of how neurons go on
 _RESIZED = 1.5  # times
 
 
-def is_volume(images: Path) -> bool:
-    """Whether a path names one volume: a stack in a file or an OME-Zarr; a folder holds images to pair.
+def is_volume(images: Path, labels: Path, *, deep: bool) -> bool:
+    """Whether a path names one volume: a stack in a file or an OME-Zarr, or sections in a folder.
+
+    A folder holds images to pair, unless it is told or the labels show that there is a z axis.
+
+    Args:
+        images: the path.
+        labels: of it or of a block.
+        deep: whether the user spoke of a z axis.
 
     Raises:
         DataError: it cannot be read, and so is nothing.
     """
     if images.is_dir() and not is_ome_zarr(images):
-        return False
+        return (deep or _are_stack(labels)) and len(list_volumes(images)) == 1
     return all("z" in read_header(path).axes.order for path in list_volumes(images))
 
 
@@ -243,6 +250,16 @@ def axes_doubts(shape: Sequence[int], axes: StoredAxes) -> list[str]:
     told = " x ".join(map(str, shape))
     odd = "no axis is longer than z" if z >= long else f"z is {z / short:.0f} times as long as another axis"
     return [f"The volume is {told}: {odd}. If these are not z, y, x, give --axes."]
+
+
+def _are_stack(labels: Path) -> bool:
+    """Whether labels are sections in one file; a folder may hold them, or an image each."""
+    if labels.is_dir() and not is_ome_zarr(labels):
+        return False
+    try:
+        return "z" in read_header(labels).axes.order
+    except DataError:  # another format, or a damaged file, which its reader tells more of
+        return False
 
 
 def _nm(size: Voxel) -> str:

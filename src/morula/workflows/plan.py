@@ -124,7 +124,8 @@ def plan(
     """Reads every image once and chooses a recipe for them.
 
     Args:
-        images: an image or a folder of images.
+        images: an image or a folder of images. A folder of sections is one volume where a voxel size with z,
+            an offset, an order of axes, or labels that are a stack say so.
         labels: ground truth (see `morula.data.load_records`, with a source `morula.data.load_volumes`); of a
             single volume the labels of a block of it (`morula.data.load_block`); of stacks SWC files
             of traced neurons (`morula.data.load_traced`).
@@ -149,7 +150,8 @@ def plan(
     recipe, preset, changes = read_changes(config, recipe, preset)
     weights = parse_assignments(assignments).get("weights", changes.get("weights"))
     refuse_trained(weights, images, words(voxel, skip_bad=skip_bad))
-    chosen = recipe or _told_by_roles(images, labels, source)
+    deep = axes is not None or label_offset is not None or (isinstance(voxel, Voxel) and voxel.z is not None)
+    chosen = recipe or _told_by_roles(images, labels, source, deep=deep)
     settle = partial(configured, preset=preset, changes=changes, assignments=assignments, where=str(config))
     settings = None if chosen is None else settle(chosen)  # a wrong one is refused before images are read
     _check_roles(chosen, source, source_labels, source_voxel)
@@ -265,15 +267,15 @@ def _check_traces(recipe: str | None, labels: Path | None, suffix: str | None) -
         raise UsageError("--label-suffix", "the labels are no SWC files", "leave it out")
 
 
-def _told_by_roles(images: Path, labels: Path | None, source: str | Path | None) -> str | None:
-    """The recipe, where it follows before any image is read."""
+def _told_by_roles(images: Path, labels: Path | None, source: str | Path | None, *, deep: bool) -> str | None:
+    """The recipe, where it follows before any image is read; `deep` where the user spoke of a z axis."""
     if source is not None:
         return "emda"
     if labels is None:
         return "psm"
     if labels.exists() and is_traced(labels):
         return TRACED
-    return NEURONS if is_volume(images) else None
+    return NEURONS if is_volume(images, labels, deep=deep) else None
 
 
 def _check_few_labels(facts: Mapping[str, Any], labels: Path | None) -> None:

@@ -28,6 +28,7 @@ from morula.workflows.neurons import (
 from morula.workflows.plan import plan
 from morula.workflows.predict import predict
 from morula.workflows.pretrain import pretrain
+from volume_files import write_sections, write_tiff
 
 CUBE, SLAB = Voxel(z=10, y=10, x=10), Voxel(z=40, y=4, x=4)
 
@@ -192,3 +193,33 @@ def test_a_pre_training_takes_a_plan_as_its_config(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"plan\.toml pretrain\.step: there is no such key"):
         pretrain("mscon", raw, **given)
     assert not (tmp_path / "run").exists()
+
+
+SECTIONED: list[tuple[dict, str]] = [
+    ({"voxel": CUBE}, "stack"),
+    ({"voxel": CUBE}, "sections"),
+    ({"voxel": "unknown"}, "stack"),
+    ({"voxel": "unknown", "label_offset": (0, 0, 0)}, "sections"),
+    ({"voxel": "unknown", "axes": "zyx"}, "sections"),
+]
+
+
+@pytest.mark.parametrize(("told", "labels"), SECTIONED)
+def test_a_folder_of_sections_is_a_volume_where_somebody_says_so(
+    told: dict, labels: str, tmp_path: Path
+) -> None:
+    grey = np.random.default_rng(0).integers(0, 255, (30, 40, 40), dtype=np.uint8)
+    save = write_tiff if labels == "stack" else write_sections
+    ids = save(tmp_path / ("ids.tif" if labels == "stack" else "ids"), grey // 64 + 1)
+    raw = write_sections(tmp_path / "sections", grey)
+    made = plan(raw, labels=ids, **told)
+    assert (made.recipe, made.records[0].id, made.records[0].image.shape) == ("mscon", "sections", grey.shape)
+
+
+def test_a_folder_of_images_stays_one_where_nobody_does(tmp_path: Path) -> None:
+    grey = np.random.default_rng(0).integers(0, 255, (3, 40, 40), dtype=np.uint8)
+    raw = write_sections(tmp_path / "images", grey)
+    labels = write_sections(tmp_path / "labels", (np.arange(3200).reshape(2, 40, 40) // 400).astype(np.uint8))
+    assert plan(raw, labels=labels, voxel=Voxel(y=10, x=10)).recipe == "cupre"
+    with pytest.raises(DataError, match="one label file for 3 images"):
+        plan(raw, labels=labels / "s0.png")
