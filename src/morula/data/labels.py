@@ -14,7 +14,7 @@ from morula.core.errors import DataError
 from morula.core.files import atomic_path
 from morula.core.types import Array, Voxel
 from morula.data import hdf5
-from morula.data.ome_zarr import is_ome_zarr
+from morula.data.ome_zarr import absent_chunks, is_ome_zarr
 from morula.data.open import decode_image, read_header
 from morula.data.reading import Header
 from morula.data.slices import section_files
@@ -57,9 +57,10 @@ def read_labels(path: str | PathLike[str]) -> Array:
 
     Raises:
         DataError: unreadable, JPEG, float, negative values or ones beyond 2^53, different colour
-            channels, or supervoxels with two bodies.
+            channels, supervoxels with two bodies, or chunks of Zarr that were lost (`absent_chunks`).
     """
     path = Path(path)
+    absent_chunks(path)  # those that may be empty are told of where there is somebody to tell
     header = read_header(path)
     files = section_files(path) if path.is_dir() and not is_ome_zarr(path) else [path]
     if any(file.suffix.lower() in {".jpg", ".jpeg"} for file in files):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -14,7 +14,7 @@ from morula.core.errors import DataError, UsageError
 from morula.core.types import Array, Voxel
 from morula.data import hdf5, mrc, predicted_labels, read_labels
 from morula.data.labels import LABELS, STORE, refuse_mask
-from morula.data.ome_zarr import is_ome_zarr
+from morula.data.ome_zarr import absent_chunks, is_ome_zarr
 from morula.data.points import read_points_csv
 from morula.data.reading import image_id
 from morula.data.swc import SUFFIXES
@@ -103,7 +103,8 @@ def evaluate(
             `morula.metrics.ignore_border` does; None scores all. For `neurons` only.
 
     Returns:
-        `{"images": {stem: scores}, "mean": scores}`, all numbers floats, never NaN, ready for JSON. The
+        `{"images": {stem: scores}, "mean": scores}`, all numbers floats, never NaN, ready for JSON; and
+        `warnings`, sentences, where chunks of a Zarr store are not there and count as empty. The
         scores of `instances`, `semantic`, `neurons` and `volumes` are those of
         `morula.metrics.instance_scores`, `semantic_scores`, `neuron_scores` and
         `morula.workflows.volume_scores`, those of `swc` of
@@ -139,9 +140,15 @@ def evaluate(
         return _evaluate_traces(_pair_files(Path(pred), Path(truth), _TRACES, label_suffix), voxel)
     if is_ome_zarr(pred) or is_ome_zarr(truth):
         scores = store_scores(pred, truth, kind, border=border)
-        return {"images": {volume_id(Path(truth)): scores}, "mean": scores}
+        return _told({"images": {volume_id(Path(truth)): scores}, "mean": scores}, [(pred, truth)])
     pairs = _pair_files(Path(pred), Path(truth), _VOLUMES if kind in _OF_VOLUMES else _LABELS)
-    return _evaluate_labels(pairs, kind, border)
+    return _told(_evaluate_labels(pairs, kind, border), pairs.values())
+
+
+def _told(scores: dict[str, Any], pairs: Iterable[Sequence[str | PathLike[str]]]) -> dict[str, Any]:
+    """Scores with what has to be known of them, if anything has."""
+    doubts = [doubt for pair in pairs for path in pair if (doubt := absent_chunks(path)) is not None]
+    return {**scores, "warnings": doubts} if doubts else scores
 
 
 def _evaluate_labels(

@@ -18,6 +18,7 @@ from morula.core.types import Record, Voxel, VoxelSize
 from morula.data import is_traced, load_records, load_traced
 from morula.data.labels import refuse_mask
 from morula.data.modality import modality
+from morula.data.ome_zarr import absent_chunks
 from morula.recipes import RECIPES
 from morula.workflows.adaptation import load_domains, survey_domains, why_adapt
 from morula.workflows.configured import configured, read_changes
@@ -185,6 +186,8 @@ def plan(
         if RECIPES[chosen].learns:
             _check_few_labels(facts, labels)
     found = settings or settle(chosen)
+    absent = [absent_chunks(each) for each in (labels, origin_labels) if each is not None]
+    doubts += tuple(each for each in absent if each is not None)
     warnings = tuple(f"Left out: {error}" for error in bad) + doubts
     return Plan(
         images, labels, tuple(target), origin, origin_labels, tuple(others), chosen, preset, found, facts,

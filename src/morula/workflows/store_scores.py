@@ -24,7 +24,7 @@ from morula.blockwise.join import grown
 from morula.core.errors import DataError, UsageError, times
 from morula.core.types import Array, ArraySource
 from morula.data import is_mask, open_ome_zarr, read_labels
-from morula.data.ome_zarr import is_ome_zarr, scratch
+from morula.data.ome_zarr import absent_chunks, is_ome_zarr, scratch
 from morula.metrics import (
     Overlap,
     ignore_border,
@@ -195,4 +195,5 @@ def _opened(path: str | PathLike[str]) -> _Labels:
     if volume.axes.has_channels or volume.dtype.kind not in "biu":
         found = f"axes {volume.axes.order} of {volume.dtype}, which are no labels"
         raise DataError(path, found, f"name the labels in it, such as {fspath(path)}/labels/neurons")
+    absent_chunks(path)  # `evaluate` tells of those that may be empty
     return _Labels(volume.source, fspath(path))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 
 from morula.core.errors import DataError, ResourceError, UsageError
@@ -21,6 +22,7 @@ from morula.core.types import Axes, Voxel
 from morula.data import load_block, load_volumes, open_volume, read_labels
 from morula.data.ome_zarr import (
     StoredArray,
+    absent_chunks,
     create_image,
     factors_of,
     open_ome_zarr,
@@ -30,6 +32,9 @@ from morula.data.ome_zarr import (
     write_image,
     write_labels,
 )
+from morula.workflows.evaluate import evaluate
+from morula.workflows.plan import plan
+from morula.workflows.store_scores import store_scores
 
 RNG = np.random.default_rng(5)
 GREY = RNG.integers(1, 255, (3, 300, 40), dtype=np.uint8)
@@ -358,3 +363,37 @@ def test_the_mode_is_the_slow_one():
     for place in np.ndindex(*found.shape):
         window = padded[tuple(slice(n * f, n * f + f) for n, f in zip(place, (2, 2, 3), strict=True))]
         assert found[place] == np.bincount(window.ravel()).argmax()
+
+
+@pytest.fixture
+def holed(tmp_path: Path) -> Path:
+    """Labels of which two of eight chunks are empty, and so not stored."""
+    array = zarr.create_array(
+        store=tmp_path / "ids.zarr", shape=(20, 20, 20), chunks=(10, 10, 10), dtype="uint16", zarr_format=2
+    )
+    array[:, :, 4:] = 3
+    array[:, :10, :10] = 0
+    return tmp_path / "ids.zarr"
+
+
+def test_chunks_of_labels_that_are_not_stored_are_told_of(holed: Path, tmp_path: Path) -> None:
+    told = absent_chunks(holed)
+    assert told is not None and re.search(
+        r"2 of 8 chunks of .*ids\.zarr are not stored and are read as 0", told
+    )
+    raw = tmp_path / "raw.tif"
+    tifffile.imwrite(raw, RNG.integers(0, 255, (20, 20, 20), dtype=np.uint8))
+    assert told in plan(raw, labels=holed, voxel=Voxel(z=10, y=10, x=10)).warnings
+    assert evaluate(holed, holed, kind="neurons")["warnings"] == [told, told]
+    full = tmp_path / "full.zarr"
+    zarr.create_array(store=full, data=np.ones((20, 20, 20), np.uint16), chunks=(10, 10, 10))
+    assert absent_chunks(full) is None and absent_chunks(raw) is None
+    assert "warnings" not in evaluate(full, full, kind="neurons")
+
+
+def test_chunks_of_labels_that_nothing_stands_for_are_refused(holed: Path) -> None:
+    metadata = json.loads((holed / ".zarray").read_text())
+    (holed / ".zarray").write_text(json.dumps(metadata | {"fill_value": None}))
+    for read in (read_labels, lambda path: store_scores(path, path, "neurons")):
+        with pytest.raises(DataError, match="2 of 8 chunks are missing, and fill_value null"):
+            read(holed)

@@ -5,7 +5,14 @@ Arrays of Zarr without its metadata are read, too, and never written.
 
 from morula.data.ome_zarr.metadata import Layout, Level, Multiscale
 from morula.data.ome_zarr.pyramid import Shrinking, factors_of, shrink
-from morula.data.ome_zarr.read import check_chunks, is_ome_zarr, offset_nm, open_ome_zarr, read_multiscale
+from morula.data.ome_zarr.read import (
+    absent_chunks,
+    check_chunks,
+    is_ome_zarr,
+    offset_nm,
+    open_ome_zarr,
+    read_multiscale,
+)
 from morula.data.ome_zarr.store import StoredArray
 from morula.data.ome_zarr.write import create_image, create_labels, scratch, write_image, write_labels
 
@@ -15,6 +22,7 @@ __all__ = [
     "Multiscale",
     "Shrinking",
     "StoredArray",
+    "absent_chunks",
     "check_chunks",
     "create_image",
     "create_labels",

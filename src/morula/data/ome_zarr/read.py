@@ -20,7 +20,7 @@ from morula.data.attributes import offset_of, resolution_of
 from morula.data.ome_zarr.metadata import Level, Multiscale, parsed
 from morula.data.ome_zarr.store import StoredArray, is_remote, opened_group
 
-__all__ = ["check_chunks", "is_ome_zarr", "offset_nm", "open_ome_zarr", "read_multiscale"]
+__all__ = ["absent_chunks", "check_chunks", "is_ome_zarr", "offset_nm", "open_ome_zarr", "read_multiscale"]
 
 
 def is_ome_zarr(path: str | PathLike[str]) -> bool:
@@ -104,14 +104,51 @@ def check_chunks(volume: Volume) -> None:
     Raises:
         DataError: chunks are missing.
     """
-    source = volume.source.stored if isinstance(volume.source, _Squeezed) else volume.source
-    if not isinstance(source, StoredArray) or source.where.startswith(("http://", "https://")):
+    source = _listable(volume)
+    if source is None:
         return
     lost, total = source.missing
     if lost:
         found = f"{lost:,} of {total:,} chunks are missing; they would be read as zeros"
         fix = "copy the store again; if they are meant to be empty, write them (write_empty_chunks=True)"
         raise DataError(volume.uri, found, fix)
+
+
+def absent_chunks(uri: str | PathLike[str]) -> str | None:
+    """What to know of labels of which chunks are not in the store, in a sentence.
+
+    Unlike an image, labels have wide areas of nothing, and by default Zarr does not store a chunk of these:
+    one that is not there is empty as a rule, and nothing in the store tells it from one that was lost. So it
+    is told of and not refused. Only a `fill_value` of null, which Zarr 2 has, says that nothing is to be read
+    in its place; then Zarr leaves out no empty chunk either.
+
+    Args:
+        uri: of the labels; what is no Zarr store, or cannot be listed (HTTP), is taken as it is.
+
+    Raises:
+        DataError: chunks are missing, and nothing is said to be in their place; or there is no such array.
+    """
+    source = _listable(open_ome_zarr(uri)) if is_ome_zarr(uri) else None
+    if source is None:
+        return None
+    lost, total = source.missing
+    if not lost:
+        return None
+    if source.fill is None:
+        found = f"{lost:,} of {total:,} chunks are missing, and fill_value null says that none may be"
+        raise DataError(source.where, found, "copy the store again, or set fill_value to 0 if they are empty")
+    return (
+        f"{lost:,} of {total:,} chunks of {source.where} are not stored and are read as {source.fill:g}. "
+        "Zarr leaves out empty ones; if something is labelled there, copy the store again."
+    )
+
+
+def _listable(volume: Volume) -> StoredArray | None:
+    """What a volume is read from, None where its objects cannot be counted."""
+    source = volume.source.stored if isinstance(volume.source, _Squeezed) else volume.source
+    if not isinstance(source, StoredArray) or source.where.startswith(("http://", "https://")):
+        return None
+    return source
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,12 @@ class StoredArray:
         return dict(self._array.attrs)
 
     @property
+    def fill(self) -> float | None:
+        """What is read in the place of an object that is not in the store; None where nothing should be."""
+        found = self._array.metadata.fill_value
+        return None if found is None else np.asarray(found).item()
+
+    @property
     def missing(self) -> tuple[int, int]:
         """How many of its objects (shards or chunks) are not in the store, and how many there should be."""
         grid = tuple(-(-size // unit) for size, unit in zip(self.shape, self.unit, strict=True))
