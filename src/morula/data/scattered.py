@@ -14,9 +14,10 @@ __all__ = ["UNLABELLED", "told_apart"]
 UNLABELLED = -1
 """What stands in labels where nobody said what is there."""
 
-# in pixels of a section: gaps up to twice as wide are membranes between neurons, of which in dense labels at
-# 4 nm (ISBI 2012) 3 % are wider, and 16 % where this is 5; and how far a membrane reaches from its neuron
-_GAP, _RIM = 10, 3
+# nm: gaps up to twice as wide are membranes between neurons (in dense labels, ISBI 2012 at 4 nm, 3 % of the
+# zeros lie in wider ones, and 16 % where this is 20), thin neurites about 100; and how far a membrane goes
+_GAP, _RIM = 40.0, 12.0
+_USUAL = Voxel(y=4.0, x=4.0)  # where nobody knows; sections count as thick then
 
 
 def told_apart(labels: Array, voxel: Voxel | None) -> Array:
@@ -24,8 +25,8 @@ def told_apart(labels: Array, voxel: Voxel | None) -> Array:
 
     A 0 says "no neuron" in a gap between neurons, and beside one: not where a block of labels ends, for there
     neurons go on, but inside the smallest box around what holds together. A section without any label is one
-    that was left out. Distances are measured in pixels of a section and shorten along z as voxels are deeper
-    than wide; where nobody knows how deep they are, each section stands for itself.
+    that was left out. Gaps are as wide as membranes are in nm: at 4 nm up to 20 pixels, at 10 nm up to 8.
+    Where voxels are deeper than half a gap, or of unknown depth, each section stands for itself.
 
     Args:
         labels: `(z, y, x)` int32, 0 where no neuron was labelled, whatever the reason.
@@ -45,7 +46,9 @@ def told_apart(labels: Array, voxel: Voxel | None) -> Array:
     return np.where(closed, labels, np.int32(UNLABELLED))
 
 
-def _window(reach: int, voxel: Voxel | None) -> tuple[int, int, int]:
-    """The edges of a box that reaches as far from its middle, in pixels of a section, along each axis."""
-    deep = np.inf if voxel is None or voxel.z is None else voxel.z / min(voxel.y, voxel.x)
-    return 2 * int(reach / max(1.0, deep)) + 1, 2 * reach + 1, 2 * reach + 1
+def _window(reach: float, voxel: Voxel | None) -> tuple[int, int, int]:
+    """The edges of a box that reaches so many nm from its middle, and to the next pixels at least."""
+    size = _USUAL if voxel is None or voxel.z is None else voxel
+    y, x = (max(1, round(reach / edge)) for edge in (size.y, size.x))
+    z = 0 if size.z is None else int(reach / size.z)
+    return 2 * z + 1, 2 * y + 1, 2 * x + 1

@@ -33,28 +33,26 @@ def test_of_two_blocks_far_apart_each_speaks_for_itself(voxel: Voxel | None) -> 
 
 def test_gaps_of_dense_labels_are_borders_and_caves_are_not() -> None:
     labels = np.full((40, 90, 90), 3, np.int32)
-    labels[:, 20:40] = 0  # a wide gap, two sections without labels and a cave
+    labels[:, 20:28] = 0  # 80 nm
     labels[30:32] = 0
     labels[:, 50:, 30:60] = 0
     found = told_apart(labels, CUBE)
-    assert (found[:30, 20:40] == 0).all()
+    assert (found[:30, 20:28] == 0).all()
     assert (found[30:32] == -1).all()
-    assert (found[:30, 54:, 34:56] == -1).all()
-    assert (found[:30, 50:53, 30:60] == 0).all()
+    assert (found[:30, 50, 30:60] == 0).all()
+    assert (found[:, 51:, 31:59] == -1).all()
     assert np.array_equal(found > 0, labels > 0)
 
 
 def test_a_neuron_alone_has_a_thin_border_that_thick_sections_do_not_share() -> None:
     labels = np.zeros((30, 60, 60), np.int32)
-    steps = np.arange(24)
-    for shift in range(6):
-        labels[steps + 3, steps + 10 + shift, 10:40] = 5
+    labels[3:10, 10:30, 10:40] = labels[10:20, 20:45, 10:40] = 5
     cubes, slabs = told_apart(labels, CUBE), told_apart(labels, SLAB)
-    assert (cubes[16, 40:] == -1).all() and (cubes[16, :14] == -1).all()
-    assert cubes[16, 22, 20] == slabs[16, 22, 20] == 0  # a voxel above it
-    assert cubes[3, 20, 20] == 0  # two voxels above what it is three sections on
-    assert slabs[3, 20, 20] == -1
-    assert 0 < (cubes == 0).mean() < 0.15
+    assert (cubes[10, 15, 20], slabs[10, 15, 20]) == (0, -1)  # below its step
+    assert (cubes[12, 17, 20], slabs[12, 17, 20]) == (-1, 0)  # three pixels beside it, 12 nm at 4 nm
+    for found in (cubes, slabs):
+        assert (found[12, 19, 10:40] == 0).all()
+        assert (found[12, :16] == -1).all() and (found[20:] == -1).all() and (found[:3] == -1).all()
 
 
 def test_labels_without_zeros_stay() -> None:

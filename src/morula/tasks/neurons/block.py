@@ -38,11 +38,13 @@ class Dense:
         image: grey values `(z, y, x)`.
         labels: `(z, y, x)`, 0 where no neuron is, less where this piece is not to say.
         corner: where in the volume its first voxel lies.
+        scattered: whether crops are drawn around its neurons, for elsewhere they would mostly show none.
     """
 
     image: Array
     labels: Array
     corner: tuple[int, ...] = (0, 0, 0)
+    scattered: bool = False
 
     def without(self, part: Part) -> Dense:
         """The same, but silent where the labels of a part of the volume speak."""
@@ -89,7 +91,8 @@ class Block:
     def known(self) -> Dense:
         """The training part with its grey values."""
         corner = tuple(each.start for each in self.train.box)
-        return Dense(self.image[self.train.box], self.train.labels, corner)
+        labels = self.train.labels
+        return Dense(self.image[self.train.box], labels, corner, is_scattered(labels))
 
 
 def grey(volume: Volume) -> Array:

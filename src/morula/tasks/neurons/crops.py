@@ -14,7 +14,7 @@ from morula.core.rng import Rng
 from morula.core.types import Array
 from morula.targets import affinities, partnered, shape_descriptors, widen_border
 from morula.tasks.neurons.augment import recolour, symmetry
-from morula.tasks.neurons.block import Dense, is_scattered
+from morula.tasks.neurons.block import Dense
 from morula.tasks.neurons.settings import Finetune
 
 __all__ = ["Crops", "Labelled", "fitting", "window"]
@@ -68,7 +68,7 @@ class Crops:
         self._widen = settings.widen == "yes" or (settings.widen == "auto" and not isotropic)
         least = np.min([part.labels.shape for part in parts], axis=0)
         self.size = fitting(settings.crop, tuple(map(int, least)), isotropic=isotropic)
-        self._around = [_labelled(part.labels) if is_scattered(part.labels) else None for part in parts]
+        self._around = [_labelled(part.labels) if part.scattered else None for part in parts]
         weights = np.array(chances or [part.labels.size for part in parts], float)
         self._chances = weights / weights.sum()
 

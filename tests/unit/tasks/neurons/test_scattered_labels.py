@@ -63,6 +63,7 @@ def test_crops_are_drawn_where_labels_are_and_teach_no_other_border(corners: Rec
     settings = Finetune(crop=(16, 16, 16), batch=8, augment="flips", widen="no")
     crops = Crops([known], NEAREST, settings, Rng(0, "crops"), isotropic=True)
     batch = crops(0)
+    assert known.scattered
     assert (batch.known.flatten(1).sum(1) > 0).all()
     share = float((batch.target * batch.known).sum() / batch.known.sum())
     assert share > 0.7
@@ -80,6 +81,7 @@ def test_self_found_neurons_teach_between_the_blocks(monkeypatch: pytest.MonkeyP
     found = Dense(image[5:], np.full((11, 8, 8), 5, np.int32), (5, 0, 0))
     module._finetuned(None, None, problem, problem.block, None, Finetune(), [found])
     (((_, replayed), chances),) = given
+    assert not replayed.scattered
     assert replayed.labels[:, 0, 0].tolist() == [-1] + [5] * 4 + [-1] * 2 + [5] * 4
     assert chances == pytest.approx([0.5, 0.5])
 
