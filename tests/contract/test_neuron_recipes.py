@@ -16,9 +16,12 @@ from morula.core.affinities import NEAREST
 from morula.core.config import override
 from morula.core.errors import UsageError
 from morula.core.types import Axes, Record, Volume, Voxel
+from morula.data import read_labels
 from morula.data.affinities import read_affinities
 from morula.engine import Run, Weights, launch, read_json, read_metrics, weights_file
+from morula.metrics import neuron_scores
 from morula.recipes import RECIPES, load_recipe
+from morula.tasks.neurons import parted
 from morula.workflows.agglomerate import agglomerate
 from stopping import stopped_at
 from synthetic import neurites
@@ -75,6 +78,19 @@ def test_the_affinities_of_a_mutex_watershed_can_be_learned(voxel: Voxel, tmp_pa
     assert set(NEAREST) < set(read_affinities(kept).offsets)
     assert agglomerate(kept, out=tmp_path / "labels.tif", method="mutex").neurons
     assert load_recipe("mscon").load(run.path, launch("cpu"))(record(voxel).image).labels.any()
+
+
+@pytest.mark.parametrize("voxel", [CUBE, SLAB])
+def test_stored_affinities_are_agglomerated_as_the_run_did(voxel: Voxel, tmp_path: Path) -> None:
+    decode = {"smoothing": 1.0, "linkage": "median", "mirrors": 1}
+    run = train(tmp_path / "run", "mscon", voxel, pretrain=NONE, self_training=NONE, decode=decode)
+    agglomerate(run.path / "2-tune" / "affinities.h5", out=tmp_path / "labels.tif")
+    found = read_labels(tmp_path / "labels.tif")
+    (box,) = [read_json(run.path / "2-tune" / "done.json")["box"]]
+    truth = parted(neurites(0)[1][tuple(slice(*each) for each in box)])
+    kept = read_json(run.path / "scores" / "n.json")
+    scores = neuron_scores(found, truth)
+    assert {name: kept[name] for name in scores} == pytest.approx(scores)
 
 
 @pytest.mark.parametrize("name", RECIPES_OF_NEURONS)

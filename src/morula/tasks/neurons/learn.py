@@ -141,7 +141,7 @@ def _tune(run: Run, problem: Problem, candidates: Mapping[str, Weights], decode:
     part = problem.block.validation
     keep_section(stage, problem.block.image[part.box], affinities, decoder)
     stage.save_array("truth", part.labels[len(part.labels) // 2])
-    write_affinities(stage.path / "affinities.h5", affinities)
+    write_affinities(stage.path / "affinities.h5", affinities, decoder.decoding)
     save_segmenter(
         run.path / "model",
         candidates[taken],
