@@ -29,7 +29,7 @@ from morula.report import (
     write_report,
 )
 from morula.report import Plan as PlanText
-from morula.workflows.advice import next_steps, trust
+from morula.workflows.advice import next_steps, no_curve, trust
 from morula.workflows.commands import commands
 from morula.workflows.findings import Finding, read_findings
 from morula.workflows.neurons import LABEL_A_BLOCK, lacks_block
@@ -98,7 +98,11 @@ def _content(run: Path, findings: Sequence[Finding]) -> ReportContent:
         image_scores=_score_table(findings),
         controls=_controls(run, findings, shown),
         trust=trust(findings, RECIPES[plan["recipe"]], labelled=plan["labels"] is not None),
-        next_steps=(LABEL_A_BLOCK,) if lacks_block(plan) else next_steps(run, findings),
+        next_steps=(
+            (LABEL_A_BLOCK,)
+            if lacks_block(plan)
+            else (*next_steps(run, findings), *no_curve(run, plan, header))
+        ),
         stages=tuple(load_recipe(plan["recipe"]).story(run)),
         distributions=_histograms(findings, classes, unit),
         neurons=neuron_table([each.folder for each in findings if has_trace(each.folder)]),
