@@ -64,7 +64,11 @@ def pretrain(
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Pre-train on volumes without labels; `train --weights` then starts from the run."""
+    """Pre-train or self-train on volumes without labels; `train --weights` then starts from the run.
+
+    The preset says which, and it is told first. Recipe mscon trains itself, and with --preset info-nce it
+    pre-trains on two views in place of that.
+    """
     from morula.workflows.pretrain import pretrain as work
 
     path = work(
