@@ -253,6 +253,25 @@ def test_another_backbone_takes_the_place_of_the_network(
     assert added == only_fine
 
 
+@pytest.mark.parametrize(
+    ("network", "tile", "taken"),
+    [
+        (SMALL_UNETR, "auto", [8, 32, 32]),
+        (SMALL_UNETR, (8, 48, 48), [8, 48, 48]),
+        ({"widths": (4, 8)}, "auto", [64, 64, 64]),
+    ],
+)
+def test_a_transformer_predicts_the_grid_of_positions_that_it_learned(
+    network: dict[str, Any], tile: Any, taken: list[int], tmp_path: Path
+) -> None:
+    changed = {"network": network, "decode": {"tile": tile}, "finetune": {"steps": 1}, "pretrain": NONE}
+    run = train(tmp_path / "run", "mscon", SLAB, self_training=NONE, **changed)
+    assert read_json(run.path / "model" / "model.json")["decode"]["tile"] == taken
+    alone = {**changed, "self_training": {"steps": 1, "rounds": 1}}
+    run = train(tmp_path / "alone", "mscon", SLAB, labels=False, **alone)
+    assert read_json(run.path / "model" / "model.json")["decode"]["tile"] == taken
+
+
 @pytest.mark.parametrize("name", RECIPES_OF_NEURONS)
 def test_two_volumes_are_one_too_many(name: str, tmp_path: Path) -> None:
     recipe = load_recipe(name)

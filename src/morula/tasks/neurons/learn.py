@@ -18,7 +18,7 @@ from morula.tasks.neurons.finetune import finetuned, has_affinities
 from morula.tasks.neurons.geometry import is_isotropic, offsets_of
 from morula.tasks.neurons.segmenter import save_segmenter, segmenter_of
 from morula.tasks.neurons.self_training import taught
-from morula.tasks.neurons.settings import Decode, Finetune, Network
+from morula.tasks.neurons.settings import Decode, Finetune, Network, laid
 from morula.tasks.neurons.story import keep_section
 from morula.tasks.neurons.unlabelled import Unlabelled
 
@@ -84,6 +84,7 @@ def learn(run: Run, problem: Problem, start: Weights | None, settings: Finetune,
     Raises:
         ValueError: a tensor of the start fits nowhere.
     """
+    decode = laid(decode, problem.network, settings)
     segments = start is not None and has_affinities(start, problem.network, isotropic=problem.isotropic)
     replayed = cache(lambda: taught(run, problem.unlabelled, start, decode) if segments else [])
     stage = run.stage("finetune", settings=settings.model_dump(mode="json"))
