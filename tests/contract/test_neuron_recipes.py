@@ -91,6 +91,12 @@ def test_stored_affinities_are_agglomerated_as_the_run_did(voxel: Voxel, tmp_pat
     kept = read_json(run.path / "scores" / "n.json")
     scores = neuron_scores(found, truth)
     assert {name: kept[name] for name in scores} == pytest.approx(scores)
+    without = neuron_scores(found, truth, border=2)
+    names = ("voi", "voi_split", "voi_merge", "are")
+    assert {name: kept[f"{name}_border"] for name in names} == pytest.approx({n: without[n] for n in names})
+    (control,) = read_json(run.path / "2-tune" / "done.json")["controls"].values()
+    assert control.keys() == kept.keys()
+    assert 0 < control["voi"] < 5 and control["voi_border"] != control["voi"]
 
 
 @pytest.mark.parametrize("name", RECIPES_OF_NEURONS)

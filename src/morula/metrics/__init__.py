@@ -156,5 +156,8 @@ __all__ = [
     "with_consensus",
 ]
 
-LOWER_IS_BETTER = frozenset({"voi", "voi_split", "voi_merge", "are", "are_skimage", "esa", "dsa", "pds"})
+LOWER_IS_BETTER = frozenset(
+    {"voi", "voi_split", "voi_merge", "are", "are_skimage", "esa", "dsa", "pds"}
+    | {"voi_border", "voi_split_border", "voi_merge_border", "are_border"}
+)
 """The names of scores that are errors or distances: 0 is perfect."""

@@ -16,6 +16,8 @@ from morula.tasks.neurons.block import Block, Dense, grey, middle, prepare
 from morula.tasks.neurons.decode import Decoder, decoder_of, lowest, tune
 from morula.tasks.neurons.finetune import finetuned, has_affinities
 from morula.tasks.neurons.geometry import is_isotropic, offsets_of
+from morula.tasks.neurons.judged import bordered, grey_scores
+from morula.tasks.neurons.label_free import GREY_CONTROL
 from morula.tasks.neurons.segmenter import save_segmenter, segmenter_of
 from morula.tasks.neurons.self_training import taught
 from morula.tasks.neurons.settings import Decode, Finetune, Network, laid
@@ -140,7 +142,8 @@ def _tune(run: Run, problem: Problem, candidates: Mapping[str, Weights], decode:
     taken = min(best, key=lambda name: best[name]["voi"])
     decoder, affinities, rows = tried[taken]
     part = problem.block.validation
-    keep_section(stage, problem.block.image[part.box], affinities, decoder)
+    found = decoder(affinities).labels
+    keep_section(stage, problem.block.image[part.box], affinities, found)
     stage.save_array("truth", part.labels[len(part.labels) // 2])
     write_affinities(stage.path / "affinities.h5", affinities, decoder.decoding)
     save_segmenter(
@@ -152,9 +155,12 @@ def _tune(run: Run, problem: Problem, candidates: Mapping[str, Weights], decode:
         isotropic=problem.isotropic,
     )
     scores = {name: value for name, value in best[taken].items() if name != "threshold"}
-    write_json(run.path / "scores" / f"{problem.id}.json", scores)
+    write_json(run.path / "scores" / f"{problem.id}.json", scores | bordered(found, part.labels))
     box = [[each.start, each.stop] for each in part.box]
-    stage.finish(threshold=decoder.threshold, curve=rows, box=box, taken=taken, candidates=best)
+    control = {GREY_CONTROL: grey_scores(problem.block.image, part, decode, isotropic=problem.isotropic)}
+    stage.finish(
+        threshold=decoder.threshold, curve=rows, box=box, taken=taken, candidates=best, controls=control
+    )
 
 
 def _budget(
