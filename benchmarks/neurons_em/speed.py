@@ -2,6 +2,7 @@
 
     uv venv waterz && uv pip install --python waterz waterz
     python benchmarks/neurons_em/speed.py --data DATA --waterz waterz/bin/python
+    python benchmarks/neurons_em/speed.py --scores
 
 FIB-25's true neurons become affinities, blurred and with noise, from a fixed seed. All get the same
 affinities and, to agglomerate, the same fragments. Seconds are of the process, the least of `--repeats`,
@@ -9,12 +10,14 @@ reading and starting left out. Morula's agglomeration gives the whole tree of me
 stops at the threshold. scikit-image joins regions by the mean boundary between them, and Python does it.
 "Apart" is the variation of information between what the peer made and what Morula made, in bits: 0 is the
 same. "Merged" is how much of it against the truth is false merges, which no agglomeration can undo.
+With `--scores`, seconds and memory of the scores alone, of a synthetic pair as large as a volume of CREMI.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import subprocess
 import tempfile
 import time
@@ -38,6 +41,8 @@ from morula.targets import affinities as affinities_of
 THRESHOLD = 0.3
 LIMIT = 600
 """Seconds that a peer may take."""
+LARGE = (125, 1250, 1250)
+"""Voxels of a volume of CREMI."""
 LINKAGES: Mapping[str, Linkage] = {"mean": "mean", "median of maxima": "median-of-maxima"}
 
 WATERZ = """
@@ -76,8 +81,11 @@ class Done(NamedTuple):
 
 
 def main() -> None:
-    """Prints a table in Markdown."""
+    """Prints a table in Markdown, or what the scores of a large pair take."""
     options = _options()
+    if options.scores:
+        print_scores(LARGE)
+        return
     truth = np.tile(
         read_labels(Path(f"{options.data / STEM}_neurons.tif")), (1, options.tiles, options.tiles)
     )
@@ -97,6 +105,29 @@ def main() -> None:
             ratio = done.seconds / own.seconds
             seconds = f"{own.seconds:.2f} | {peer} | {done.seconds:.2f}"
             print(f"| {what} | {seconds} | {ratio:.1f} | {apart(own, done, truth)} |")
+
+
+def print_scores(shape: tuple[int, int, int]) -> None:
+    """Seconds of the scores of a pair, and the most memory that this process has held, the pair with it."""
+    truth, pred = waves(shape, 14, 25), waves(shape, 17, 40)
+    count = len(np.unique(truth[:: max(1, len(truth) // 25)]))
+    print(f"{' x '.join(map(str, shape))} voxels, at least {count:,} neurons, ids of 64 bits")
+    for name, border in (("all voxels", None), ("borders ignored", 1.0)):
+        spent = timed(lambda border=border: neuron_scores(pred, truth, border=border), 1).seconds
+        held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        print(f"{name}: {spent:.1f} s, {held:.1f} GiB at most so far")
+
+
+def waves(shape: tuple[int, int, int], width: int, depth: int) -> Array:
+    """Labels `(z, y, x)` int64 of wavy columns, so wide in the section and so many sections long."""
+    labels = np.empty(shape, np.int64)
+    y, x = np.ogrid[: shape[1], : shape[2]]
+    across = shape[2] // width + 3
+    for z, section in enumerate(labels):
+        row = (y + width * (1 + np.sin(x / (2 * width) + z / 9))) // width
+        column = (x + width * (1 + np.sin(y / (3 * width) + z / 7))) // width
+        section[:] = 1 + column + across * (row + (shape[1] // width + 3) * (z // depth))
+    return labels
 
 
 def noisy(truth: Array) -> Affinities:
@@ -130,8 +161,8 @@ def scikit_image(affinities: Affinities, pieces: Array, truth: Array, repeats: i
     height = boundary(affinities, per_section=False)
 
     def watershed() -> Array:
-        markers, _ = ndimage.label(ndimage.gaussian_filter(height, 1) < 0.2)
-        return segmentation.watershed(height, markers)
+        markers: Any = ndimage.label(ndimage.gaussian_filter(height, 1) < 0.2)
+        return segmentation.watershed(height, markers[0])
 
     def joined() -> Array:
         regions = graph.rag_boundary(pieces, height)
@@ -201,7 +232,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, required=True)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--data", type=Path)
+    what.add_argument("--scores", action="store_true", help="of a large pair, and nothing else")
     parser.add_argument("--waterz", type=Path, help="Python that has waterz")
     parser.add_argument("--tiles", type=int, default=1, help="the volume so many times along y and x")
     parser.add_argument("--repeats", type=int, default=3)

@@ -16,9 +16,12 @@ from morula.core.affinities import NEAREST
 from morula.core.config import override
 from morula.core.errors import UsageError
 from morula.core.types import Axes, Record, Volume, Voxel
+from morula.data import read_labels
 from morula.data.affinities import read_affinities
 from morula.engine import Run, Weights, launch, read_json, read_metrics, weights_file
+from morula.metrics import neuron_scores
 from morula.recipes import RECIPES, load_recipe
+from morula.tasks.neurons import parted
 from morula.workflows.agglomerate import agglomerate
 from stopping import stopped_at
 from synthetic import neurites
@@ -75,6 +78,25 @@ def test_the_affinities_of_a_mutex_watershed_can_be_learned(voxel: Voxel, tmp_pa
     assert set(NEAREST) < set(read_affinities(kept).offsets)
     assert agglomerate(kept, out=tmp_path / "labels.tif", method="mutex").neurons
     assert load_recipe("mscon").load(run.path, launch("cpu"))(record(voxel).image).labels.any()
+
+
+@pytest.mark.parametrize("voxel", [CUBE, SLAB])
+def test_stored_affinities_are_agglomerated_as_the_run_did(voxel: Voxel, tmp_path: Path) -> None:
+    decode = {"smoothing": 1.0, "linkage": "median", "mirrors": 1}
+    run = train(tmp_path / "run", "mscon", voxel, pretrain=NONE, self_training=NONE, decode=decode)
+    agglomerate(run.path / "2-tune" / "affinities.h5", out=tmp_path / "labels.tif")
+    found = read_labels(tmp_path / "labels.tif")
+    (box,) = [read_json(run.path / "2-tune" / "done.json")["box"]]
+    truth = parted(neurites(0)[1][tuple(slice(*each) for each in box)])
+    kept = read_json(run.path / "scores" / "n.json")
+    scores = neuron_scores(found, truth)
+    assert {name: kept[name] for name in scores} == pytest.approx(scores)
+    without = neuron_scores(found, truth, border=2)
+    names = ("voi", "voi_split", "voi_merge", "are")
+    assert {name: kept[f"{name}_border"] for name in names} == pytest.approx({n: without[n] for n in names})
+    (control,) = read_json(run.path / "2-tune" / "done.json")["controls"].values()
+    assert control.keys() == kept.keys()
+    assert 0 < control["voi"] < 5 and control["voi_border"] != control["voi"]
 
 
 @pytest.mark.parametrize("name", RECIPES_OF_NEURONS)
@@ -235,6 +257,25 @@ def test_another_backbone_takes_the_place_of_the_network(
     assert lost == []
     added = {key.split(".")[0] for key in set(after.tensors) - set(before.tensors)}
     assert added == only_fine
+
+
+@pytest.mark.parametrize(
+    ("network", "tile", "taken"),
+    [
+        (SMALL_UNETR, "auto", [8, 32, 32]),
+        (SMALL_UNETR, (8, 48, 48), [8, 48, 48]),
+        ({"widths": (4, 8)}, "auto", [64, 64, 64]),
+    ],
+)
+def test_a_transformer_predicts_the_grid_of_positions_that_it_learned(
+    network: dict[str, Any], tile: Any, taken: list[int], tmp_path: Path
+) -> None:
+    changed = {"network": network, "decode": {"tile": tile}, "finetune": {"steps": 1}, "pretrain": NONE}
+    run = train(tmp_path / "run", "mscon", SLAB, self_training=NONE, **changed)
+    assert read_json(run.path / "model" / "model.json")["decode"]["tile"] == taken
+    alone = {**changed, "self_training": {"steps": 1, "rounds": 1}}
+    run = train(tmp_path / "alone", "mscon", SLAB, labels=False, **alone)
+    assert read_json(run.path / "model" / "model.json")["decode"]["tile"] == taken
 
 
 @pytest.mark.parametrize("name", RECIPES_OF_NEURONS)

@@ -92,6 +92,8 @@ def test_a_block_becomes_a_segmented_volume_a_score_and_a_report(
     ):
         assert part in page
     assert "--label-offset 4 0 8" in page
+    assert "finetune.budgets=[0.1,0.25,0.5]" in page
+    assert "voi_border" in page and "watershed of the grey values” (" in page
     assert ("--axes xyz" in page) == bool(turned)
     assert json.loads((out / "data.json").read_text())["raw"]["box"] == [[4, 20], [0, 40], [8, 56]]
     tuned = json.loads((out / "5-tune" / "done.json").read_text())

@@ -64,7 +64,11 @@ def pretrain(
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Pre-train on volumes without labels; `train --weights` then starts from the run."""
+    """Pre-train or self-train on volumes without labels; `train --weights` then starts from the run.
+
+    The preset says which, and it is told first. Recipe mscon trains itself, and with --preset info-nce it
+    pre-trains on two views in place of that.
+    """
     from morula.workflows.pretrain import pretrain as work
 
     path = work(
@@ -97,12 +101,16 @@ def agglomerate(
         Method, typer.Option(help="Join contacts in turn, cut all at once, or join voxels.")
     ] = Method.agglomeration,
     threshold: Annotated[
-        float | None, typer.Option(help="Join below this: one minus the affinity; by default 0.5.")
+        float | None,
+        typer.Option(help="Join below this: one minus the affinity; by default as stored, or 0.5."),
     ] = None,
     linkage: Annotated[
-        Joining | None, typer.Option(help="What of a contact counts; by default the mean.")
+        Joining | None, typer.Option(help="What of a contact counts; by default as stored, or the mean.")
     ] = None,
-    sections: Annotated[bool, typer.Option("--sections", help="Flood each section by itself.")] = False,
+    sections: Annotated[
+        bool | None,
+        typer.Option("--sections/--no-sections", help="Flood each section by itself; by default as stored."),
+    ] = None,
     offsets: Annotated[
         OffsetName | None, typer.Option(help="Of the channels, if the file is silent.")
     ] = None,

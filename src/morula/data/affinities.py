@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,22 @@ from morula.core.types import Array
 from morula.data.hdf5 import split_key
 from morula.data.reading import reading
 
-__all__ = ["read_affinities", "write_affinities"]
+__all__ = ["read_affinities", "read_decoding", "write_affinities"]
 
 _KEY = "affinities"
 _MOST = 0.7  # of all neighbours may be apart
+_DECODING = ("fragments", "smoothing", "linkage", "threshold")
 
 
-def write_affinities(path: Path, affinities: Affinities) -> None:
+def write_affinities(
+    path: Path, affinities: Affinities, decoding: Mapping[str, str | float] | None = None
+) -> None:
     """Writes the data set `affinities`, `(c, z, y, x)`, with attributes `offsets` and `polarity`.
+
+    Args:
+        path: an HDF5 file.
+        affinities: of a volume.
+        decoding: how neurons are made of them, as `read_decoding` gives it; more attributes.
 
     Raises:
         ResourceError: the disk is full.
@@ -32,6 +40,7 @@ def write_affinities(path: Path, affinities: Affinities) -> None:
         dataset: Any = file.create_dataset(_KEY, data=affinities.values, compression="lzf", shuffle=True)
         dataset.attrs["offsets"] = np.array(affinities.offsets)
         dataset.attrs["polarity"] = affinities.polarity
+        dataset.attrs.update(decoding or {})
 
 
 def read_affinities(
@@ -77,6 +86,37 @@ def read_affinities(
     if said is None or said != kept:
         _check_meaning(path, affinities, "the file" if said is None else "--polarity")
     return affinities
+
+
+def read_decoding(path: Path) -> dict[str, str | float]:
+    """How neurons are to be made of affinities, as far as the file says.
+
+    Args:
+        path: as `read_affinities` takes it.
+
+    Returns:
+        What is there of `fragments` (`sections` or `volume`), `smoothing` in voxels, `linkage`, and
+        `threshold`, the one minus affinity below which fragments are joined. Words are not looked at.
+
+    Raises:
+        DataError: not HDF5, no such data set, or one of the numbers is none.
+    """
+    name, key = split_key(path)
+    with reading(name, "HDF5 file"), h5py.File(name, "r") as file:
+        attributes = _dataset(path, file, key).attrs
+        told = {each: _text(attributes[each]) for each in _DECODING if each in attributes}
+    for each, most in (("smoothing", np.inf), ("threshold", 1.0)):
+        if each in told:
+            told[each] = _number(path, each, told[each], most)
+    return told
+
+
+def _number(path: Path, name: str, stored: Any, most: float) -> float:
+    value = np.asarray(stored)
+    if value.size != 1 or value.dtype.kind not in "iuf" or not 0 <= value.item() <= most:
+        found = f"attribute {name} holds {stored!r}"
+        raise DataError(path, found, "store one number" + (" from 0 to 1" if most == 1 else ", not below 0"))
+    return float(value.item())
 
 
 def _read(path: Path) -> tuple[Array, tuple[Offset, ...] | None, Polarity | None]:

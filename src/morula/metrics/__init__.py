@@ -158,5 +158,6 @@ __all__ = [
 
 LOWER_IS_BETTER = frozenset(
     {"voi", "voi_split", "voi_merge", "are", "are_skimage", "esa", "dsa", "pds", "hd95"}
+    | {"voi_border", "voi_split_border", "voi_merge_border", "are_border"}
 )
 """The names of scores that are errors or distances: 0 is perfect."""

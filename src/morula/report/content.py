@@ -225,7 +225,8 @@ class Controls:
 
     Attributes:
         methods: the result and its controls.
-        measures: names of the columns, of each of which more is better; empty when there are no labels.
+        measures: names of the columns; empty when there are no labels.
+        lower: names of measures of which less is better; of the others it is more.
         note: what the comparison is meant to show.
 
     Raises:
@@ -234,6 +235,7 @@ class Controls:
 
     methods: tuple[Control, ...] = ()
     measures: tuple[str, ...] = ()
+    lower: frozenset[str] = frozenset()
     note: str = ""
 
     def __post_init__(self) -> None:

@@ -182,7 +182,8 @@ def _controls(content: ReportContent, side: int) -> dict[str, Any]:
     for index, measure in enumerate(controls.measures):
         known = [m.values[index] for m in controls.methods if m.values]
         finite = [value for value in known if value is not None]
-        columns.append({"measure": measure, "best": max(finite, default=None), "top": max([1.0, *finite])})
+        best = (min if measure in controls.lower else max)(finite, default=None)
+        columns.append({"measure": measure, "best": best, "top": max([1.0, *finite])})
     return {
         "columns": columns,
         "rows": [
@@ -223,12 +224,16 @@ def _verdicts(controls: Controls, scores: dict[str, Score]) -> list[tuple[str, s
             if method is not result and method.values and (value := method.values[index]) is not None
         ]
         if own is not None and rivals:
-            value, name = max(rivals)
-            verdicts.append(_verdict(measure, own, value, name, scores.get(measure)))
+            sign = -1 if measure in controls.lower else 1
+            value, name = max(rivals, key=lambda rival: (sign * rival[0], rival[1]))
+            score = scores.get(measure)
+            verdicts.append(_verdict(measure, own, value, name, score, ahead=sign * own > sign * value))
     return verdicts
 
 
-def _verdict(measure: str, own: float, value: float, name: str, score: Score | None) -> tuple[str, str]:
+def _verdict(
+    measure: str, own: float, value: float, name: str, score: Score | None, *, ahead: bool
+) -> tuple[str, str]:
     pair = f"{_number(own)} against {_number(value)}"
     if own == value:
         return "even", f"{measure}: no better than “{name}” ({pair})."
@@ -237,7 +242,7 @@ def _verdict(measure: str, own: float, value: float, name: str, score: Score | N
             "even",
             f"{measure}: too close to call; “{name}” lies within the interval of the result ({pair}).",
         )
-    if own > value:
+    if ahead:
         return "won", f"{measure}: ahead of every control measured; the closest is “{name}” ({pair})."
     return "lost", f"{measure}: behind “{name}” ({pair}). Consider using that instead."
 

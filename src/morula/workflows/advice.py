@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from morula.recipes import Entry
+from morula.workflows.commands import again
 from morula.workflows.findings import Finding
 from morula.workflows.neurons import SCORED_ON_A_PART
 from morula.workflows.tracing_report import LEARNED_FROM
 
-__all__ = ["next_steps", "trust"]
+__all__ = ["next_steps", "no_curve", "trust"]
 
 _FEW_SCORED = (
     "The scores above are measured; whether confidence follows them takes three labelled images to tell."
@@ -74,3 +76,21 @@ def next_steps(run: Path, findings: Sequence[Finding]) -> tuple[str, ...]:
     weakest = sorted(unlabelled, key=lambda finding: finding.confidence)[:3]
     names = ", ".join(f"{finding.id} ({finding.confidence:.2f})" for finding in weakest)
     return (f"Label these first, for they have the lowest mean confidence: {names}.",)
+
+
+def no_curve(run: Path, plan: Mapping[str, Any], header: Mapping[str, Any]) -> tuple[str, ...]:
+    """What draws a curve over the labels of a block, where there are some and the run has drawn none.
+
+    Args:
+        run: the run's folder.
+        plan: what `plan.json` holds.
+        header: what `run.json` holds.
+    """
+    if not any(run.glob("*-tune")) or any(run.glob("*-labels-*")):
+        return ()
+    budgets = "finetune.budgets=[0.1,0.25,0.5]"
+    command = again(plan, header, run, "--set", budgets, out=f"{run}-budgets")
+    return (
+        "Whether more labels would pay is told by a curve, each point of which takes as long again as "
+        f"fine-tuning: {command}",
+    )

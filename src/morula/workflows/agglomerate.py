@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, get_args
 
 from morula.core.affinities import LONG_RANGE, MUTEX, NEAREST, Affinities, Offset, Polarity
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Array
 from morula.data import write_labels
-from morula.data.affinities import read_affinities
+from morula.data.affinities import read_affinities, read_decoding
 from morula.post import Linkage, fragments, multicut, mutex_watershed, region_graph, relabel
 from morula.post import agglomerate as join
 
@@ -56,7 +56,7 @@ def agglomerate(
     method: Method = "agglomeration",
     threshold: float | None = None,
     linkage: Linkage | None = None,
-    sections: bool = False,
+    sections: bool | None = None,
     offsets: OffsetSet | None = None,
     polarity: Polarity | None = None,
     overwrite: bool = False,
@@ -66,21 +66,23 @@ def agglomerate(
     An agglomeration joins the fragments of a watershed, the best contact first, while one minus the affinity
     of a contact is below the threshold. A multicut weighs all contacts at once: below the threshold they
     hold together, above it they drive apart. A mutex watershed joins voxels, unless a longer offset forbids
-    it.
+    it. What the caller leaves open the file may say, as that of a run does, for that run's decoder.
 
     Args:
         affinities: an HDF5 data set `(c, z, y, x)` (see `morula.data.affinities.read_affinities`).
         out: TIFF for the labels, `.tif` or `.tiff`.
         method: which of these.
-        threshold: in [0, 1]; higher joins more. By default 0.5; a mutex watershed has none.
-        linkage: what of a contact counts in an agglomeration, by default the mean.
-        sections: flood each section by itself, where sections are thick.
+        threshold: in [0, 1]; higher joins more. By default the file's for an agglomeration, and 0.5 for a
+            multicut or where the file is silent; a mutex watershed has none.
+        linkage: what of a contact counts in an agglomeration, by default what the file says, or the mean.
+        sections: flood each section by itself, where sections are thick; by default as the file says, or not.
         offsets: name of the channels' offsets, where the file does not tell them.
         polarity: what 1 means, where the file does not tell.
         overwrite: replace earlier labels.
 
     Raises:
-        DataError: the affinities cannot be used, or have no offset that a mutex watershed needs.
+        DataError: the affinities cannot be used, have no offset that a mutex watershed needs, or are to be
+            decoded in a way that there is not.
         UsageError: a threshold outside [0, 1], an option that the method has no use for, another suffix than
             `.tif` and `.tiff`, or labels that are there already.
     """
@@ -99,10 +101,37 @@ def agglomerate(
             raise DataError(affinities, found, "give affinities that have some, or another --method")
         pieces, labels = None, mutex_watershed(given)
     else:
-        pieces = fragments(given, per_section=sections)
-        labels = _joined(pieces, given, method, 0.5 if threshold is None else threshold, linkage or "mean")
+        told = _told(Path(affinities), method)
+        per_section = told.sections if sections is None else sections
+        pieces = fragments(given, per_section=per_section, smoothing=told.smoothing)
+        at = told.threshold if threshold is None else threshold
+        labels = _joined(pieces, given, method, at, linkage or told.linkage)
     write_labels(out, labels)
     return Agglomerated(out, None if pieces is None else int(pieces.max()), int(labels.max()))
+
+
+class _Told(NamedTuple):
+    """What is done where no option says otherwise."""
+
+    sections: bool
+    smoothing: float
+    threshold: float
+    linkage: Linkage
+
+
+def _told(path: Path, method: Method) -> _Told:
+    """The file's decoding, or what is usual; a threshold tuned for one method says little of another.
+
+    Raises:
+        DataError: the file names fragments or a linkage that there is not.
+    """
+    kept: dict[str, Any] = {"fragments": "volume", "linkage": "mean", **read_decoding(path)}
+    for name, known in (("fragments", ("sections", "volume")), ("linkage", get_args(Linkage))):
+        if kept[name] not in known:
+            found = f"attribute {name} holds {kept[name]!r}"
+            raise DataError(path, found, f"store one of {', '.join(known)}, or take it out")
+    threshold = kept.get("threshold", 0.5) if method == "agglomeration" else 0.5
+    return _Told(kept["fragments"] == "sections", kept.get("smoothing", 2.0), threshold, kept["linkage"])
 
 
 def _joined(
@@ -115,8 +144,8 @@ def _joined(
     return relabel(pieces, found)
 
 
-def _check(method: Method, threshold: float | None, linkage: Linkage | None, sections: bool) -> None:
-    given = {"--linkage": linkage, "--threshold": threshold, "--sections": sections or None}
+def _check(method: Method, threshold: float | None, linkage: Linkage | None, sections: bool | None) -> None:
+    given = {"--linkage": linkage, "--threshold": threshold, "--sections": sections}
     unused = {"agglomeration": (), "multicut": ("--linkage",), "mutex": tuple(given)}[method]
     for name in unused:
         if given[name] is not None:

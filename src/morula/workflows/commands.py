@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["commands"]
+__all__ = ["again", "commands"]
 
 _ROLES = {"--labels": "labels", "--source": "source", "--source-labels": "source_labels"}
 
@@ -20,9 +20,22 @@ def commands(plan: Mapping[str, Any], header: Mapping[str, Any], run: Path) -> t
         header: what `run.json` holds.
         run: the run's folder.
     """
-    roles = [word for name, key in _ROLES.items() if plan[key] for word in (name, plan[key])]
-    config = ["--config", str(run / "plan.toml"), "--seed", str(header["seed"]), "--out", f"{run}-again"]
     return (
-        shlex.join(["morula", "run", plan["images"], *roles, *plan["told"], *config]),
+        again(plan, header, run, out=f"{run}-again"),
         shlex.join(["morula", "predict", str(run), "NEW_IMAGES", "--out", "DIR"]),
     )
+
+
+def again(plan: Mapping[str, Any], header: Mapping[str, Any], run: Path, *changes: str, out: str) -> str:
+    """What repeats a run.
+
+    Args:
+        plan: what `plan.json` holds.
+        header: what `run.json` holds.
+        run: the run's folder.
+        changes: more words of the command.
+        out: another folder.
+    """
+    roles = [word for name, key in _ROLES.items() if plan[key] for word in (name, plan[key])]
+    config = ["--config", str(run / "plan.toml"), "--seed", str(header["seed"]), *changes, "--out", out]
+    return shlex.join(["morula", "run", plan["images"], *roles, *plan["told"], *config])

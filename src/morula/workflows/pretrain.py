@@ -1,4 +1,4 @@
-"""Pre-training on volumes without labels; `train --weights` then starts from it."""
+"""Pre-training and self-training on volumes without labels; `train --weights` then starts from it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def pretrain(
     seed: int = 0,
     console: Console | None = None,
 ) -> Path:
-    """Runs the pre-training of a recipe for neurons alone.
+    """Runs what a recipe for neurons learns without labels, and nothing else, and tells what that is.
 
     Args:
         recipe: one that takes a volume with a labelled block.
@@ -57,7 +57,7 @@ def pretrain(
         devices: processes on a machine, each with a device of its own.
         nodes: machines.
         seed: of all randomness.
-        console: where progress goes.
+        console: where progress goes, and first which steps there are.
 
     Returns:
         The run's folder; `--weights` takes it.
@@ -78,6 +78,7 @@ def pretrain(
     settings: Any = configured(recipe, preset, changes, assignments, str(config))
     if not settings.pretrain.steps and not settings.self_training.steps:
         raise UsageError("--preset", f"{preset} has no step of pre-training", "choose another preset")
+    say(console, [_told(recipe, settings)])
     refuse_inside(Path(out), volumes)
     records, _ = load_volumes(volumes, voxel=voxel, stored=axes or "zyx")
     for record in records:
@@ -104,3 +105,15 @@ def pretrain(
         module.pretrain(run, neurons.unlabelled_of(records, settings.network), settings)
         run.close()
     return run.path
+
+
+def _told(recipe: str, settings: Any) -> str:
+    """Which steps there are, and of which preset those that are left out are."""
+    named = {"pretrain": "pre-training", "self_training": "self-training"}
+    steps = {name: getattr(settings, name).steps for name in named}
+    done = " and ".join(f"{steps[name]} steps of {words}" for name, words in named.items() if steps[name])
+    told = f"{recipe}, preset {settings.preset}: {done}"
+    (missing, *_) = [name for name in named if not steps[name]] or [""]
+    presets = load_recipe(recipe).presets().items()
+    other = next((name for name, each in presets if missing and getattr(each, missing).steps), None)
+    return told if other is None else f"{told}; no {named[missing]}, which --preset {other} has"

@@ -30,7 +30,7 @@ from morula.report import (
     write_report,
 )
 from morula.report import Plan as PlanText
-from morula.workflows.advice import next_steps, trust
+from morula.workflows.advice import next_steps, no_curve, trust
 from morula.workflows.commands import commands
 from morula.workflows.findings import Finding, read_findings
 from morula.workflows.neurons import LABEL_A_BLOCK, lacks_block
@@ -51,11 +51,15 @@ _MEASURES: Mapping[str, str] = {
     "voi": "variation of information in bits, 0 is perfect; of the validation part, as the next four",
     "voi_split": "what of it comes from neurons that are cut",
     "voi_merge": "what of it comes from neurons that are joined",
+    "voi_border": "the same without voxels within 2 pixels of a true border, 0 is perfect; as the next three",
+    "voi_split_border": "what of that comes from neurons that are cut",
+    "voi_merge_border": "what of that comes from neurons that are joined",
+    "are_border": "adapted Rand error without these voxels, 0 is perfect",
     **TRACE_MEASURES,
     "are": "adapted Rand error, 0 is perfect: pairs of voxels that are joined in one and apart in the other",
     "are_skimage": "the same as scikit-image counts it: no voxel pairs with itself, and 0 is one neuron",
 }
-_SHOWN = ("aji", "ap50", "pq", "iou", "f1_4", "f1_2")
+_SHOWN = ("aji", "ap50", "pq", "iou", "f1_4", "f1_2", "voi", "are", "voi_border", "are_border")
 _SECTIONS = 3  # of a volume that are shown
 
 
@@ -99,7 +103,11 @@ def _content(run: Path, findings: Sequence[Finding]) -> ReportContent:
         image_scores=_score_table(findings),
         controls=_controls(run, findings, shown),
         trust=trust(findings, RECIPES[plan["recipe"]], labelled=plan["labels"] is not None),
-        next_steps=(LABEL_A_BLOCK,) if lacks_block(plan) else next_steps(run, findings),
+        next_steps=(
+            (LABEL_A_BLOCK,)
+            if lacks_block(plan)
+            else (*next_steps(run, findings), *no_curve(run, plan, header))
+        ),
         stages=tuple(load_recipe(plan["recipe"]).story(run)),
         distributions=_histograms(findings, classes, unit),
         neurons=neuron_table([each.folder for each in findings if has_trace(each.folder)]),
@@ -287,14 +295,30 @@ def _controls(run: Path, findings: Sequence[Finding], shown: Sequence[tuple[Any,
     example = next(found, None)
     if example is None:
         return Controls()
-    tables = {folder.name: read_json(folder / "scores.json") for folder in folders}
+    kept = _of_the_recipe(run)
+    scored = [each.id for each in findings if each.truth is not None]
+    tables = {
+        folder.name: dict.fromkeys(scored, kept[folder.name])
+        if folder.name in kept
+        else read_json(folder / "scores.json")
+        for folder in folders
+    }
     compared = set.intersection(*(set(table) for table in tables.values()))
     ours = {each.id: each.truth for each in findings if each.truth is not None and each.id in compared}
     methods = [_method("Morula", ours, example, predicted_labels(example.folder), is_result=True)]
     for folder in folders:
         methods.append(_method(folder.name, tables[folder.name], example, folder / f"{example.id}.tif"))
     note = f"Simpler methods on the same images; the pictures show {example.id}."
-    return Controls(tuple(methods), _measures(ours), note=note)
+    note += " Scores are of the validation part." if kept else ""
+    return Controls(tuple(methods), _measures(ours), LOWER_IS_BETTER, note=note)
+
+
+def _of_the_recipe(run: Path) -> dict[str, Mapping[str, float]]:
+    """Scores of controls that a recipe took where it scored its result; earlier versions took none."""
+    from morula.engine import read_json
+
+    told = [read_json(path) for path in run.glob("*-tune/done.json")]
+    return {name: row for each in told for name, row in each.get("controls", {}).items()}
 
 
 def _measures(scores: Mapping[str, Mapping[str, float] | None]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import pytest
 
 from morula.core.affinities import NEAREST, Affinities, Offset
 from morula.core.errors import DataError, UsageError
-from morula.data.affinities import read_affinities, write_affinities
+from morula.data.affinities import read_affinities, read_decoding, write_affinities
 from morula.targets import affinities
 
 OFFSETS: tuple[Offset, ...] = (*NEAREST, (0, -3, 2))
@@ -124,3 +124,17 @@ def test_a_file_that_was_cut_short_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(DataError):
         read_affinities(path)
+
+
+def test_how_neurons_are_made_of_them_travels_with_them(tmp_path: Path) -> None:
+    decoding = {"fragments": "sections", "smoothing": 1.5, "linkage": "median", "threshold": 0.25}
+    write_affinities(tmp_path / "a.h5", Affinities(GOOD, NEAREST), decoding)
+    assert read_decoding(tmp_path / "a.h5") == decoding
+    assert read_decoding(stored(tmp_path / "b.h5", GOOD, linkage=np.bytes_("mean"))) == {"linkage": "mean"}
+
+
+@pytest.mark.parametrize(("name", "value"), [("threshold", 1.2), ("smoothing", -1), ("smoothing", "much")])
+def test_a_number_that_is_none_is_refused(tmp_path: Path, name: str, value: Any) -> None:
+    path = stored(tmp_path / "a.h5", GOOD, **{name: value})
+    with pytest.raises(DataError, match=f"attribute {name} holds .*store one number"):
+        read_decoding(path)

@@ -174,6 +174,15 @@ def test_controls_that_win_are_named(content):
     assert "Dice: too close to call" in render_report(content)
 
 
+def test_of_errors_the_lower_one_wins():
+    methods = (Control("ours", (1.5, 0.5), is_result=True), Control("theirs", (1.2, 0.4)))
+    measures = {"measures": ("VOI", "IoU"), "lower": frozenset({"VOI", "ARE"})}
+    text = render_report(ReportContent("t", controls=Controls(methods, **measures)))
+    assert "VOI: behind “theirs” (1.50 against 1.20)" in text
+    assert "IoU: ahead of every control measured; the closest is “theirs” (0.500 against 0.400)" in text
+    assert '<span class="best">1.20</span>' in text and '<span class="best">0.500</span>' in text
+
+
 def test_controls_without_labels_are_pictures(content):
     bare = tuple(replace(method, values=()) for method in content.controls.methods)
     page = Page(render_report(ReportContent("t", controls=Controls(bare))))

@@ -75,3 +75,26 @@ def test_a_mutex_watershed_needs_longer_offsets(tmp_path: Path) -> None:
     write_affinities(tmp_path / "maps.h5", affinities(APART, NEAREST))
     with pytest.raises(DataError, match="the nearest offsets alone"):
         agglomerate(tmp_path / "maps.h5", out=tmp_path / "labels.tif", method="mutex")
+
+
+def test_what_the_file_says_is_done_where_no_option_says_otherwise(tmp_path: Path) -> None:
+    doubtful = affinities(APART, NEAREST)
+    doubtful = replace(doubtful, values=np.maximum(doubtful.values, 0.4).astype(np.float32))
+    decoding = {"fragments": "sections", "smoothing": 2.0, "linkage": "median", "threshold": 0.7}
+    write_affinities(tmp_path / "maps.h5", doubtful, decoding)
+    for options, neurons, pieces in (
+        ({}, 1, 15),
+        ({"threshold": 0.5}, 3, 15),
+        ({"sections": False}, 1, 3),
+        ({"method": "multicut"}, 3, 15),
+    ):
+        out = tmp_path / "labels.tif"
+        told = agglomerate(tmp_path / "maps.h5", out=out, overwrite=True, **options)  # type: ignore[arg-type]
+        assert (told.neurons, told.fragments) == (neurons, pieces)
+
+
+@pytest.mark.parametrize(("name", "value"), [("linkage", "max"), ("fragments", "slices")])
+def test_a_way_to_decode_that_there_is_not_is_refused(name: str, value: str, tmp_path: Path) -> None:
+    write_affinities(tmp_path / "maps.h5", affinities(APART, NEAREST), {name: value})
+    with pytest.raises(DataError, match=f"attribute {name} holds '{value}'.*store one of"):
+        agglomerate(tmp_path / "maps.h5", out=tmp_path / "labels.tif")

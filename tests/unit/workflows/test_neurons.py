@@ -56,6 +56,31 @@ def test_sizes_in_another_order_are_refused(size: tuple[float, float, float], tm
     assert not (tmp_path / "before").exists()
 
 
+@pytest.mark.parametrize(
+    ("recipe", "preset", "told"),
+    [
+        (
+            "mscon",
+            None,
+            "mscon, preset best: 600 steps of self-training; no pre-training, which --preset info-nce has",
+        ),
+        (
+            "mscon",
+            "info-nce",
+            "mscon, preset info-nce: 600 steps of pre-training; no self-training, which --preset best has",
+        ),
+        ("dbmim", None, "dbmim, preset best: 600 steps of pre-training and 600 steps of self-training"),
+    ],
+)
+def test_pre_training_tells_first_which_steps_there_are(
+    recipe: str, preset: str | None, told: str, tmp_path: Path
+) -> None:
+    console = Console(file=StringIO(), width=200)
+    with pytest.raises(DataError):
+        pretrain(recipe, tmp_path / "none.tif", out=tmp_path / "before", preset=preset, console=console)
+    assert console.file.getvalue().strip() == told  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("size", [(40, 4, 4), (10, 10, 10), (5, 9, 9), (8, 4.6, 4.7), None])
 def test_sizes_that_sections_have_are_taken(size: tuple[float, float, float] | None) -> None:
     voxel = None if size is None else Voxel(z=size[0], y=size[1], x=size[2])

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from morula.core.files import write_json, write_text
-from morula.core.types import Segmentation
-from morula.data import load_records, write_prediction
+from morula.core.types import Axes, Segmentation, Volume
+from morula.data import load_records, write_labels, write_prediction
 from morula.metrics import LOWER_IS_BETTER
 from morula.workflows.findings import Finding
-from morula.workflows.report import _MEASURES, _rows, _scores, report_prediction
+from morula.workflows.report import _MEASURES, _controls, _rows, _scores, report_prediction
 from synthetic import save_folder
 
 
@@ -76,3 +76,23 @@ def test_an_object_takes_little_memory_in_a_report(tmp_path: Path) -> None:
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert held < 100 * 2000
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_controls_that_a_recipe_scored_stand_beside_the_result(known: bool, tmp_path: Path) -> None:
+    """Runs of earlier versions kept no such scores, and show pictures alone."""
+    image = Volume(np.zeros((4, 8, 8), np.uint8), Axes("zyx"), "a")
+    (tmp_path / "predictions").mkdir()
+    told = finding("a", tmp_path / "predictions", [0.5])
+    kept = {"voi": 1.0, "are": 0.25, "voi_border": 0.5, "are_border": 0.125}
+    ours = Finding("a", image, None, told.folder, {**kept, "voi": 2.0})
+    for file in (told.folder / "labels.tif", tmp_path / "controls" / "grey" / "a.tif"):
+        write_labels(file, np.ones(image.shape, np.int32))
+    write_json(tmp_path / "controls" / "grey" / "scores.json", {})
+    write_json(tmp_path / "5-tune" / "done.json", {"controls": {"grey": kept}} if known else {"threshold": 1})
+    found = _controls(tmp_path, [ours], [("example", ours)])
+    assert [method.name for method in found.methods] == ["Morula", "grey"]
+    assert all(method.picture is not None for method in found.methods)
+    values = [method.values for method in found.methods]
+    assert values == ([(2.0, 0.25, 0.5, 0.125), (1.0, 0.25, 0.5, 0.125)] if known else [(), ()])
+    assert found.measures == (tuple(kept) if known else ()) and set(kept) < found.lower

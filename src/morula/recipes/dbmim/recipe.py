@@ -125,7 +125,7 @@ def controls(
     records: Sequence[Record], config: DbmimConfig
 ) -> Mapping[str, Callable[[Volume], Segmentation]]:
     """A watershed of the grey values, which knows of no label."""
-    return {"watershed of the grey values": neurons.grey_control(config.network, config.decode)}
+    return {neurons.GREY_CONTROL: neurons.grey_control(config.network, config.decode)}
 
 
 def story(path: Path) -> Sequence[Chapter]:

@@ -6,7 +6,7 @@ from morula.tasks.neurons.crops import Crops, Labelled, fitting, window
 from morula.tasks.neurons.decode import Decoder, curve, decoder_of, lowest, tune
 from morula.tasks.neurons.finetune import finetune, finetuned, optimiser_of
 from morula.tasks.neurons.geometry import Backbone, build, is_isotropic, offsets_of, patch_of
-from morula.tasks.neurons.label_free import grey_affinities, grey_control
+from morula.tasks.neurons.label_free import GREY_CONTROL, grey_affinities, grey_control
 from morula.tasks.neurons.learn import Problem, learn, problem_of
 from morula.tasks.neurons.mirror import averaged
 from morula.tasks.neurons.predict import predict_affinities
@@ -19,6 +19,7 @@ from morula.tasks.neurons.train import train
 from morula.tasks.neurons.unlabelled import Unlabelled, pretrained, unlabelled_of
 
 __all__ = [
+    "GREY_CONTROL",
     "Backbone",
     "Block",
     "Crops",

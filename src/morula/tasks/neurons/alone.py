@@ -57,7 +57,7 @@ def learn_alone(
     image = volumes.images[0]
     box = _middle(image)
     affinities = segmenter.within(image, box)
-    keep_section(stage, image[box], affinities, decoder)
+    keep_section(stage, image[box], affinities, decoder(affinities).labels)
     stage.finish(threshold=decoder.threshold)
 
 

@@ -50,8 +50,8 @@ def block_model(
         fabric: device and precision.
     """
     low, high = grey_range(volume)
-    tiling = Tiling(volume.shape, settings.tile, settings.overlap)
-    z, y, x = settings.tile
+    tiling = Tiling(volume.shape, settings.voxels, settings.overlap)
+    z, y, x = settings.voxels
     maps = _Maps(network.to(fabric.device).eval(), fabric, low, high, offsets, decoder, settings.mirrors)
     names = tuple(f"affinity {' '.join(map(str, each))}" for each in offsets)
     return BlockModel("neurons", names, (z, y, x), Tiled(tiling, maps), _Decode(offsets, decoder))

@@ -77,6 +77,11 @@ class Decoder:
         sure = np.bincount(labels.ravel(), weights=inside.ravel()) / np.maximum(voxels, 1)
         return Segmentation(labels, sure[1:], ("neuron",) * (len(voxels) - 1), {"affinity": inside})
 
+    @property
+    def decoding(self) -> dict[str, str | float]:
+        """What is left to do with affinities whose borders are drawn, as `write_affinities` keeps it."""
+        return {name: value for name, value in asdict(self).items() if name != "borders"}
+
     def as_json(self) -> dict[str, Any]:
         """All of it as JSON values."""
         return asdict(self)

@@ -15,7 +15,10 @@ from morula.tasks.neurons.decode import Decoder, decoder_of
 from morula.tasks.neurons.geometry import is_isotropic
 from morula.tasks.neurons.settings import Decode, Network
 
-__all__ = ["grey_affinities", "grey_control", "grey_decoder"]
+__all__ = ["GREY_CONTROL", "grey_affinities", "grey_control", "grey_decoder"]
+
+GREY_CONTROL = "watershed of the grey values"
+"""What the control is called, in a run's folder and in its report."""
 
 _SMOOTHING, _AROUND = 1.0, 12.0  # voxels
 _MEMBRANE, _SLOPE = -1.2, 1 / 3  # of the normalised grey value, where an affinity is one half

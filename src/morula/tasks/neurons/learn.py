@@ -18,9 +18,11 @@ from morula.tasks.neurons.block import Block, Dense, grey, is_scattered, middle,
 from morula.tasks.neurons.decode import Decoder, decoder_of, lowest, tune
 from morula.tasks.neurons.finetune import finetuned, has_affinities
 from morula.tasks.neurons.geometry import is_isotropic, offsets_of
+from morula.tasks.neurons.judged import bordered, grey_scores
+from morula.tasks.neurons.label_free import GREY_CONTROL
 from morula.tasks.neurons.segmenter import save_segmenter, segmenter_of
 from morula.tasks.neurons.self_training import taught
-from morula.tasks.neurons.settings import Decode, Finetune, Network
+from morula.tasks.neurons.settings import Decode, Finetune, Network, laid
 from morula.tasks.neurons.story import keep_section
 from morula.tasks.neurons.unlabelled import Unlabelled
 
@@ -89,6 +91,7 @@ def learn(run: Run, problem: Problem, start: Weights | None, settings: Finetune,
     Raises:
         ValueError: a tensor of the start fits nowhere.
     """
+    decode = laid(decode, problem.network, settings)
     segments = start is not None and has_affinities(start, problem.network, isotropic=problem.isotropic)
     replayed = cache(lambda: taught(run, problem.unlabelled, start, decode) if segments else [])
     stage = run.stage("finetune", settings=settings.model_dump(mode="json"))
@@ -144,9 +147,10 @@ def _tune(run: Run, problem: Problem, candidates: Mapping[str, Weights], decode:
     taken = min(best, key=lambda name: best[name]["voi"])
     decoder, affinities, rows = tried[taken]
     part = problem.block.validation
-    keep_section(stage, problem.block.image[part.box], affinities, decoder)
+    found = decoder(affinities).labels
+    keep_section(stage, problem.block.image[part.box], affinities, found)
     stage.save_array("truth", part.labels[len(part.labels) // 2])
-    write_affinities(stage.path / "affinities.h5", affinities)
+    write_affinities(stage.path / "affinities.h5", affinities, decoder.decoding)
     save_segmenter(
         run.path / "model",
         candidates[taken],
@@ -156,9 +160,12 @@ def _tune(run: Run, problem: Problem, candidates: Mapping[str, Weights], decode:
         isotropic=problem.isotropic,
     )
     scores = {name: value for name, value in best[taken].items() if name != "threshold"}
-    write_json(run.path / "scores" / f"{problem.id}.json", scores)
+    write_json(run.path / "scores" / f"{problem.id}.json", scores | bordered(found, part.labels))
     box = [[each.start, each.stop] for each in part.box]
-    stage.finish(threshold=decoder.threshold, curve=rows, box=box, taken=taken, candidates=best)
+    control = {GREY_CONTROL: grey_scores(problem.block.image, part, decode, isotropic=problem.isotropic)}
+    stage.finish(
+        threshold=decoder.threshold, curve=rows, box=box, taken=taken, candidates=best, controls=control
+    )
 
 
 def _budget(

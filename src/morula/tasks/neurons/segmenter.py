@@ -73,7 +73,7 @@ class Segmenter:
             self._network,
             image,
             self._offsets,
-            tile=self._settings.tile,
+            tile=self._settings.voxels,
             overlap=self._settings.overlap,
             device=self._fabric.device,
         )

@@ -22,7 +22,7 @@ from morula.tasks.neurons.decode import Decoder, decoder_of
 from morula.tasks.neurons.finetune import finetuned
 from morula.tasks.neurons.label_free import grey_affinities, grey_decoder
 from morula.tasks.neurons.segmenter import segmenter_of
-from morula.tasks.neurons.settings import Decode, Finetune, Network, SelfTraining
+from morula.tasks.neurons.settings import Decode, Finetune, Network, SelfTraining, laid
 from morula.tasks.neurons.unlabelled import Unlabelled
 
 __all__ = ["self_train", "taught", "untuned"]
@@ -63,6 +63,7 @@ def self_train(
     """
     if not settings.steps:
         return start
+    decode = laid(decode, volumes.network, finetune)
     told = {each.__class__.__name__: each.model_dump(mode="json") for each in (settings, finetune, decode)}
     weights, teacher = start, None
     steps = max(1, settings.steps // settings.rounds)

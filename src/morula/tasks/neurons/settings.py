@@ -6,10 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from morula.core.config import Config
+from morula.core.config import Config, override
 from morula.post import Linkage
 
-__all__ = ["Decode", "Finetune", "Network", "Optimiser", "SelfTraining", "Size"]
+__all__ = ["Decode", "Finetune", "Network", "Optimiser", "SelfTraining", "Size", "laid"]
+
+_TILE = (64, 64, 64)
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -111,6 +113,21 @@ class Decode(Config):
     smoothing: float = Field(default=2.0, ge=0, description="of the distance to borders, in voxels")
     linkage: Linkage = Field(default="mean", description="what of a contact counts when fragments are joined")
     thresholds: int = Field(default=97, ge=2, description="that are tried on the validation part")
-    tile: Size = Field(default=(64, 64, 64), description="voxels predicted at once, z, y, x")
+    tile: Size | Literal["auto"] = Field(
+        default="auto",
+        description="voxels predicted at once, z, y, x; auto takes 64 of each, and for unetr the crop of "
+        "fine-tuning, whose positions are all that it knows",
+    )
     mirrors: Literal[1, 4, 8] = Field(default=4, description="mirror images that a prediction is the mean of")
     overlap: float = Field(default=0.25, ge=0, lt=1, description="part of a tile that its neighbour repeats")
+
+    @property
+    def voxels(self) -> Size:
+        """Of a tile; where `laid` was not asked, those of a network that convolves."""
+        return _TILE if self.tile == "auto" else self.tile
+
+
+def laid(decode: Decode, network: Network, finetune: Finetune) -> Decode:
+    """The same with a tile of some size, for the network that is trained on these crops."""
+    tile = finetune.crop if decode.tile == "auto" and network.backbone == "unetr" else decode.voxels
+    return override(decode, {"tile": tile})

@@ -11,7 +11,7 @@ import numpy as np
 from morula.core.affinities import Affinities
 from morula.core.types import Array
 from morula.engine import Stage, read_json, read_metrics
-from morula.tasks.neurons.decode import Decoder, lowest
+from morula.tasks.neurons.decode import lowest
 from morula.tasks.neurons.render import render
 
 if TYPE_CHECKING:
@@ -47,19 +47,19 @@ def chapters(path: Path) -> list[Chapter]:
     return [*told, *(_neurons(labels) for labels in found if labels.exists())]
 
 
-def keep_section(stage: Stage, image: Array, affinities: Affinities, decoder: Decoder) -> None:
+def keep_section(stage: Stage, image: Array, affinities: Affinities, labels: Array) -> None:
     """Keeps what `chapters` shows of a part of the volume: its middle section, and what is found in it.
 
     Args:
         stage: where to.
         image: grey values of the part, `(z, y, x)`.
         affinities: of the same voxels.
-        decoder: with its threshold.
+        labels: what is found in it, `(z, y, x)`.
     """
     section = len(image) // 2
     stage.save_array("image", image[section])
     stage.save_array("affinities", affinities.nearest().values[:, section])
-    stage.save_array("found", decoder(affinities).labels[section])
+    stage.save_array("found", labels[section])
 
 
 def _untuned(stage: Path) -> Chapter:

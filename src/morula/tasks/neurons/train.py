@@ -9,7 +9,7 @@ from morula.core.types import Record
 from morula.engine import Run, Weights
 from morula.tasks.neurons.alone import learn_alone
 from morula.tasks.neurons.learn import learn, problem_of
-from morula.tasks.neurons.settings import Decode, Finetune, Network, SelfTraining
+from morula.tasks.neurons.settings import Decode, Finetune, Network, SelfTraining, laid
 from morula.tasks.neurons.unlabelled import Unlabelled, given_weights
 
 __all__ = ["train"]
@@ -46,6 +46,7 @@ def train(
     def start(volumes: Unlabelled) -> Weights | None:
         return given_weights(run, Path(weights), volumes) if weights else pretrain(volumes)
 
+    decode = laid(decode, network, finetune)
     if any(record.is_labelled for record in records):
         problem = problem_of(records, network, finetune)
         learn(run, problem, start(problem.unlabelled), finetune, decode)

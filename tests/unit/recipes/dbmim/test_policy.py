@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import product
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -20,14 +21,26 @@ from morula.recipes.dbmim.policy import (
     shift_to_ratio,
 )
 
-ROWS, PATCHES, KINDS, RATIO, STEPS = 4, 200, 8, 0.5, 100
+ROWS, PATCHES, RATIO = 4, 200, 0.5
 SEEDS = range(3)
+
+
+class Toy(NamedTuple):
+    """Kinds of patches, half of them hard; steps; the unit of errors, which rewards by patch do not feel."""
+
+    kinds: int
+    steps: int
+    unit: float = 1.0
+
+
+MANY, TWO = Toy(8, 100), Toy(2, 1500, 0.1)
+"""Kinds to be told apart in few steps; and hard and easy ones alone, for long, errors as of grey values."""
 
 Act = Callable[[Policy, Tensor, Tensor], Choice]
 Loss = Callable[[Choice, Tensor], Tensor]
 
 
-def learned(seed: int, loss_of: Loss, act: Act | None = None) -> tuple[float, float]:
+def learned(seed: int, loss_of: Loss, act: Act | None = None, toy: Toy = MANY) -> tuple[float, float]:
     """The toy: half of the patches are hard, which their kind tells; errors are noisier than kinds differ.
 
     Returns:
@@ -35,28 +48,29 @@ def learned(seed: int, loss_of: Loss, act: Act | None = None) -> tuple[float, fl
     """
     numbers = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
-    policy = Policy(KINDS, width=32)
+    policy = Policy(toy.kinds, width=32)
     optimiser = torch.optim.Adam(policy.parameters(), lr=3e-3)
     act = act or (lambda policy, features, chance: choose(policy, features, chance, RATIO))
-    for _ in range(STEPS):
-        hard, features = patches(numbers)
+    for _ in range(toy.steps):
+        hard, features = patches(numbers, toy.kinds)
         choice = act(policy, features, torch.rand(ROWS, PATCHES, generator=numbers))
-        loss = loss_of(choice, hard + 2 * torch.rand(ROWS, PATCHES, generator=numbers))
+        error = hard + 2 * torch.rand(ROWS, PATCHES, generator=numbers)
+        loss = loss_of(choice, toy.unit * error)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(policy.parameters(), 0.5)
         optimiser.step()
-    hard, features = patches(numbers)
+    hard, features = patches(numbers, toy.kinds)
     chance = act(policy, features, torch.zeros(ROWS, PATCHES)).logits.detach().sigmoid()
     return float(chance[hard > 0].mean()), float(chance[hard == 0].mean())
 
 
-def patches(numbers: torch.Generator) -> tuple[Tensor, Tensor]:
+def patches(numbers: torch.Generator, kinds: int) -> tuple[Tensor, Tensor]:
     """Which patches are hard, exactly half of each crop, and features: their kind, with noise."""
     hard = torch.rand(ROWS, PATCHES, generator=numbers).argsort(dim=1) < PATCHES // 2
-    kind = 2 * torch.randint(KINDS // 2, (ROWS, PATCHES), generator=numbers) + hard
-    noise = 0.2 * torch.randn(ROWS, PATCHES, KINDS, generator=numbers)
-    return hard.float(), F.one_hot(kind, KINDS).float() + noise
+    kind = 2 * torch.randint(kinds // 2, (ROWS, PATCHES), generator=numbers) + hard
+    noise = 0.2 * torch.randn(ROWS, PATCHES, kinds, generator=numbers)
+    return hard.float(), F.one_hot(kind, kinds).float() + noise
 
 
 def paid(credit: Credit) -> Loss:
@@ -82,16 +96,18 @@ def test_one_reward_for_all_patches_is_not_there_after_as_many_steps(seed: int) 
     assert easy > 0.15
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_the_public_rule_does_not_tell_patches_apart(seed: int) -> None:
+def public(policy: Policy, features: Tensor, chance: Tensor) -> Choice:
+    """Every agent hides its patch with its own probability, whatever the ratio comes to."""
+    logits, values = policy(features)
+    return Choice(chance < logits.detach().sigmoid(), logits, values)
+
+
+def publicly_paid(*, summed: bool) -> Loss:
     """One reward, not normalised, less a penalty on the ratio's distance from .75, which nothing else keeps.
 
-    So in the public code of 2026, but for networks and rates, which are those of the other tests.
+    So in the public code of 2026, but for networks and rates, which are those of the other tests. It adds up
+    the log-probabilities of the patches; with their mean the entropy weighs more.
     """
-
-    def act(policy: Policy, features: Tensor, chance: Tensor) -> Choice:
-        logits, values = policy(features)
-        return Choice(chance < logits.detach().sigmoid(), logits, values)
 
     def loss(choice: Choice, error: Tensor) -> Tensor:
         hidden = choice.mask.float()
@@ -99,12 +115,42 @@ def test_the_public_rule_does_not_tell_patches_apart(seed: int) -> None:
         reward = (error * hidden).sum(dim=1) / hidden.sum(dim=1) - 0.25 * (ratio - 0.75).abs()
         value = choice.values.mean(dim=1)
         chosen = torch.distributions.Bernoulli(logits=choice.logits)
-        told = chosen.log_prob(hidden).mean(dim=1)
+        told = chosen.log_prob(hidden).mean(dim=1) * (PATCHES if summed else 1)
         actor = -(told * (reward - value).detach()).mean()
         return actor + 0.5 * F.mse_loss(value, reward) - 0.01 * chosen.entropy().mean()
 
-    hard, easy = learned(seed, loss, act)
+    return loss
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_public_rule_does_not_tell_patches_apart(seed: int) -> None:
+    hard, easy = learned(seed, publicly_paid(summed=False), public)
     assert abs(hard - easy) < 0.2
+
+
+def test_of_two_kinds_the_hard_one_is_hidden_and_the_easy_one_is_not() -> None:
+    hard, easy = learned(0, paid("patch"), toy=TWO)
+    assert hard > 0.9
+    assert easy < 0.2
+
+
+def test_of_two_kinds_the_public_rule_learns_the_ratio_that_it_is_fined_for() -> None:
+    """At .75 half of the easy patches are hidden, and long before that hard and easy ones nearly alike.
+
+    Errors ten times as large outweigh the fine: there it learns, too, at a ratio of its own.
+    """
+    hard, easy = learned(0, publicly_paid(summed=True), public, TWO._replace(steps=100))
+    assert abs(hard - easy) < 0.2
+    assert (hard + easy) / 2 == pytest.approx(0.75, abs=0.05)
+    hard, easy = learned(0, publicly_paid(summed=True), public, TWO)
+    assert easy > 0.4
+    assert (hard + easy) / 2 == pytest.approx(0.75, abs=0.05)
+
+
+def test_of_two_kinds_one_reward_finds_the_hard_one_where_the_ratio_is_kept_and_it_is_normalised() -> None:
+    hard, easy = learned(0, paid("sample"), toy=TWO._replace(steps=100))
+    assert hard > 0.85
+    assert easy < 0.15
 
 
 @pytest.mark.parametrize("ratio", [0.1, 0.5, 0.85])

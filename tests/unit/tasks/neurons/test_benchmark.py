@@ -130,3 +130,19 @@ def test_the_few_labels_of_mitochondria_are_where_most_of_them_are(monkeypatch: 
     assert labels[box].size / labels.size == pytest.approx(0.05, rel=0.02)
     assert set(np.unique(labels[box])) == {0, 3, 4, 2}
     assert box[0] == mitochondria.TRAIN and mitochondria.TRAIN.stop == mitochondria.TEST.start
+
+
+def test_scores_of_a_large_pair_are_timed_without_any_data(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded(monkeypatch, "neurons_em", "fib25")
+    speed = loaded(monkeypatch, "neurons_em", "speed")
+    truth = speed.waves((30, 60, 70), 14, 25)
+    assert truth.dtype == np.int64 and len(np.unique(truth)) > 2 * 3 * 4
+    assert speed.LARGE == (125, 1250, 1250)
+    monkeypatch.setattr(speed, "LARGE", truth.shape)
+    monkeypatch.setattr("sys.argv", ["speed.py", "--scores"])
+    speed.main()
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith("30 x 60 x 70 voxels")
+    assert [line.split(":")[0] for line in told[1:]] == ["all voxels", "borders ignored"]
