@@ -14,6 +14,7 @@ from morula.core.types import Record, Segmentation, VoxelSize
 from morula.data import load_records, load_volumes, made_with, read_prediction, write_prediction
 from morula.recipes import RECIPES, Predictor, load_recipe
 from morula.workflows.blocks import weights_of
+from morula.workflows.large import segment_large
 from morula.workflows.neurons import StoredAxes, check_new, say
 from morula.workflows.tracing import check_sizes, rooted
 
@@ -99,7 +100,9 @@ def predict(
         if (out / name).exists() and not overwrite and made_with(out / name) != identity:
             found = "another prediction is there already"
             raise UsageError(out / name, found, "choose another --out, or add --overwrite")
-    counts = {record.id: len(found.scores) for record, found in segment(model, records, out, wanted, console)}
+    counts = segment_large(model, records, out, wanted, console)
+    rest = [record for record in records if record.id not in counts]
+    counts |= {record.id: len(found.scores) for record, found in segment(model, rest, out, wanted, console)}
     return Predicted(out, counts, tuple(map(str, bad)))
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from morula.core.rng import Rng
-from morula.core.types import Array, Volume
-from morula.data import predicted_labels, read_labels
+from morula.core.types import Array, ArraySource, Volume
+from morula.data import open_volume, predicted_labels, read_labels
 from morula.metrics import LOWER_IS_BETTER, bootstrap_mean
 from morula.recipes import RECIPES, load_recipe
 from morula.report import (
@@ -36,7 +36,10 @@ from morula.workflows.neurons import LABEL_A_BLOCK, lacks_block
 from morula.workflows.tracing_report import MEASURES as TRACE_MEASURES
 from morula.workflows.tracing_report import has_trace, neuron_table, trace_overlays
 
-__all__ = ["report"]
+__all__ = ["LEFT_OUT", "report"]
+
+LEFT_OUT = "left-out.json"
+"""Which images the controls of a run were not run on, for want of memory."""
 
 _MEASURES: Mapping[str, str] = {
     "aji": "aggregated Jaccard index: overlap over all objects, with a price for missed and invented ones",
@@ -154,8 +157,8 @@ def _overlays(finding: Finding, role: Any, classes: tuple[str, ...]) -> Iterator
             finding.id, finding.image, finding.folder, truth, role, finding.rank, measure
         )
         return
-    labels = read_labels(predicted_labels(finding.folder))
-    count = len(labels) if labels.ndim == 3 else 0
+    labels = _found(predicted_labels(finding.folder))
+    count = labels.shape[0] if len(labels.shape) == 3 else 0
     places = [count * (2 * n + 1) // (2 * _SECTIONS) for n in range(_SECTIONS)] if count else [None]
     for section in dict.fromkeys(places):
         pixels, drawn = _drawn(finding, labels, classes, section)
@@ -172,15 +175,22 @@ def _overlays(finding: Finding, role: Any, classes: tuple[str, ...]) -> Iterator
         )
 
 
+def _found(file: Path) -> ArraySource:
+    """The labels of an image, or of a volume, whose sections are read when they are shown."""
+    found = open_volume(file)
+    return found if found.axes.order == "zyx" else read_labels(file)
+
+
 def _drawn(
-    finding: Finding, labels: Array, classes: tuple[str, ...], section: int | None = None
+    finding: Finding, labels: ArraySource, classes: tuple[str, ...], section: int | None = None
 ) -> tuple[Array, Array]:
     assert finding.image is not None
-    if labels.ndim == 3:
-        section = len(labels) // 2 if section is None else section
-        labels, pixels = labels[section], to_rgb8(finding.image[section][..., None])
+    if len(labels.shape) == 3:
+        section = labels.shape[0] // 2 if section is None else section
+        pixels = to_rgb8(finding.image[section][..., None])
     else:
         pixels = to_rgb8(finding.image.read_yxc())
+    labels = np.asarray(labels[... if section is None else section]).astype(np.int32)
     named = finding.objects.classes if len(classes) > 1 else None
     same = named is not None and len(named) == int(labels.max(initial=0))
     return pixels, overlay(pixels, labels, named if same else None, class_names=classes if same else None)
@@ -223,16 +233,25 @@ def _controls(run: Path, findings: Sequence[Finding], shown: Sequence[tuple[Any,
     middle = [each for role, each in shown if role == "median"]
     found = (each for each in (*middle, *findings) if each.image is not None and each.id in pictured)
     example = next(found, None)
+    large = _left_out(run / "controls" / LEFT_OUT)
     if example is None:
-        return Controls()
+        return Controls(note=large)
     tables = {folder.name: read_json(folder / "scores.json") for folder in folders}
     compared = set.intersection(*(set(table) for table in tables.values()))
     ours = {each.id: each.truth for each in findings if each.truth is not None and each.id in compared}
     methods = [_method("Morula", ours, example, predicted_labels(example.folder), is_result=True)]
     for folder in folders:
         methods.append(_method(folder.name, tables[folder.name], example, folder / f"{example.id}.tif"))
-    note = f"Simpler methods on the same images; the pictures show {example.id}."
-    return Controls(tuple(methods), _measures(ours), note=note)
+    note = f"Simpler methods on the same images; the pictures show {example.id}. {large}"
+    return Controls(tuple(methods), _measures(ours), note=note.strip())
+
+
+def _left_out(file: Path) -> str:
+    from morula.engine import read_json
+
+    names: Any = read_json(file) if file.exists() else []
+    told = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"No simpler method was run on {told}: too large for one that works in memory." if names else ""
 
 
 def _measures(scores: Mapping[str, Mapping[str, float] | None]) -> tuple[str, ...]:
