@@ -77,7 +77,7 @@ def test_killed_and_repeated_it_goes_on_unless_the_model_is_another(
         return files_of(out)
 
     monkeypatch.setattr(Marks, "save", killed)
-    for life in (3, 8, 12, 20):
+    for life in (2, 4, 6, 8):
         left = life
         with pytest.raises(KeyboardInterrupt):
             segmented()
@@ -87,7 +87,7 @@ def test_killed_and_repeated_it_goes_on_unless_the_model_is_another(
     done.clear()
     assert segmented() == first and not done
     described = json.loads((run / "model" / "model.json").read_text())
-    out, left = tmp_path / "other", 12
+    out, left = tmp_path / "other", 8
     with pytest.raises(KeyboardInterrupt):
         segmented()
     described["decoder"]["threshold"] = 0.1
