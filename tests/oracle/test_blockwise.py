@@ -151,7 +151,7 @@ def test_fragments_of_one_lattice_and_their_graph_do_not_depend_on_the_blocks(sh
             histograms=True,
         )
         local = found.astype(np.int64)
-    assert np.array_equal(local, fragments_of(Affinities(values, OFFSETS), flood, lattice))
+    assert np.array_equal(local, fragments_of(StoredAffinities(values, OFFSETS), flood, lattice))
     whole = region_graph(local, Affinities(values, OFFSETS), histograms=True)
     (merged,) = graphs
     assert np.array_equal(merged.pairs, whole.pairs) and np.array_equal(merged.contacts, whole.contacts)

@@ -47,7 +47,7 @@ def test_neurons_of_blocks_are_those_of_memory(real_data: Path, tmp_path: Path) 
     def partition(graph):
         return agglomerate(graph, decoder.linkage).cut(decoder.threshold)
 
-    pieces = fragments_of(whole, decoder.split, lattice)
+    pieces = fragments_of(stored, decoder.split, lattice)
     inside = relabel(pieces, partition(region_graph(pieces, whole)))
     for number, block in enumerate([(24, 64, 64), (16, 80, 48)]):
         found = np.zeros(truth.shape, np.uint32)

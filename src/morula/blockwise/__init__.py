@@ -6,8 +6,8 @@ from morula.blockwise.executors import InlineExecutor, Workers, workers
 from morula.blockwise.grid import BlockGrid, Box
 from morula.blockwise.join import Numbered
 from morula.blockwise.marks import Marks
-from morula.blockwise.model import BlockModel, Loader, as_bytes, sample
-from morula.blockwise.neurons import Split, StoredAffinities, fragments_of, segment
+from morula.blockwise.model import BlockModel, Loader, Scoring, as_bytes, sample
+from morula.blockwise.neurons import Split, StoredAffinities, fragments_of, graph_of, segment
 from morula.blockwise.objects import Found, Holes, Mask, enclosed, label_objects
 from morula.blockwise.predict import predict_maps, predict_scratch, prediction_grid
 from morula.blockwise.pyramid import fill_pyramid
@@ -25,6 +25,7 @@ __all__ = [
     "Marks",
     "Mask",
     "Numbered",
+    "Scoring",
     "Split",
     "StoredAffinities",
     "Tiled",
@@ -35,6 +36,7 @@ __all__ = [
     "enclosed",
     "fill_pyramid",
     "fragments_of",
+    "graph_of",
     "label_objects",
     "overlap_by_blocks",
     "predict_maps",

@@ -16,7 +16,21 @@ from morula.blockwise.tiles import Tiled
 from morula.blockwise.work import Work
 from morula.core.types import Array, ArraySource
 
-__all__ = ["BlockModel", "Loader", "as_bytes", "sample"]
+__all__ = ["BlockModel", "Loader", "Scoring", "as_bytes", "sample"]
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How sure a model is of what it finds.
+
+    Attributes:
+        name: of an object, its class.
+        sure: of each voxel of a box, from the maps of the whole volume, `(z, y, x)` in [0, 1]; the score of
+            an object is the mean over it.
+    """
+
+    name: str
+    sure: Callable[[ArraySource, Box], Array]
 
 
 @dataclass(frozen=True)
@@ -30,6 +44,7 @@ class BlockModel:
         predict: maps `(c, *box)` uint8 of a box of the volume; what lies around is read as it is needed.
             Blended tiles that two boxes need are predicted once where it is a `Tiled`.
         decode: maps of the whole volume to labels; how many objects there are.
+        scoring: of the objects; None where they get no score by blocks.
     """
 
     labels: str
@@ -37,6 +52,7 @@ class BlockModel:
     halo: tuple[int, int, int]
     predict: Tiled | Callable[[ArraySource, Box], Array]
     decode: Callable[[ArraySource, Sink, BlockGrid, Work], int]
+    scoring: Scoring | None = None
 
 
 class Loader(Protocol):

@@ -9,14 +9,16 @@ import cc3d
 import numpy as np
 
 from morula.blockwise.apply import Sink
-from morula.blockwise.grid import BlockGrid, Box, relative
+from morula.blockwise.grid import BlockGrid, Box, extent, relative
 from morula.blockwise.join import Numbered, Relabel, grown
 from morula.blockwise.work import Work
 from morula.core.affinities import NEAREST, Affinities, Offset, Polarity
 from morula.core.types import Array, ArraySource
 from morula.post import ContactSums, RegionGraph, contact_sums, pooled_graph
 
-__all__ = ["Split", "StoredAffinities", "fragments_of", "segment"]
+__all__ = ["Split", "StoredAffinities", "fragments_of", "graph_of", "segment"]
+
+_PART = (16, 256, 256)  # voxels whose contacts are counted at once; each takes up to half a kB
 
 Split = Callable[[Affinities], Array]
 """Fragments 1..N of the nearest affinities; picklable where processes do it."""
@@ -39,13 +41,28 @@ class StoredAffinities:
     def read(self, box: Box, offsets: Sequence[Offset] | None = None) -> Affinities:
         """The affinities of the voxels in a box, as float32; of some offsets, or of all."""
         chosen = self.offsets if offsets is None else tuple(offsets)
-        channels = [self.offsets.index(each) for each in chosen]
-        values = np.concatenate([self.values[(slice(at, at + 1), *box)] for at in channels])
-        unit = values.astype(np.float32) / 255 if values.dtype == np.uint8 else values.astype(np.float32)
-        return Affinities(unit, chosen, self.polarity)
+        found = np.empty((len(chosen), *extent(box)), np.float32)
+        for offset, channel in zip(chosen, found, strict=True):
+            at = self.offsets.index(offset)
+            channel[...] = self.values[(slice(at, at + 1), *box)][0]
+        if self.values.dtype == np.uint8:
+            found /= 255
+        return Affinities(found, chosen, self.polarity)
+
+    @classmethod
+    def of(cls, affinities: Affinities) -> StoredAffinities:
+        """Those that are in memory, whose bytes are 0 and 1, as those of targets."""
+        values = affinities.values
+        unit = values.astype(np.float16) if values.dtype == np.uint8 else values
+        return cls(unit, affinities.offsets, affinities.polarity)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Size of the volume, z, y, x."""
+        return tuple(self.values.shape)[1:]
 
 
-def fragments_of(affinities: Affinities, split: Split, lattice: BlockGrid) -> Array:
+def fragments_of(affinities: StoredAffinities, split: Split, lattice: BlockGrid) -> Array:
     """The fragments of a volume in memory, equal to those that `segment` makes of it by blocks.
 
     A watershed looks as far as it floods, so no halo makes its parts agree. Cut on one lattice of the volume,
@@ -60,16 +77,38 @@ def fragments_of(affinities: Affinities, split: Split, lattice: BlockGrid) -> Ar
         `(z, y, x)` int32, fragments 1..N in the order of the lattice.
 
     Raises:
-        KeyError: a nearest offset is missing.
+        ValueError: a nearest offset is missing.
     """
     found = np.zeros(affinities.shape, np.int32)
-    nearest, last = affinities.nearest(), 0
+    last = 0
     for index, box in enumerate(lattice):
-        part = replace(nearest, values=nearest.values[(slice(None), *lattice.read(index))])
-        labels = _cut(part, split, lattice.inner(index))
+        labels = _cut(affinities.read(lattice.read(index), NEAREST), split, lattice.inner(index))
         found[box] = np.where(labels > 0, labels + last, 0)
         last += int(labels.max(initial=0))
     return found
+
+
+def graph_of(fragments: Array, affinities: StoredAffinities, *, histograms: bool = False) -> RegionGraph:
+    """The region graph of fragments in memory, as `morula.post.region_graph` counts it, part by part.
+
+    At once the contacts of long offsets would take more memory than all the maps.
+
+    Args:
+        fragments: `(z, y, x)` integers; 0 is left out.
+        affinities: of the same volume.
+        histograms: count how the affinities of each contact are spread.
+    """
+
+    def dense(box: Box) -> tuple[Array, Array]:
+        found = fragments[box]
+        there = np.zeros(int(found.max(initial=0)) + 1, bool)
+        there[0] = True
+        there[found] = True
+        return (np.cumsum(there, dtype=np.int32) - 1)[found], np.flatnonzero(there)
+
+    parts = BlockGrid(fragments.shape, tuple(map(min, _PART, fragments.shape)), (0, 0, 0))
+    sums = [_contacts(affinities, dense, box, parts.shape, histograms) for box in parts]
+    return pooled_graph(sums, int(fragments.max(initial=0)))
 
 
 def segment(
@@ -138,20 +177,31 @@ class _Contacts:
     histograms: bool
 
     def __call__(self, index: int) -> Mapping[str, Array]:
-        box = self.grid.write(index)
-        reach = np.abs(np.array(self.affinities.offsets)).max(axis=0).tolist()
-        wide = grown(box, self.grid.shape, reach)
-        fragments, numbers = self.fragments.dense(wide)
-        affinities, inner = self.affinities.read(box), relative(box, wide)
-        sums = contact_sums(fragments, affinities, inside=inner, histograms=self.histograms)
+        box, dense = self.grid.write(index), self.fragments.dense
+        sums = _contacts(self.affinities, dense, box, self.grid.shape, self.histograms)
         found = {
-            "pairs": numbers[sums.pairs],
+            "pairs": sums.pairs,
             "near": sums.near,
             "contacts": sums.contacts,
             "totals": sums.totals,
             "highest": sums.highest,
         }
         return found if sums.histograms is None else {**found, "histograms": sums.histograms}
+
+
+def _contacts(
+    affinities: StoredAffinities,
+    dense: Callable[[Box], tuple[Array, Array]],
+    box: Box,
+    shape: tuple[int, ...],
+    histograms: bool,
+) -> ContactSums:
+    """The contacts of a box; `dense` gives the fragments of one as 0..n, and the number of each."""
+    wide = grown(box, shape, np.abs(np.array(affinities.offsets)).max(axis=0).tolist())
+    fragments, numbers = dense(wide)
+    inner = relative(box, wide)
+    sums = contact_sums(fragments, affinities.read(box), inside=inner, histograms=histograms)
+    return replace(sums, pairs=numbers[sums.pairs])
 
 
 def _cut(affinities: Affinities, split: Split, inner: Box) -> Array:

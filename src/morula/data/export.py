@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,14 @@ from morula.data.predicted import MADE, TABLE, mark_made
 from morula.data.traces import TRACE_FILES, write_traces
 from morula.data.whole import atomic_folder
 
-__all__ = ["COLUMNS", "VOLUME_COLUMNS", "write_objects", "write_prediction"]
+__all__ = [
+    "COLUMNS",
+    "VOLUME_COLUMNS",
+    "is_stored",
+    "prediction_folder",
+    "write_objects",
+    "write_prediction",
+]
 
 COLUMNS = (
     "id", "class", "score", "area", "centroid_y", "centroid_x",
@@ -62,9 +71,8 @@ def write_prediction(
     """
     table = measure(segmentation.labels)
     _check(segmentation, image, table)
-    _check_replaceable(folder)
     areas, unit = _physical(table, image)
-    with atomic_folder(folder) as temporary:
+    with prediction_folder(folder, made) as temporary:
         _write_labels(temporary, segmentation.labels, image.voxel)
         write_objects(temporary / TABLE, table, segmentation.classes, segmentation.scores, image)
         if segmentation.tree is not None and image.voxel is not None:
@@ -72,13 +80,35 @@ def write_prediction(
         if segmentation.labels.ndim == 2:
             _write_json(temporary / "coco.json", coco_document(Path(image.uri).name, segmentation, table))
             _write_json(temporary / "objects.geojson", _geojson(segmentation, areas, unit))
+
+
+@contextmanager
+def prediction_folder(folder: Path, made: str | None) -> Iterator[Path]:
+    """A temporary folder for the files of a prediction, which it becomes when the block ends well.
+
+    Args:
+        folder: where to write; an earlier prediction there is replaced, anything else is not touched.
+        made: a fingerprint of all that the objects follow from, noted in `made.json`.
+
+    Raises:
+        DataError: the folder holds files that are not a prediction of ours, or may not be written to.
+        ResourceError: the disk is full.
+    """
+    _check_replaceable(folder)
+    with atomic_folder(folder) as temporary:
+        yield temporary
         if made is not None:
             mark_made(temporary, made)
 
 
+def is_stored(shape: Sequence[int], dtype: np.dtype[Any]) -> bool:
+    """Whether labels of this shape are written as a store, for a file of them is slow to open."""
+    return len(shape) == 3 and prod(shape) * dtype.itemsize > _STORED
+
+
 def _write_labels(folder: Path, labels: Array, voxel: Voxel | None) -> None:
     dtype = label_type(labels)
-    if labels.ndim == 3 and labels.size * dtype.itemsize > _STORED:
+    if is_stored(labels.shape, dtype):
         write_image(folder / STORE, labels.astype(dtype), Axes("zyx"), voxel, how="mode", name="labels")
     else:
         write_labels(folder / LABELS, labels, voxel=voxel)

@@ -12,7 +12,7 @@ import tifffile
 
 from morula.core.errors import DataError
 from morula.core.files import atomic_path
-from morula.core.types import Array, Voxel
+from morula.core.types import Array, ArraySource, Voxel
 from morula.data import hdf5
 from morula.data.ome_zarr import absent_chunks, is_ome_zarr
 from morula.data.open import decode_image, read_header
@@ -22,6 +22,7 @@ from morula.data.slices import section_files
 __all__ = [
     "LABELS",
     "STORE",
+    "copy_labels",
     "label_type",
     "predicted_labels",
     "read_labels",
@@ -33,6 +34,7 @@ LABELS, STORE = "labels.tif", "labels.ome.zarr"
 """What the labels of a prediction are named, and those of a volume that is large for a file."""
 
 _UINT16 = 65_535
+_SECTIONS = 32  # that are read at once; a chunk of our stores is as deep
 _MASK, _ALIKE = 3, 0.25  # pieces of one number that make a mask, and their least share of the largest
 _LARGEST = np.iinfo(np.int32).max
 _EXACT = 2**53  # where floats, and tools that keep ids in them, begin to mix up neighbours
@@ -127,15 +129,38 @@ def write_labels(path: Path, labels: Array, *, voxel: Voxel | None = None) -> No
         DataError: the folder may not be written to.
         ResourceError: the disk is full.
     """
-    metadata: dict[str, Any] = {"axes": "ZYX" if labels.ndim == 3 else "YX"}
+    with atomic_path(path) as temporary:
+        tifffile.imwrite(temporary, labels.astype(label_type(labels)), **_options(labels.ndim, voxel))
+
+
+def copy_labels(path: Path, labels: ArraySource, dtype: Any, *, voxel: Voxel | None = None) -> None:
+    """Writes labels that are not in memory as `write_labels` does, some sections at a time.
+
+    Args:
+        path: the file; its folder is made.
+        labels: `(z, y, x)` integers, 0 = background.
+        dtype: of the file; the labels fit.
+        voxel: size of a voxel in nm, kept in the file.
+
+    Raises:
+        DataError: the folder may not be written to.
+        ResourceError: the disk is full.
+    """
+    slabs = (labels[start : start + _SECTIONS] for start in range(0, labels.shape[0], _SECTIONS))
+    sections = (section.astype(dtype) for slab in slabs for section in slab)
+    with atomic_path(path) as temporary:
+        tifffile.imwrite(temporary, sections, shape=labels.shape, dtype=np.dtype(dtype), **_options(3, voxel))
+
+
+def _options(dimensions: int, voxel: Voxel | None) -> dict[str, Any]:
+    """How tifffile writes labels."""
+    metadata: dict[str, Any] = {"axes": "ZYX" if dimensions == 3 else "YX"}
     resolution: dict[str, Any] = {}
     if voxel is not None:
         resolution = {"resolution": (1e7 / voxel.x, 1e7 / voxel.y), "resolutionunit": "CENTIMETER"}
-        if voxel.z is not None and labels.ndim == 3:
+        if voxel.z is not None and dimensions == 3:
             metadata |= {"spacing": voxel.z / 1e3, "unit": "um"}
-    options: dict[str, Any] = {"photometric": "minisblack", "compression": "zlib", "metadata": metadata}
-    with atomic_path(path) as temporary:
-        tifffile.imwrite(temporary, labels.astype(label_type(labels)), **options, **resolution)
+    return {"photometric": "minisblack", "compression": "zlib", "metadata": metadata, **resolution}
 
 
 def _refuse_negative(path: Path, labels: Array) -> None:

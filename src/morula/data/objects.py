@@ -9,7 +9,7 @@ import numpy as np
 
 from morula.core.types import Array
 
-__all__ = ["ObjectTable", "added", "extents", "measure"]
+__all__ = ["ObjectTable", "added", "extents", "measure", "table_of", "told_of"]
 
 _SLAB = 2**22  # pixels that are measured at once; each takes 60 bytes
 
@@ -48,9 +48,31 @@ def measure(labels: Array) -> ObjectTable:
     step = max(1, _SLAB // max(1, int(np.prod(labels.shape[1:]))))
     parts = [_slab(labels, first, first + step) for first in range(0, max(1, len(labels)), step)]
     ids = np.unique(np.concatenate([each["ids"] for each in parts]))
+    return table_of(parts, ids, labels.shape)
+
+
+def table_of(parts: Sequence[Mapping[str, Array]], ids: Array, shape: tuple[int, ...]) -> ObjectTable:
+    """The objects of an array of this shape from what its parts tell of them; arguments as for `added`."""
     area, centroid, start, stop = added(parts, ids)
-    touches = ((start == 0) | (stop == np.array(labels.shape))).any(axis=1)
+    touches = ((start == 0) | (stop == np.array(shape))).any(axis=1)
     return ObjectTable(ids, area, centroid, start, stop, touches)
+
+
+def told_of(labels: Array, corner: Sequence[int], sure: Array | None = None) -> dict[str, Array]:
+    """What a part of a label array tells of the objects in it, as `added` takes it.
+
+    Args:
+        labels: of the part, 0 = background.
+        corner: where in the whole its first element lies.
+        sure: a number for each element; `sure` of what is told is their sum over each object.
+    """
+    there = labels != 0
+    places = [along + start for along, start in zip(np.nonzero(there), corner, strict=True)]
+    ids, owner, area = np.unique(labels[there], return_inverse=True, return_counts=True)
+    found = {"ids": ids, "area": area, **extents(owner, places, len(ids))}
+    if sure is not None:
+        found["sure"] = np.bincount(owner, weights=sure[there], minlength=len(ids))
+    return found
 
 
 def extents(owner: Array, places: Sequence[Array], count: int) -> dict[str, Array]:
@@ -94,7 +116,4 @@ def added(parts: Sequence[Mapping[str, Array]], ids: Array) -> tuple[Array, Arra
 
 def _slab(labels: Array, first: int, last: int) -> dict[str, Array]:
     """What `labels[first:last]` tells of the objects in it."""
-    slab = labels[first:last]
-    along, *others = np.nonzero(slab)
-    ids, owner, area = np.unique(slab[slab != 0], return_inverse=True, return_counts=True)
-    return {"ids": ids, "area": area, **extents(owner, (along + first, *others), len(ids))}
+    return told_of(labels[first:last], (first, *(0 for _ in labels.shape[1:])))

@@ -87,7 +87,7 @@ def _sections(content: ReportContent) -> dict[str, str]:
         "result": ("Result", content.overlays),
         "why": ("What and why", plan.paragraphs or plan.reasons),
         "scores": ("Scores", content.scores or (content.image_scores and content.image_scores.rows)),
-        "controls": ("Controls", controls.methods),
+        "controls": ("Controls", controls.methods or controls.note),
         "trust": ("Trust", content.trust),
         "next": ("Next", content.next_steps),
         "steps": ("Steps", content.stages),

@@ -16,11 +16,15 @@ from morula.core.types import Volume, VoxelSize
 from morula.data.open import open_volume
 from morula.recipes import RECIPES, BlockPredictor, Entry
 from morula.workflows.blocks import (
+    VOXELS,
     address_of,
     check_out,
+    decoded_grid,
     levels_of,
+    predicted_grid,
     steps_of,
     threads_of,
+    unit_of,
     weights_of,
     working,
 )
@@ -34,7 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BigPrediction", "predict_big"]
 
-_VOXELS = 2**24  # of a block; less than 1 GB with the nine maps of the neuron recipes while it is predicted
 _SCRATCH = 4  # bytes a voxel of each array between two steps, before compression
 
 
@@ -105,7 +108,7 @@ def predict_big(
     dry_run: bool = False,
     device: str = "auto",
     console: Console | None = None,
-    voxels: int = _VOXELS,
+    voxels: int = VOXELS,
 ) -> BigPrediction:
     """Segments a volume or 2D image of any size: `out` holds maps, and labels under `labels/`, with pyramids.
 
@@ -154,7 +157,7 @@ def predict_big(
     model = load()
     if recipe.block:
         say(console, check_new(run, volume, axes))
-    grid = _predicted(volume, model, voxels)
+    grid = predicted_grid(volume, model, voxels)
     if dry_run:
         return _measured(model, volume, grid, out, workers)
     with (
@@ -167,7 +170,7 @@ def predict_big(
         parts = {"weights": load.weights, "input": load.input, "morula": version("morula")}
         steps = steps_of(console, prod(volume.shape), stack)
         work = Work(folder, parts, team, steps)
-        return _done(work, load, volume, grid, model, out, _decoded(volume, model, voxels))
+        return _done(work, load, volume, grid, model, out, decoded_grid(volume, model, voxels))
 
 
 def _done(
@@ -239,30 +242,12 @@ def _opened(image: str, voxel: VoxelSize) -> Volume:
     return volume
 
 
-def _predicted(volume: Volume, model: BlockModel, voxels: int) -> BlockGrid:
-    from morula.blockwise import prediction_grid
-
-    return prediction_grid(model, volume.shape, _unit(volume), voxels)
-
-
-def _decoded(volume: Volume, model: BlockModel, voxels: int) -> BlockGrid:
-    """The blocks of the other steps, which take all channels of a block at once."""
-    from morula.blockwise import BlockGrid
-
-    return BlockGrid.aligned(volume.shape, _unit(volume), model.halo, voxels=voxels // len(model.channels))
-
-
-def _unit(volume: Volume) -> tuple[int, ...]:
-    """A shard of the store."""
-    return tuple(min(part, size) for part, size in zip((64, 256, 256), volume.shape, strict=True))
-
-
 def _measured(model: BlockModel, volume: Volume, grid: BlockGrid, out: Path, workers: int) -> BigPrediction:
     """What it would take, from the tiles that a shard in the middle needs, or from a block there."""
     from morula.blockwise import BlockGrid, Tiled
 
     tiled = model.predict if isinstance(model.predict, Tiled) else None
-    blocks = grid if tiled is None else BlockGrid(grid.shape, _unit(volume), (0, 0, 0))
+    blocks = grid if tiled is None else BlockGrid(grid.shape, unit_of(volume), (0, 0, 0))
     box = blocks.write(len(blocks) // 2)
     began = time.monotonic()
     model.predict(volume, box)

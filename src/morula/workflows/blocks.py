@@ -21,9 +21,29 @@ from morula.data.ome_zarr.store import is_remote
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["address_of", "check_out", "levels_of", "steps_of", "threads_of", "weights_of", "working"]
+    from morula.blockwise import BlockGrid, BlockModel
+
+__all__ = [
+    "VOXELS",
+    "address_of",
+    "check_out",
+    "decoded_grid",
+    "empty",
+    "levels_of",
+    "predicted_grid",
+    "steps_of",
+    "threads_of",
+    "unit_of",
+    "weights_of",
+    "work_of",
+    "working",
+]
+
+VOXELS = 2**24
+"""Of a block; less than 1 GB with the nine maps of the neuron recipes while it is predicted."""
 
 _LOCK = "lock"
+_SHARD = (64, 256, 256)  # voxels
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # of a file system that has none
 
 
@@ -62,7 +82,7 @@ def check_out(out: Path) -> None:
 
 
 @contextmanager
-def working(out: Path) -> Generator[Path]:
+def working(out: Path, *, replaced: bool = False) -> Generator[Path]:
     """The folder in which `out` is made, one process at a time; it goes when the block ends well.
 
     The system takes the lock back when the process ends, however it ends. File systems without locks are
@@ -70,21 +90,28 @@ def working(out: Path) -> Generator[Path]:
 
     Args:
         out: what the block makes; the folder is `<out>.work`, its path absolute.
+        replaced: whether it may be there already, to be replaced.
 
     Raises:
         UsageError: another process makes it, or has made it meanwhile.
         DataError: the folder may not be written to.
     """
-    folder = out.with_name(f"{out.name}.work").absolute()
+    folder = work_of(out)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / _LOCK).open("w")
     with lock:
         _hold(lock, folder)
-        check_out(out)
+        if not replaced:
+            check_out(out)
         yield folder
         gone = folder.rename(aside_of(folder))
     shutil.rmtree(gone, ignore_errors=True)
+
+
+def work_of(out: Path) -> Path:
+    """The folder that `working` makes."""
+    return out.with_name(f"{out.name}.work").absolute()
 
 
 def _hold(lock: IO[str], folder: Path) -> None:
@@ -135,7 +162,7 @@ def levels_of(
 
     ready = store.with_name("created.json")
     if not (has_content(ready) and store.exists()):
-        _empty(store.parent)
+        empty(store.parent)
         shape, order = volume.spatial_shape, volume.axes.spatial
         made = {"morula": {"source": volume.address, "labels": labels, **parts}}
         maps = create_image(
@@ -155,13 +182,34 @@ def levels_of(
     )
 
 
-def _empty(folder: Path) -> None:
+def empty(folder: Path) -> None:
+    """Removes what is in the folder that `working` gave, but for its lock."""
     with writing(folder):
         for each in list(folder.iterdir()):
             if each.is_dir():
                 shutil.rmtree(each)
             elif each.name != _LOCK:
                 each.unlink()
+
+
+def predicted_grid(volume: Volume, model: BlockModel, voxels: int) -> BlockGrid:
+    """The blocks that the maps of a volume are predicted in, of so many voxels at most."""
+    from morula.blockwise import prediction_grid
+
+    return prediction_grid(model, volume.shape, unit_of(volume), voxels)
+
+
+def decoded_grid(volume: Volume, model: BlockModel, voxels: int) -> BlockGrid:
+    """The blocks of the other steps, which take all channels of a block at once."""
+    from morula.blockwise import BlockGrid
+
+    share = voxels // len(model.channels)
+    return BlockGrid.aligned(volume.shape, unit_of(volume), model.halo, voxels=share)
+
+
+def unit_of(volume: Volume) -> tuple[int, ...]:
+    """A shard of the store."""
+    return tuple(min(part, size) for part, size in zip(_SHARD, volume.shape, strict=True))
 
 
 def steps_of(console: Console | None, voxels: int, stack: ExitStack) -> Any:

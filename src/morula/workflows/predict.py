@@ -17,6 +17,7 @@ from morula.data.folder import first_of
 from morula.data.traced import check_sections
 from morula.recipes import RECIPES, Predictor, load_recipe
 from morula.workflows.blocks import weights_of
+from morula.workflows.large import segment_large
 from morula.workflows.neurons import StoredAxes, check_contents, check_new, resized, say
 from morula.workflows.plan import words
 from morula.workflows.report import report_prediction
@@ -110,7 +111,9 @@ def predict(
         if (out / name).exists() and not overwrite and made_with(out / name) != identity:
             found = "another prediction is there already"
             raise UsageError(out / name, found, "choose another --out, or add --overwrite")
-    counts = {record.id: len(found.scores) for record, found in segment(model, records, out, wanted, console)}
+    counts = segment_large(model, records, out, wanted, console)
+    rest = [record for record in records if record.id not in counts]
+    counts |= {record.id: len(found.scores) for record, found in segment(model, rest, out, wanted, console)}
     left = [f"Left out: {error}" for error in bad]
     command = _command(run, Path(images), out, words(voxel, axes=axes, skip_bad=skip_bad), root)
     report_prediction(run, out, records, [*left, *doubts], command)

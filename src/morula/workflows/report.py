@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,16 +10,14 @@ from typing import Any
 import numpy as np
 
 from morula.core.rng import Rng
-from morula.core.types import Array, Record, Volume
-from morula.data import predicted_labels, read_labels
+from morula.core.types import Array, ArraySource, Record, Volume
+from morula.data import open_volume, predicted_labels, read_labels
 from morula.metrics import LOWER_IS_BETTER, bootstrap_mean
 from morula.recipes import RECIPES, load_recipe
 from morula.report import (
     Control,
     Controls,
     Fact,
-    Histogram,
-    ImageRow,
     Overlay,
     Picture,
     ReportContent,
@@ -33,11 +31,15 @@ from morula.report import Plan as PlanText
 from morula.workflows.advice import next_steps, no_curve, trust
 from morula.workflows.commands import commands
 from morula.workflows.findings import Finding, read_findings
+from morula.workflows.image_tables import histograms, image_rows
 from morula.workflows.neurons import LABEL_A_BLOCK, lacks_block
 from morula.workflows.tracing_report import MEASURES as TRACE_MEASURES
 from morula.workflows.tracing_report import branch_tables, has_trace, neuron_table, trace_overlays
 
-__all__ = ["report", "report_prediction"]
+__all__ = ["LEFT_OUT", "report", "report_prediction"]
+
+LEFT_OUT = "left-out.json"
+"""Which images the controls of a run were not run on, for want of memory."""
 
 _MEASURES: Mapping[str, str] = {
     "aji": "aggregated Jaccard index: overlap over all objects, with a price for missed and invented ones",
@@ -109,10 +111,10 @@ def _content(run: Path, findings: Sequence[Finding]) -> ReportContent:
             else (*next_steps(run, findings), *no_curve(run, plan, header))
         ),
         stages=tuple(load_recipe(plan["recipe"]).story(run)),
-        distributions=_histograms(findings, classes, unit),
+        distributions=histograms(findings, classes, unit),
         neurons=neuron_table([each.folder for each in findings if has_trace(each.folder)]),
         branches=branch_tables([each.folder for each in findings]),
-        images=tuple(_rows(findings)),
+        images=tuple(image_rows(findings)),
         area_unit=unit,
         provenance=_provenance(read_json(run / "provenance.json"), header),
         reproduce=commands(plan, header, run),
@@ -160,9 +162,9 @@ def _predicted_content(
         class_names=classes,
         trust=trust(findings, entry, labelled=False),
         next_steps=(LABEL_A_BLOCK,) if entry.block else next_steps(findings[0].folder.parent, findings),
-        distributions=_histograms(findings, classes, unit),
+        distributions=histograms(findings, classes, unit),
         neurons=neuron_table([each.folder for each in findings if has_trace(each.folder)]),
-        images=tuple(_rows(findings)),
+        images=tuple(image_rows(findings)),
         area_unit=unit,
         provenance={
             "run": str(run.resolve()),
@@ -224,8 +226,8 @@ def _overlays(finding: Finding, role: Any, classes: tuple[str, ...]) -> Iterator
             finding.id, finding.image, finding.folder, truth, role, finding.rank, measure
         )
         return
-    labels = read_labels(predicted_labels(finding.folder))
-    count = len(labels) if labels.ndim == 3 else 0
+    labels = _found(predicted_labels(finding.folder))
+    count = labels.shape[0] if len(labels.shape) == 3 else 0
     places = [count * (2 * n + 1) // (2 * _SECTIONS) for n in range(_SECTIONS)] if count else [None]
     for section in dict.fromkeys(places):
         pixels, drawn = _drawn(finding, labels, classes, section)
@@ -242,15 +244,22 @@ def _overlays(finding: Finding, role: Any, classes: tuple[str, ...]) -> Iterator
         )
 
 
+def _found(file: Path) -> ArraySource:
+    """The labels of an image, or of a volume, whose sections are read when they are shown."""
+    found = open_volume(file)
+    return found if found.axes.order == "zyx" else read_labels(file)
+
+
 def _drawn(
-    finding: Finding, labels: Array, classes: tuple[str, ...], section: int | None = None
+    finding: Finding, labels: ArraySource, classes: tuple[str, ...], section: int | None = None
 ) -> tuple[Array, Array]:
     assert finding.image is not None
-    if labels.ndim == 3:
-        section = len(labels) // 2 if section is None else section
-        labels, pixels = labels[section], to_rgb8(finding.image[section][..., None])
+    if len(labels.shape) == 3:
+        section = labels.shape[0] // 2 if section is None else section
+        pixels = to_rgb8(finding.image[section][..., None])
     else:
         pixels = to_rgb8(finding.image.read_yxc())
+    labels = np.asarray(labels[... if section is None else section]).astype(np.int32)
     named = finding.objects.classes if len(classes) > 1 else None
     same = named is not None and len(named) == int(labels.max(initial=0))
     return pixels, overlay(pixels, labels, named if same else None, class_names=classes if same else None)
@@ -293,8 +302,9 @@ def _controls(run: Path, findings: Sequence[Finding], shown: Sequence[tuple[Any,
     middle = [each for role, each in shown if role == "median"]
     found = (each for each in (*middle, *findings) if each.image is not None and each.id in pictured)
     example = next(found, None)
+    large = _left_out(run / "controls" / LEFT_OUT)
     if example is None:
-        return Controls()
+        return Controls(note=large)
     kept = _of_the_recipe(run)
     scored = [each.id for each in findings if each.truth is not None]
     tables = {
@@ -308,7 +318,7 @@ def _controls(run: Path, findings: Sequence[Finding], shown: Sequence[tuple[Any,
     methods = [_method("Morula", ours, example, predicted_labels(example.folder), is_result=True)]
     for folder in folders:
         methods.append(_method(folder.name, tables[folder.name], example, folder / f"{example.id}.tif"))
-    note = f"Simpler methods on the same images; the pictures show {example.id}."
+    note = f"Simpler methods on the same images; the pictures show {example.id}. {large}".strip()
     note += " Scores are of the validation part." if kept else ""
     return Controls(tuple(methods), _measures(ours), LOWER_IS_BETTER, note=note)
 
@@ -319,6 +329,14 @@ def _of_the_recipe(run: Path) -> dict[str, Mapping[str, float]]:
 
     told = [read_json(path) for path in run.glob("*-tune/done.json")]
     return {name: row for each in told for name, row in each.get("controls", {}).items()}
+
+
+def _left_out(file: Path) -> str:
+    from morula.engine import read_json
+
+    names: Any = read_json(file) if file.exists() else []
+    told = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"No simpler method was run on {told}: too large for one that works in memory." if names else ""
 
 
 def _measures(scores: Mapping[str, Mapping[str, float] | None]) -> tuple[str, ...]:
@@ -343,35 +361,6 @@ def _method(
         drawn = _drawn(example, found, ())[1]
         picture = Picture(drawn, f"{int(found.max(initial=0))} objects", name)
     return Control(name, values, is_result, picture=picture)
-
-
-def _histograms(findings: Sequence[Finding], classes: Sequence[str], unit: str) -> tuple[Histogram, ...]:
-    if not classes:
-        return ()
-    names = np.array([name for finding in findings for name in finding.objects.classes])
-
-    def by_class(columns: Iterable[Array]) -> dict[str, Array]:
-        values = np.concatenate(list(columns))
-        return {name: values[names == name] for name in classes} if len(classes) > 1 else {"": values}
-
-    areas = by_class(finding.objects.areas for finding in findings)
-    scores = by_class(finding.objects.scores for finding in findings)
-    return (
-        Histogram("Object size", areas, "area", unit, "A peak at the far left is often debris."),
-        Histogram("Confidence", scores, "confidence", "", "Told without labels.", (0, 1)),
-    )
-
-
-def _rows(findings: Sequence[Finding]) -> Iterator[ImageRow]:
-    few = 0.2 * float(np.median([len(finding.objects) for finding in findings]))
-    for finding in findings:
-        count = len(finding.objects)
-        if not count:
-            yield ImageRow(finding.id, 0, flag="no objects")
-            continue
-        flag = "few objects" if count < few else "low confidence" if finding.confidence < 0.5 else ""
-        area = float(np.median(finding.objects.areas))
-        yield ImageRow(finding.id, count, area, finding.confidence, flag)
 
 
 def _provenance(found: Mapping[str, Any], header: Mapping[str, Any]) -> dict[str, str]:

@@ -16,10 +16,11 @@ from morula.core.types import Record, Segmentation, VoxelSize
 from morula.data import made_with, write_labels, write_swc
 from morula.metrics import instance_scores
 from morula.recipes import RECIPES, Predictor, load_recipe
+from morula.workflows.large import segment_large
 from morula.workflows.neurons import LabelOffset, StoredAxes
 from morula.workflows.plan import Plan, plan
 from morula.workflows.predict import identities, open_model, segment
-from morula.workflows.report import report
+from morula.workflows.report import LEFT_OUT, report
 from morula.workflows.trace_masks import mask_scores
 from morula.workflows.tracing import tree_scores
 from morula.workflows.train import train_plan
@@ -181,14 +182,15 @@ def run_plan(
         console=console,
     )
     path = trained.path
-    counts: dict[str, int] = {}
     if not trained.leads:
-        return RunResult(path, made.recipe, counts, None, made.warnings)
+        return RunResult(path, made.recipe, {}, None, made.warnings)
     measured = replace(made, records=_without_training_labels(made))
     records, predictions = measured.records, path / "predictions"
     _refuse_changed([predictions / record.id for record in records])
     model, wanted = open_model(path, device), identities(path, records)
-    for record, found in segment(model, records, predictions, wanted, console):
+    counts = segment_large(model, records, predictions, wanted, console)
+    small = [record for record in records if record.id not in counts]
+    for record, found in segment(model, small, predictions, wanted, console):
         counts[record.id] = len(found.scores)
         scored, scores = path / "scores" / f"{record.id}.json", _scores_of(record, found)
         if scores is not None:
@@ -197,7 +199,7 @@ def run_plan(
             scored.unlink(missing_ok=True)
         if record.trace is not None:
             write_swc(path / "scores" / f"{record.id}.swc", record.trace(), comments=["unit: voxels"])
-    _compare(measured, path)
+    _compare(measured, small, path)
     _score_checkpoints(measured, trained)
     report(path)
     return RunResult(path, made.recipe, counts, _mean_scores(path), made.warnings)
@@ -229,9 +231,20 @@ def _scores_of(record: Record, found: Segmentation) -> dict[str, float] | None:
     return score(found.labels, record.labels())
 
 
-def _compare(made: Plan, path: Path) -> None:
-    """Runs the controls on some of the images, keeps their labels, and scores them where there is truth."""
-    records = _compared(made.records)
+def _compare(made: Plan, small: Sequence[Record], path: Path) -> None:
+    """Runs the controls on some of the images, keeps their labels, and scores them where there is truth.
+
+    Args:
+        made: with all records.
+        small: those that fit in memory; the controls have no other way.
+        path: of the run.
+    """
+    kept = {record.id for record in small}
+    large = [record.id for record in made.records if record.id not in kept]
+    write_json(path / "controls" / LEFT_OUT, large)
+    if not small:
+        return
+    records = _compared(small)
     controls = load_recipe(made.recipe).controls(records, made.config)
     for name, control in controls.items():
         _run_control(control, records, path / "controls" / name)

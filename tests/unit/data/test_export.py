@@ -30,6 +30,7 @@ from morula.data import (
 )
 from morula.data.coco import encode_rle
 from morula.data.export import COLUMNS, VOLUME_COLUMNS
+from morula.data.labels import copy_labels, label_type
 from morula.data.outlines import outlines
 from morula.workflows.evaluate import evaluate
 
@@ -208,3 +209,15 @@ def test_a_volume_is_measured_in_little_memory() -> None:
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert peak < labels.nbytes
+
+
+@pytest.mark.parametrize("objects", [3, 70_000])
+def test_labels_that_are_copied_by_sections_are_the_file_that_is_written_at_once(
+    tmp_path: Path, objects: int
+) -> None:
+    found = np.random.default_rng(0).integers(0, objects, (40, 17, 19)).astype(np.uint32)
+    found[0, 0, 0] = objects
+    voxel = Voxel(z=40.0, y=8.0, x=8.0)
+    write_labels(tmp_path / "whole.tif", found, voxel=voxel)
+    copy_labels(tmp_path / "copied.tif", found, label_type(found), voxel=voxel)
+    assert (tmp_path / "copied.tif").read_bytes() == (tmp_path / "whole.tif").read_bytes()

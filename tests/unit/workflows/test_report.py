@@ -13,7 +13,8 @@ from morula.core.types import Axes, Segmentation, Volume
 from morula.data import load_records, write_labels, write_prediction
 from morula.metrics import LOWER_IS_BETTER
 from morula.workflows.findings import Finding
-from morula.workflows.report import _MEASURES, _controls, _rows, _scores, report_prediction
+from morula.workflows.image_tables import image_rows
+from morula.workflows.report import _MEASURES, _controls, _scores, report_prediction
 from synthetic import save_folder
 
 
@@ -39,7 +40,7 @@ def finding(name: str, folder: Path, scores: list[float]) -> Finding:
 
 def test_images_that_stand_out_are_marked(tmp_path: Path) -> None:
     scores = {"some": [0.9] * 10, "more": [0.9] * 12, "weak": [0.2] * 10, "few": [0.9], "none": []}
-    rows = list(_rows([finding(name, tmp_path, each) for name, each in scores.items()]))
+    rows = list(image_rows([finding(name, tmp_path, each) for name, each in scores.items()]))
     assert [(row.name, row.flag) for row in rows] == [
         ("some", ""),
         ("more", ""),

@@ -109,7 +109,9 @@ def grey_range(volume: ArraySource) -> tuple[float, float]:
 
 def scaled(values: Array, low: float, high: float) -> Array:
     """Grey values with `low` at 0 and `high` at 1, float32, in training and in prediction alike."""
-    return ((values - np.float32(low)) / np.float32(max(high - low, 1e-6))).astype(np.float32)
+    found = values - np.float32(low)
+    found /= np.float32(max(high - low, 1e-6))
+    return found.astype(np.float32, copy=False)
 
 
 def prepare(record: Record, image: Array, validation: float) -> Block:

@@ -12,6 +12,8 @@ from torch import nn
 from morula.blockwise import (
     BlockGrid,
     BlockModel,
+    Box,
+    Scoring,
     StoredAffinities,
     Tiled,
     Tiling,
@@ -54,7 +56,8 @@ def block_model(
     z, y, x = settings.voxels
     maps = _Maps(network.to(fabric.device).eval(), fabric, low, high, offsets, decoder, settings.mirrors)
     names = tuple(f"affinity {' '.join(map(str, each))}" for each in offsets)
-    return BlockModel("neurons", names, (z, y, x), Tiled(tiling, maps), _Decode(offsets, decoder))
+    scoring = Scoring("neuron", _Sure(offsets, decoder))
+    return BlockModel("neurons", names, (z, y, x), Tiled(tiling, maps), _Decode(offsets, decoder), scoring)
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,15 @@ class _Maps:
         with self.fabric.autocast():
             logits = self.network(image)
         return Affinities(logits.float().sigmoid()[0].cpu().numpy(), self.offsets)
+
+
+@dataclass(frozen=True)
+class _Sure:
+    offsets: tuple[Offset, ...]
+    decoder: Decoder
+
+    def __call__(self, maps: ArraySource, box: Box) -> Array:
+        return self.decoder.inside(StoredAffinities(maps, self.offsets), box)
 
 
 @dataclass(frozen=True)

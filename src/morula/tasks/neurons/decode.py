@@ -8,17 +8,20 @@ from typing import Any, Literal
 
 import numpy as np
 
-from morula.blockwise import BlockGrid, fragments_of
-from morula.core.affinities import Affinities
+from morula.blockwise import BlockGrid, Box, StoredAffinities, fragments_of, graph_of
+from morula.blockwise.grid import relative
+from morula.blockwise.join import grown
+from morula.core.affinities import NEAREST, Affinities
 from morula.core.types import Array, Segmentation
 from morula.metrics import joined, neuron_scores_of, overlap
-from morula.post import Linkage, MergeTree, agglomerate, boundary, fragments, region_graph, relabel, sharpen
+from morula.post import Linkage, MergeTree, agglomerate, boundary, fragments, relabel, sharpen
 from morula.tasks.neurons.settings import Decode
 
 __all__ = ["Decoder", "curve", "decoder_of", "lowest", "tune"]
 
 _CUBE, _SECTIONS = (128, 256, 256), (64, 512, 512)  # voxels that are flooded at once
 _AROUND = 16  # voxels
+_PART = (16, 256, 256)  # voxels that are scored at once
 
 
 @dataclass(frozen=True)
@@ -64,18 +67,34 @@ class Decoder:
         """Fragments `(z, y, x)`, 1..N, of a part of a volume."""
         return fragments(affinities, per_section=self.fragments == "sections", smoothing=self.smoothing)
 
-    def pieces(self, affinities: Affinities) -> Array:
+    def pieces(self, affinities: Affinities | StoredAffinities) -> Array:
         """Fragments `(z, y, x)`, 1..N, of a whole volume."""
-        return fragments_of(affinities, self.split, self.lattice(affinities.shape))
+        return fragments_of(_stored(affinities), self.split, self.lattice(affinities.shape))
 
-    def __call__(self, affinities: Affinities) -> Segmentation:
-        """Neurons of a volume; the score of each is the mean of its nearest affinities."""
-        pieces = self.pieces(affinities)
-        labels = relabel(pieces, _tree(pieces, affinities, self.linkage).cut(self.threshold))
-        inside = 1 - boundary(affinities, per_section=self.fragments == "sections")
-        voxels = np.bincount(labels.ravel())
-        sure = np.bincount(labels.ravel(), weights=inside.ravel()) / np.maximum(voxels, 1)
-        return Segmentation(labels, sure[1:], ("neuron",) * (len(voxels) - 1), {"affinity": inside})
+    def inside(self, affinities: StoredAffinities, box: Box) -> Array:
+        """The mean of the nearest affinities of each voxel of a box, `(z, y, x)` float32."""
+        wide = grown(box, affinities.shape, (1, 1, 1))
+        rim = boundary(affinities.read(wide, NEAREST), per_section=self.fragments == "sections")
+        return (1 - rim)[relative(box, wide)]
+
+    def __call__(self, affinities: Affinities | StoredAffinities) -> Segmentation:
+        """Neurons of a volume; the score of each is the mean of its nearest affinities.
+
+        Of bytes, no more than a part is ever made numbers: all of them would be most of the memory.
+        """
+        maps = _stored(affinities)
+        pieces = self.pieces(maps)
+        labels = relabel(pieces, _tree(pieces, maps, self.linkage).cut(self.threshold))
+        del pieces
+        count = int(labels.max(initial=0)) + 1
+        inside, voxels, sums = np.empty(labels.shape, np.float32), np.zeros(count, np.int64), np.zeros(count)
+        for box in BlockGrid(labels.shape, tuple(map(min, _PART, labels.shape)), (0, 0, 0)):
+            inside[box] = self.inside(maps, box)
+            owner = labels[box].ravel()
+            voxels += np.bincount(owner, minlength=count)
+            sums += np.bincount(owner, weights=inside[box].ravel(), minlength=count)
+        sure = sums / np.maximum(voxels, 1)
+        return Segmentation(labels, sure[1:], ("neuron",) * (count - 1), {"affinity": inside})
 
     @property
     def decoding(self) -> dict[str, str | float]:
@@ -126,7 +145,7 @@ def lowest(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def curve(
-    pieces: Array, affinities: Affinities, linkage: Linkage, truth: Array, count: int
+    pieces: Array, affinities: Affinities | StoredAffinities, linkage: Linkage, truth: Array, count: int
 ) -> list[dict[str, float]]:
     """Scores of fragments joined by their affinities at each threshold, without making any volume of them.
 
@@ -148,5 +167,9 @@ def curve(
     return rows
 
 
-def _tree(pieces: Array, affinities: Affinities, linkage: Linkage) -> MergeTree:
-    return agglomerate(region_graph(pieces, affinities, histograms=linkage == "median"), linkage)
+def _tree(pieces: Array, affinities: Affinities | StoredAffinities, linkage: Linkage) -> MergeTree:
+    return agglomerate(graph_of(pieces, _stored(affinities), histograms=linkage == "median"), linkage)
+
+
+def _stored(affinities: Affinities | StoredAffinities) -> StoredAffinities:
+    return affinities if isinstance(affinities, StoredAffinities) else StoredAffinities.of(affinities)

@@ -82,7 +82,7 @@ class Segmenter:
         """Numbered neurons of a volume with axes `zyx`."""
         whole = tuple(slice(0, size) for size in volume.shape)
         values = self.blocks(volume).predict(volume.read(), whole)
-        return self.decoder(StoredAffinities(values, self._offsets).read(whole))
+        return self.decoder(StoredAffinities(values, self._offsets))
 
     def blocks(self, volume: Volume) -> BlockModel:
         """The same for a volume of any size, voxel for voxel: one prediction, in bytes, and one lattice."""

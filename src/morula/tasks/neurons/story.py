@@ -196,10 +196,10 @@ def _labels(budgets: Sequence[dict[str, Any]], summary: dict[str, Any]) -> Pictu
 
 
 def _neurons(labels: Path) -> Chapter:
-    from morula.data import read_labels
+    from morula.data import open_volume
     from morula.report import Picture
     from morula.report import Stage as Chapter
 
-    picture = Picture(render(read_labels(labels), count=_RENDERED), labels.parent.name)
+    picture = Picture(render(open_volume(labels), count=_RENDERED), labels.parent.name)
     text = f"The {_RENDERED} largest segments, seen along z; a bright surface faces the viewer."
     return Chapter("Largest neurons", text, (picture,))

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
-from dataclasses import replace
+import tracemalloc
+from dataclasses import fields, replace
 from itertools import product
 
 import numpy as np
 import pytest
 import torch
 
+from morula.blockwise import StoredAffinities, graph_of
 from morula.core.affinities import NEAREST, Affinities
 from morula.core.errors import DataError, UsageError
 from morula.core.rng import Rng
 from morula.core.types import Axes, Record, Volume, Voxel
 from morula.metrics import neuron_scores
+from morula.post import region_graph
 from morula.targets import affinities
 from morula.tasks.neurons import (
     Crops,
@@ -22,6 +25,7 @@ from morula.tasks.neurons import (
     Network,
     Part,
     averaged,
+    decode,
     decoder_of,
     fitting,
     grey,
@@ -266,3 +270,36 @@ def test_a_volume_of_one_section_teaches_nothing_of_what_links_them() -> None:
     single = Record("a", Volume(np.zeros((1, 30, 30), np.uint8), Axes("zyx"), "a"))
     with pytest.raises(DataError, match="a: a volume of a single section"):
         unlabelled_of([record(phantom()), single], Network())
+
+
+@pytest.mark.parametrize("where", ["volume", "sections"])
+def test_a_decoder_takes_no_more_memory_than_a_part_of_the_volume_needs(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from morula.blockwise import neurons as by_parts
+
+    truth = np.kron(phantom(), np.ones((8, 4, 4), int))
+    maps = (affinities(truth, OFFSETS).values * 255).astype(np.uint8)
+    stored, decoder = StoredAffinities(maps, OFFSETS), Decoder(where, 1.0, "mean")  # type: ignore[arg-type]
+    whole = stored.read(tuple(slice(0, size) for size in truth.shape))
+    pieces = decoder.pieces(stored)
+    expected = region_graph(pieces, whole, histograms=True)
+    monkeypatch.setattr(by_parts, "_PART", (9, 40, 48))
+    graph = graph_of(pieces, stored, histograms=True)
+    for field in fields(expected):
+        assert np.array_equal(getattr(graph, field.name), getattr(expected, field.name))
+    for at in ("_PART", "_CUBE", "_SECTIONS"):
+        monkeypatch.setattr(decode, at, (16, 40, 40))
+    tracemalloc.start()
+    try:
+        found = decoder(stored)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        read = stored.read(tuple(slice(0, size) for size in truth.shape))
+        whole_peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(found.scores) > 1 and len(np.unique(found.labels)) == len(found.scores)
+    assert np.array_equal(read.values, np.float32(maps) / 255)
+    assert peak < 60 * truth.size  # of it 30 for the largest part of this small volume
+    assert whole_peak < (5 * 4 + 16) * truth.size  # 5 maps of float32, beside what was found
