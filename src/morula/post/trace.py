@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -295,7 +296,9 @@ def _finite(distance: Array) -> Array:
 def _paths(graph: _Graph, start: int, settings: Tracing) -> list[list[int]]:
     """Rows of voxels from a voxel of an earlier path, or the start, to a tip; the longest path first."""
     cost, before = csgraph.dijkstra(graph.links, directed=False, indices=start, return_predecessors=True)
-    index, true = spatial.cKDTree(graph.places), spatial.cKDTree(graph.places * graph.scale)
+    around = [_balls(graph.places, graph.radius)]
+    if graph.scale[0] != 1:
+        around.append(_balls(graph.places * graph.scale, graph.wide))
     covered = ~np.isfinite(cost)
     order: list[int] = np.argsort(-_finite(cost), kind="stable").tolist()
     on_path = {start}
@@ -307,9 +310,7 @@ def _paths(graph: _Graph, start: int, settings: Tracing) -> list[list[int]]:
         while path[-1] not in on_path:
             path.append(int(before[path[-1]]))
         covered[path] = True
-        for near in index.query_ball_point(graph.places[path], _reach(graph.radius[path])):
-            covered[near] = True
-        for near in true.query_ball_point(graph.places[path] * graph.scale, _reach(graph.wide[path])):
+        for near in chain.from_iterable(find(path) for find in around):
             covered[near] = True
         length = float(np.linalg.norm(np.diff(graph.places[path], axis=0), axis=1).sum())
         if length - graph.radius[path[-1]] >= settings.least_branch:
@@ -318,9 +319,10 @@ def _paths(graph: _Graph, start: int, settings: Tracing) -> list[list[int]]:
     return paths
 
 
-def _reach(radius: Array) -> Array:
-    """How far around each voxel of a path no other path is looked for."""
-    return 1.5 * radius + 2.0
+def _balls(places: Array, radius: Array) -> Callable[[list[int]], Iterable[list[int]]]:
+    """Finds, for each voxel of a path, those around it to which no other path is looked for."""
+    index = spatial.cKDTree(places)
+    return lambda path: index.query_ball_point(places[path], 1.5 * radius[path] + 2.0)
 
 
 def _tree(paths: list[list[int]], graph: _Graph, settings: Tracing, *, stem: bool) -> Tree:
