@@ -81,7 +81,7 @@ BAD: dict[str, tuple[Spoiler, tuple[object, ...], tuple[str, ...]]] = {
     "v3dpbd without voxels": (
         stored(".v3dpbd", vaa3d(IMAGE, PACKED)[:43]),
         SIZE,
-        ("n0.v3dpbd", "ends after 0"),
+        ("n0.v3dpbd", "more than 0 bytes of code"),
     ),
     "truncated v3draw": (stored(".v3draw", vaa3d(IMAGE)[:-1]), SIZE, ("n0.v3draw", "the file has")),
     "wrong magic": (

@@ -241,7 +241,8 @@ def _compare(made: Plan, small: Sequence[Record], path: Path) -> None:
     """
     kept = {record.id for record in small}
     large = [record.id for record in made.records if record.id not in kept]
-    write_json(path / "controls" / LEFT_OUT, large)
+    if large:
+        write_json(path / "controls" / LEFT_OUT, large)
     if not small:
         return
     records = _compared(small)
