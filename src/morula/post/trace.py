@@ -253,7 +253,7 @@ def _graph(mask: Array, probability: Array, section: float) -> _Graph:
     weight = np.maximum(np.pad(np.asarray(probability[box], np.float64), 1), _LEAST) * inside
     corner = np.array([each.start for each in box]) - 1
     scale = np.array([section, 1.0, 1.0])
-    true: Array = ndi.distance_transform_edt(inside, sampling=scale)
+    true: Array = depth if section == 1 else ndi.distance_transform_edt(inside, sampling=scale)
     thick = float(_SOMA * np.median(true[inside & (true == ndi.maximum_filter(true, 3))]))
     wide, places = true[tuple(voxels.T)], _centred(voxels, weight) + corner
     return _Graph(voxels + corner, places, scale, radius, wide, thick, voxel_graph(inside, cost))
