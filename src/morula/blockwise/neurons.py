@@ -16,9 +16,9 @@ from morula.core.affinities import NEAREST, Affinities, Offset, Polarity
 from morula.core.types import Array, ArraySource
 from morula.post import ContactSums, RegionGraph, contact_sums, pooled_graph
 
-__all__ = ["Split", "StoredAffinities", "fragments_of", "graph_of", "segment"]
+__all__ = ["Split", "StoredAffinities", "fragments_of", "graph_of", "parts_of", "segment"]
 
-_PART = (16, 256, 256)  # voxels whose contacts are counted at once; each takes up to half a kB
+_PART = (16, 256, 256)  # voxels at once; the contacts of each take up to half a kB
 
 Split = Callable[[Affinities], Array]
 """Fragments 1..N of the nearest affinities; picklable where processes do it."""
@@ -88,6 +88,11 @@ def fragments_of(affinities: StoredAffinities, split: Split, lattice: BlockGrid)
     return found
 
 
+def parts_of(shape: tuple[int, ...]) -> BlockGrid:
+    """The parts of a volume `(z, y, x)` in memory that are worked on one after the other, side by side."""
+    return BlockGrid(shape, tuple(map(min, _PART, shape)), (0, 0, 0))
+
+
 def graph_of(fragments: Array, affinities: StoredAffinities, *, histograms: bool = False) -> RegionGraph:
     """The region graph of fragments in memory, as `morula.post.region_graph` counts it, part by part.
 
@@ -106,7 +111,7 @@ def graph_of(fragments: Array, affinities: StoredAffinities, *, histograms: bool
         there[found] = True
         return (np.cumsum(there, dtype=np.int32) - 1)[found], np.flatnonzero(there)
 
-    parts = BlockGrid(fragments.shape, tuple(map(min, _PART, fragments.shape)), (0, 0, 0))
+    parts = parts_of(fragments.shape)
     sums = [_contacts(affinities, dense, box, parts.shape, histograms) for box in parts]
     return pooled_graph(sums, int(fragments.max(initial=0)))
 

@@ -11,6 +11,7 @@ import numpy as np
 from morula.blockwise import BlockGrid, Box, StoredAffinities, fragments_of, graph_of
 from morula.blockwise.grid import relative
 from morula.blockwise.join import grown
+from morula.blockwise.neurons import parts_of
 from morula.core.affinities import NEAREST, Affinities
 from morula.core.types import Array, Segmentation
 from morula.metrics import joined, neuron_scores_of, overlap
@@ -21,7 +22,6 @@ __all__ = ["Decoder", "curve", "decoder_of", "lowest", "tune"]
 
 _CUBE, _SECTIONS = (128, 256, 256), (64, 512, 512)  # voxels that are flooded at once
 _AROUND = 16  # voxels
-_PART = (16, 256, 256)  # voxels that are scored at once
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Decoder:
         del pieces
         count = int(labels.max(initial=0)) + 1
         inside, voxels, sums = np.empty(labels.shape, np.float32), np.zeros(count, np.int64), np.zeros(count)
-        for box in BlockGrid(labels.shape, tuple(map(min, _PART, labels.shape)), (0, 0, 0)):
+        for box in parts_of(labels.shape):
             inside[box] = self.inside(maps, box)
             owner = labels[box].ravel()
             voxels += np.bincount(owner, minlength=count)

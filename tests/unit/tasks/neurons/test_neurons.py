@@ -288,8 +288,8 @@ def test_a_decoder_takes_no_more_memory_than_a_part_of_the_volume_needs(
     graph = graph_of(pieces, stored, histograms=True)
     for field in fields(expected):
         assert np.array_equal(getattr(graph, field.name), getattr(expected, field.name))
-    for at in ("_PART", "_CUBE", "_SECTIONS"):
-        monkeypatch.setattr(decode, at, (16, 40, 40))
+    for module, at in ((by_parts, "_PART"), (decode, "_CUBE"), (decode, "_SECTIONS")):
+        monkeypatch.setattr(module, at, (16, 40, 40))
     tracemalloc.start()
     try:
         found = decoder(stored)
