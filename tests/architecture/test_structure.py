@@ -90,8 +90,11 @@ def test_no_file_keeps_the_marks_of_a_merge() -> None:
     texts = [ROOT / name for name in ("src", "tests", "benchmarks", "docs")]
     pages = [*ROOT.glob("*.md"), *(path for folder in texts for path in folder.rglob("*.md")), *SOURCES]
     marks = tuple(sign * 7 + " " for sign in "<>|")
-    marked = [path for path in pages if any(line.startswith(marks) for line in path.open(encoding="utf-8"))]
-    assert pages and marked == []
+    assert [
+        path
+        for path in pages
+        if any(line.startswith(marks) for line in path.read_text(encoding="utf-8").splitlines())
+    ] == []
 
 
 def test_there_are_no_drawers_for_odds_and_ends() -> None:
