@@ -2,11 +2,11 @@
 
     python benchmarks/vit3d/gain.py --data DATA --seeds 0 1 2
 
-DATA holds lm_diadem_op/open and pretrained_squeezenet11/open. One stack is left out (--test); what is
-learned from are all others, the first of them, or the quarter of it that holds most of its trace. Both
-networks see the same crops in the same order. Noise is added to the files of all stacks, the one that is
-scored too. The root is given. A training is one JSON file, seed after seed, so that a stopped run goes
-on; `gain.md` is written from these.
+DATA holds lm_diadem_op/open and pretrained_squeezenet11/open. Two stacks are left out, others for each seed,
+so that three seeds test all six; what is learned from are the other four, the first of them, or the quarter
+of it that holds most of its trace. Both networks see the same crops in the same order. Noise is added to the
+files of all stacks, those that are scored too. A training is one JSON file, seed after seed, so that a
+stopped run goes on; `gain.md` is written from these.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import tifffile
-from table import PRETRAINED, VOXEL, open_run, scored, traced
+from table import PRETRAINED, ROOTS, VOXEL, Fold, folds, open_run, scored, traced
 
 from morula.core.config import override
 from morula.core.files import write_json, write_text
@@ -32,7 +32,14 @@ from morula.recipes import load_recipe
 
 HERE = Path(__file__).parent
 ARMS = ("scratch", "center")
-MEASURES = ("dice", "cldice", "f1_4", "voxel_f1_4")
+MEASURES = (
+    ("root given", "moved_f1_4", "F1 at 4, root given, traces moved to where their stack is brightest"),
+    ("root found", "moved_f1_4", "F1 at 4, root found, traces moved likewise"),
+    ("root given", "f1_4", "F1 at 4, root given, traces as they came"),
+    ("root found", "f1_4", "F1 at 4, root found, traces as they came"),
+    ("root given", "dice", "Dice, root given"),
+    ("root given", "cldice", "clDice, root given"),
+)
 NOISE = 0.05
 """Standard deviation of the added noise, as a part of the brightest grey value."""
 
@@ -68,49 +75,42 @@ def main() -> None:
     noisy = noised(clean, options.work / "noisy")
     for seed in options.seeds:
         for point in POINTS:
+            pairs = folds("center", noisy if point.noisy else clean, [4])
             for arm in ARMS:
-                measure(point, arm, noisy if point.noisy else clean, seed, options)
+                measure(point, arm, pairs[seed % len(pairs)], seed, options)
     write_text(HERE / "gain.md", table(options.results))
 
 
-def measure(
-    point: Point, arm: str, records: Sequence[Record], seed: int, options: argparse.Namespace
-) -> None:
-    """Trains one network and scores it on the stack that was left out, unless that was done."""
-    path = options.results / f"{options.test}-{point.name.replace(' ', '-')}-{arm}-{seed}.json"
+def measure(point: Point, arm: str, fold: Fold, seed: int, options: argparse.Namespace) -> None:
+    """Trains one network and scores it on the stacks that were left out, unless that was done."""
+    path = options.results / f"{fold.name}-{point.name.replace(' ', '-')}-{arm}-{seed}.json"
     if path.exists():
         return
     module: Any = load_recipe("vit3d")
     fabric = launch(options.device)
     weights = {**PRETRAINED, "weights": str(options.data / PRETRAINED["weights"])} if arm == "center" else {}
     config = override(module.presets()["fast"], {**weights, "steps": point.steps, "frozen": point.frozen})
-    test = next(each for each in records if each.id == options.test)
-    train = labelled(records, test, point.labels, options.work)
+    train = labelled(fold.train, point.labels, options.work)
     run = open_run(options.work / path.stem, seed, fabric, config, train)
     module.train(run, train, config)
-    found = traced(module.load(run.path, fabric).likely(test.image), test, ("given",))["given"]
+    predictor = module.load(run.path, fabric)
+    found = [traced(predictor.likely(each.image), each) for each in fold.test]
     shutil.rmtree(run.path)
-    write_json(
-        path,
-        {
-            "point": point.name,
-            "arm": arm,
-            "seed": seed,
-            "test": test.id,
-            "hardware": hardware(fabric.device),
-            **scored(found, test),
-        },
-    )
+    stacks = {
+        each.id: {f"root {root}": scored(ours[root], each) for root in ROOTS}
+        for each, ours in zip(fold.test, found, strict=True)
+    }
+    told = {"point": point.name, "arm": arm, "seed": seed, "hardware": hardware(fabric.device)}
+    write_json(path, {**told, "stacks": stacks})
     write_text(HERE / "gain.md", table(options.results))
-    print(path.stem, read_json(path), flush=True)
+    print(path.stem, {stack: scores["root given"]["f1_4"] for stack, scores in stacks.items()}, flush=True)
 
 
-def labelled(records: Sequence[Record], test: Record, labels: str, work: Path) -> list[Record]:
-    """What is learned from: all other stacks, the first of them, or a quarter of that."""
-    others = [each for each in records if each is not test]
+def labelled(stacks: Sequence[Record], labels: str, work: Path) -> Sequence[Record]:
+    """What is learned from: all stacks that are not left out, the first of them, or a quarter of that."""
     if labels == "all":
-        return others
-    return others[:1] if labels == "one" else [quarter(others[0], work / f"quarter-{others[0].id}")]
+        return stacks
+    return stacks[:1] if labels == "one" else [quarter(stacks[0], work / f"quarter-{stacks[0].id}")]
 
 
 def quarter(record: Record, folder: Path) -> Record:
@@ -144,36 +144,38 @@ def noised(records: Sequence[Record], folder: Path) -> list[Record]:
 
 
 def table(results: Path) -> str:
-    """gain.md: both networks in every setting, and the gain of one seed at a time."""
+    """gain.md: both networks in every setting, and the gain of one stack at a time."""
     found = [read_json(path) for path in sorted(results.glob("*.json"))]
-    tests = ", ".join(sorted({each["test"] for each in found}))
+    stacks = sorted({stack for each in found for stack in each["stacks"]})
     lines = [
         "# What natural-image weights gain\n",
-        f"Made by `gain.py`; scored on {tests}, root given. Mean and standard deviation over stacks and",
-        "seeds; the gain is that of `center` over `scratch`, stack by stack and seed by seed. All other",
-        "stacks, 200 steps, unless said.",
+        f"Made by `gain.py`; scored on {', '.join(stacks)}, each left out with one seed. Mean and standard",
+        "deviation over stacks; the gain is that of `center` over `scratch`, stack by stack. Four traced stacks,",
+        "200 steps, unless said.",
     ]
-    for name in MEASURES:
+    for root, name, title in MEASURES:
         lines += [
-            f"\n## {name}\n",
-            "| setting | runs | scratch | center | gain |",
+            f"\n## {title}\n",
+            "| setting | stacks | scratch | center | gain |",
             "|---|---|---|---|---|",
         ]
         for point in POINTS:
             arms = [
                 {
-                    (each["test"], each["seed"]): each[name]
+                    (stack, each["seed"]): scores[root][name]
                     for each in found
                     if (each["point"], each["arm"]) == (point.name, arm)
+                    for stack, scores in each["stacks"].items()
                 }
                 for arm in ARMS
             ]
             pairs = sorted(arms[0].keys() & arms[1].keys())
             if pairs:
                 scratch, center = (np.array([arm[pair] for pair in pairs]) for arm in arms)
-                cells = " | ".join(f"{each.mean():.3f} ± {each.std():.3f}" for each in (scratch, center))
-                gain = f"{(center - scratch).mean():+.3f} ± {(center - scratch).std():.3f}"
-                lines.append(f"| {point.name} | {len(pairs)} | {cells} | {gain} |")
+                gain = center - scratch
+                cells = [f"{each.mean():.3f} ± {each.std():.3f}" for each in (scratch, center)]
+                told = [point.name, len(pairs), *cells, f"{gain.mean():+.3f} ± {gain.std():.3f}"]
+                lines.append(f"| {' | '.join(map(str, told))} |")
     return "\n".join(lines) + "\n"
 
 
@@ -181,7 +183,6 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--test", default="OP_7", help="name of the stack that is left out")
     parser.add_argument("--results", type=Path, default=HERE / "gain")
     parser.add_argument("--work", type=Path, default=HERE / "work")
     parser.add_argument("--device", default="cpu")
