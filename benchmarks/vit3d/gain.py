@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import tifffile
-from table import PRETRAINED, ROOTS, VOXEL, Fold, folds, open_run, scored, traced
+from table import PRETRAINED, VOXEL, Fold, folds, open_run, scores_of
 
 from morula.core.config import override
 from morula.core.files import write_json, write_text
@@ -94,16 +94,12 @@ def measure(point: Point, arm: str, fold: Fold, seed: int, options: argparse.Nam
     run = open_run(options.work / path.stem, seed, fabric, config, train)
     module.train(run, train, config)
     predictor = module.load(run.path, fabric)
-    found = [traced(predictor.likely(each.image), each) for each in fold.test]
+    stacks = scores_of(fold.test, lambda each: predictor.likely(each.image))
     shutil.rmtree(run.path)
-    stacks = {
-        each.id: {f"root {root}": scored(ours[root], each) for root in ROOTS}
-        for each, ours in zip(fold.test, found, strict=True)
-    }
     told = {"point": point.name, "arm": arm, "seed": seed, "hardware": hardware(fabric.device)}
     write_json(path, {**told, "stacks": stacks})
     write_text(HERE / "gain.md", table(options.results))
-    print(path.stem, {stack: scores["root given"]["f1_4"] for stack, scores in stacks.items()}, flush=True)
+    print(path.stem, {stack: told["root given"]["f1_4"] for stack, told in stacks.items()}, flush=True)
 
 
 def labelled(stacks: Sequence[Record], labels: str, work: Path) -> Sequence[Record]:
@@ -150,8 +146,8 @@ def table(results: Path) -> str:
     lines = [
         "# What natural-image weights gain\n",
         f"Made by `gain.py`; scored on {', '.join(stacks)}, each left out with one seed. Mean and standard",
-        "deviation over stacks; the gain is that of `center` over `scratch`, stack by stack. Four traced stacks,",
-        "200 steps, unless said.",
+        "deviation over stacks; the gain is that of `center` over `scratch`, stack by stack. Four traced",
+        "stacks, 200 steps, unless said.",
     ]
     for root, name, title in MEASURES:
         lines += [
@@ -162,10 +158,10 @@ def table(results: Path) -> str:
         for point in POINTS:
             arms = [
                 {
-                    (stack, each["seed"]): scores[root][name]
+                    (stack, each["seed"]): told[root][name]
                     for each in found
                     if (each["point"], each["arm"]) == (point.name, arm)
-                    for stack, scores in each["stacks"].items()
+                    for stack, told in each["stacks"].items()
                 }
                 for arm in ARMS
             ]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,9 +120,9 @@ def measure(row: str, fold: Fold, seed: int, options: argparse.Namespace) -> Non
         run = open_run(options.work / name, seed, fabric, config, fold.train)
         module.train(run, fold.train, config)
         predictor = module.load(run.path, fabric)
-        found = [traced(predictor.likely(each.image), each) for each in fold.test]
+        stacks = scores_of(fold.test, lambda each: predictor.likely(each.image))
     else:
-        found = [traced(thresholded(each.image.read()), each) for each in fold.test]
+        stacks = scores_of(fold.test, lambda each: thresholded(each.image.read()))
     result = {
         "row": row,
         "train": [each.id for each in fold.train],
@@ -130,30 +130,39 @@ def measure(row: str, fold: Fold, seed: int, options: argparse.Namespace) -> Non
         "minutes": None if options.steps or not fold.train else minutes,
         "steps": steps,
         "hardware": hardware(fabric.device),
-        "stacks": {
-            each.id: {f"root {root}": scored(ours[root], each) for root in ROOTS}
-            for each, ours in zip(fold.test, found, strict=True)
-        },
+        "stacks": stacks,
     }
     write_json(path, result)
     write_text(HERE / "README.md", table(options.results))
-    for stack, scores in result["stacks"].items():
-        print(name, stack, scores, flush=True)
+    for stack, told in stacks.items():
+        print(name, stack, told, flush=True)
 
 
-def traced(likely: Array, record: Record, roots: Sequence[str] = ROOTS) -> dict[str, Segmentation]:
-    """What is found in a probability map or a mask without a root, with the true one, or both."""
+Scores = dict[str, dict[str, dict[str, float]]]
+"""By stack, then by the way to the root, then by name."""
+
+
+def scores_of(test: Sequence[Record], likely: Callable[[Record], Array]) -> Scores:
+    """How well the trees in each stack's probability map or mask fit."""
+    return {
+        each.id: {f"root {root}": scored(found, each) for root, found in traced(likely(each), each).items()}
+        for each in test
+    }
+
+
+def traced(likely: Array, record: Record) -> dict[str, Segmentation]:
+    """What is found in a probability map or a mask without a root, and with the true one."""
     assert record.trace is not None
     tree, tracing = record.trace(), tracing_of(record.image)
     begin = np.clip(tree.points[tree.roots[0]], 0, np.array(record.image.shape) - 1).tolist()
     return {
-        root: found_neuron(likely, root=begin if root == "given" else None, tracing=tracing) for root in roots
+        root: found_neuron(likely, root=begin if root == "given" else None, tracing=tracing) for root in ROOTS
     }
 
 
-def scored(found: Segmentation | None, record: Record) -> dict[str, float]:
+def scored(found: Segmentation, record: Record) -> dict[str, float]:
     """Scores of the tree against the trace as it came and as it is bright, of the mask against the latter."""
-    assert record.trace is not None and found is not None and found.tree is not None
+    assert record.trace is not None and found.tree is not None
     tree, image = record.trace(), record.image.read()
     moved = tree.moved(align(tree, image).shift)
     truth = draw_tree(moved, image.shape, least=1.5, largest=3.0)

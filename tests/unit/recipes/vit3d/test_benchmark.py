@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -76,6 +77,25 @@ def test_the_true_root_helps_every_row_and_a_try_is_no_result(
     page = (tmp_path / "README.md").read_text()
     assert ("| 1 | - |" in page) == (row == "classical")  # one stack, and no seed where nothing learns
     assert "scratch |" not in page
+
+
+def test_the_gain_is_told_stack_by_stack(
+    monkeypatch: pytest.MonkeyPatch, table: ModuleType, tmp_path: Path
+) -> None:
+    gain = loaded(monkeypatch, "vit3d", "gain")
+    monkeypatch.setattr(gain, "HERE", tmp_path)
+    monkeypatch.setattr(gain, "load_recipe", lambda _: Recipe())
+    folders = {"results": tmp_path / "results", "work": tmp_path / "work"}
+    options = Namespace(device="cpu", data=tmp_path, **folders)
+    fold, point = table.Fold([record("a")], [record("b"), record("c")]), gain.Point("7 steps", steps=7)
+    monkeypatch.setattr(gain, "POINTS", (point,))
+    gain.measure(point, "scratch", fold, 0, options)
+    assert "7 steps" not in (tmp_path / "gain.md").read_text()  # the other network is missing yet
+    gain.measure(point, "center", fold, 0, options)
+    page = (tmp_path / "gain.md").read_text()
+    assert page.count("| 7 steps | 2 |") == len(gain.MEASURES)
+    assert page.count("| +0.000 ± 0.000 |") == len(gain.MEASURES)
+    assert "scored on b, c" in page
 
 
 def test_a_run_goes_on_with_its_own_config_and_stacks_alone(table: ModuleType, tmp_path: Path) -> None:
