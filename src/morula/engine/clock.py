@@ -11,6 +11,11 @@ import torch
 
 __all__ = ["hardware", "steps_within", "stopwatch"]
 
+_TELLING = 5.0
+"""Seconds between two trainings that chance makes little of."""
+_LONGEST = 10_000
+"""Steps of a training that is tried."""
+
 
 def stopwatch(device: torch.device) -> Callable[[], float]:
     """Seconds of this process on a CPU, which others on the machine do not change; else of the clock.
@@ -42,13 +47,15 @@ def steps_within(
 ) -> int:
     """The training steps that a budget holds, at least ten.
 
-    Two short trainings tell the seconds of a step apart from what is done once: loading, building, compiling.
+    Short trainings tell the seconds of a step apart from what is done in every one: loading, building, compiling. One
+    before them pays for what a process does once, such as imports. The longer of two is doubled until it takes at
+    least five seconds more than the shorter, for less is chance.
 
     Args:
         minutes: the budget.
         train: trains from the start for a number of steps.
         clock: seconds, such as `stopwatch` gives.
-        trials: the steps of the two trainings. The further apart, the less does chance count.
+        trials: the steps of the two trainings to begin with.
         whole: what is done once has its part of the budget, too.
 
     >>> spent = [0.0]
@@ -59,11 +66,18 @@ def steps_within(
     >>> steps_within(2, train, lambda: spent[0], whole=True)
     180
     """
-    spent: list[float] = []
-    for steps in trials:
+
+    def spent(steps: int) -> float:
         began = clock()
         train(steps)
-        spent.append(clock() - began)
-    seconds = max(spent[1] - spent[0], 1e-3) / (trials[1] - trials[0])
-    once = max(0.0, spent[0] - trials[0] * seconds) if whole else 0.0
+        return clock() - began
+
+    short, long = trials
+    spent(short)
+    least, most = spent(short), spent(long)
+    while most - least < _TELLING and long < _LONGEST:
+        long *= 2
+        most = spent(long)
+    seconds = max(most - least, 1e-3) / (long - short)
+    once = max(0.0, least - short * seconds) if whole else 0.0
     return max(10, round((minutes * 60 - once) / seconds))
