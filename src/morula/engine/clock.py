@@ -47,9 +47,9 @@ def steps_within(
 ) -> int:
     """The training steps that a budget holds, at least ten.
 
-    Short trainings tell the seconds of a step apart from what is done in every one: loading, building, compiling. One
-    before them pays for what a process does once, such as imports. The longer of two is doubled until it takes at
-    least five seconds more than the shorter, for less is chance.
+    Short trainings tell the seconds of a step apart from what is done in every one: loading, building,
+    compiling. One before them pays for what a process does once, as imports are. The longer of two is doubled
+    until it takes at least five seconds more than the shorter, for less is chance.
 
     Args:
         minutes: the budget.
