@@ -35,10 +35,10 @@ def chapters(path: Path) -> list[Chapter]:
 
     told = [
         Chapter(f"Stage {stage.name}", "The losses over the training.", (_curve(stage),))
-        for stage in sorted(path.glob("[0-9]*-*"), key=lambda folder: int(folder.name.split("-")[0]))
+        for stage in sorted(path.glob("[0-9]*-*"), key=_number)
         if (stage / "metrics.jsonl").exists() and not stage.match(_BUDGETS)
     ]
-    rounds = sorted(path.glob(_ROUNDS))
+    rounds = sorted(path.glob(_ROUNDS), key=_number)
     if rounds:
         told.append(Chapter("Self-training", _ABOUT_ROUNDS, _taught(rounds)))
     told += [_untuned(stage) for stage in path.glob("*-untuned")]
@@ -60,6 +60,11 @@ def keep_section(stage: Stage, image: Array, affinities: Affinities, labels: Arr
     stage.save_array("image", image[section])
     stage.save_array("affinities", affinities.nearest().values[:, section])
     stage.save_array("found", labels[section])
+
+
+def _number(stage: Path) -> int:
+    """Which stage of the run it is; by name 10 would come before 2."""
+    return int(stage.name.split("-")[0])
 
 
 def _untuned(stage: Path) -> Chapter:
