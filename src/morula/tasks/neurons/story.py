@@ -183,16 +183,18 @@ def _threshold(summary: dict[str, Any]) -> tuple[Picture, ...]:
 
 _ABOUT_LABELS = (
     "What a part of the labels would have given: the middle of the training part, the same start, as many "
-    "steps, and the same validation part, whose best threshold is taken for each. Where the line still falls "
-    "at its end, more labels are likely to help; differences below 0.1 bits are noise."
+    "steps, and the same validation part, whose best threshold is taken for each. At 100 is the fine-tuned "
+    "network, kept or not, and at 0 the network before fine-tuning, where it finds neurons. Where the line "
+    "still falls at its end, more labels are likely to help; differences below 0.1 bits are noise."
 )
 
 
 def _labels(budgets: Sequence[dict[str, Any]], summary: dict[str, Any]) -> Picture:
     from morula.report import Picture, line_chart
 
+    ends = {"start": 0.0, "fine-tuned": 100.0}  # the curve in the summary is of the one that was taken
     points = [(100 * each["share"], each["best"]) for each in budgets]
-    points.append((100, lowest(summary["curve"])))
+    points += [(ends[name], best) for name, best in summary["candidates"].items()]
     points.sort(key=lambda point: point[0])
     names = {"split": "voi_split", "merge": "voi_merge", "both": "voi"}
     lines = {name: ([at for at, _ in points], [row[key] for _, row in points]) for name, key in names.items()}
