@@ -44,7 +44,8 @@ class Pretrain(Config):
         default=8, ge=2, multiple_of=2, description="edge that features are pooled to; 16 as published"
     )
     channels: Literal["random", "all"] = Field(
-        default="random", description="a random 10 to 40 % of each level's channels, as published, or all"
+        default="random",
+        description="a random (k + 1) tenths of the channels of level k, coarsest 0, as published, or all",
     )
     erased: float = Field(default=0.4, ge=0, lt=1, description="part of the strong view that is cut out")
 
