@@ -22,7 +22,8 @@ class Pretrain(Config):
     crop: Size = Field(default=(48, 48, 48), description="voxels of a crop, z, y, x")
     lr: float = Field(default=1e-3, gt=0, description="largest learning rate")
     optimiser: Optimiser = Field(
-        default="adamw", description="adam has eps 0.01, decay 1e-6 and amsgrad, as published"
+        default="adamw",
+        description="adam has eps 0.01, decay 1e-6 and amsgrad, as published; plain-adam torch's defaults",
     )
     contrast: Contrast = Field(
         default="info-nce", description="true InfoNCE, the loss of the public code, or none"
