@@ -89,9 +89,12 @@ def test_a_block_becomes_a_segmented_volume_a_score_and_a_report(
         "Largest neurons",
         "grey values",
         "did not learn from",
+        "on the validation part",
+        "The labels lie in the box z 4 to 19, y 0 to 39, x 8 to 55",
     ):
         assert part in page
     assert "--label-offset 4 0 8" in page
+    assert "All images have labels" not in page and "against labels of" not in page
     assert "finetune.budgets=[0.1,0.25,0.5]" in page
     assert "voi_border" in page and "watershed of the grey values” (" in page
     assert ("--axes xyz" in page) == bool(turned)

@@ -66,13 +66,12 @@ def widen_border(labels: Array, window: tuple[int, int, int] = (1, 3, 3)) -> Arr
     With the default it equals `seg_widen_border` of the published code, radius 1, section by section.
 
     Args:
-        labels: `(z, y, x)`, 0 = no object.
+        labels: `(z, y, x)`, 0 = no object; ids up to 2^53, whatever the type.
         window: edges of the window in voxels, odd; beyond the volume labels are mirrored.
 
     >>> widen_border(np.array([[[1, 1, 1, 2, 2, 2]]])).ravel()
     array([1, 1, 0, 0, 2, 2])
     """
-    beyond = labels.max(initial=0) + 1
     highest = np.asarray(ndi.maximum_filter(labels, window, mode="mirror"))
-    lowest = np.asarray(ndi.minimum_filter(np.where(labels > 0, labels, beyond), window, mode="mirror"))
+    lowest = np.asarray(ndi.minimum_filter(np.where(labels > 0, labels, np.inf), window, mode="mirror"))
     return np.where(highest == lowest, labels, 0).astype(labels.dtype)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from morula.core.types import Array
 from morula.recipes import Entry
 from morula.workflows.commands import again
 from morula.workflows.findings import Finding
@@ -61,8 +62,19 @@ def trust(findings: Sequence[Finding], entry: Entry, *, labelled: bool) -> tuple
     return tuple(lines)
 
 
-def next_steps(run: Path, findings: Sequence[Finding]) -> tuple[str, ...]:
-    """Which images to label next, by the recipe's own ranking where it makes one."""
+def next_steps(
+    run: Path, findings: Sequence[Finding], block: Sequence[Sequence[int]] | None = None
+) -> tuple[str, ...]:
+    """Which images to label next, by the recipe's own ranking where it makes one, or where in a volume.
+
+    Args:
+        run: the run's folder.
+        findings: all images; of a block the one volume.
+        block: the labelled box of that volume, first voxel and the one after the last along z, y, x; None
+            where whole images are labelled.
+    """
+    if block is not None:
+        return (_beyond(findings[0], block),)
     ranking = run / "report" / "label_next.csv"
     if ranking.exists():
         with ranking.open(newline="", encoding="utf-8") as stream:
@@ -76,6 +88,43 @@ def next_steps(run: Path, findings: Sequence[Finding]) -> tuple[str, ...]:
     weakest = sorted(unlabelled, key=lambda finding: finding.confidence)[:3]
     names = ", ".join(f"{finding.id} ({finding.confidence:.2f})" for finding in weakest)
     return (f"Label these first, for they have the lowest mean confidence: {names}.",)
+
+
+def _beyond(volume: Finding, block: Sequence[Sequence[int]]) -> str:
+    """What was labelled of a volume, and where else labels would tell most."""
+    box = ", ".join(f"{axis} {a} to {b - 1}" for axis, (a, b) in zip("zyx", block, strict=True))
+    weakest = _least_sure(volume, block)
+    if not len(weakest):
+        return (
+            f"The labels lie in the box {box}, and no neuron has its middle outside of it. To know the "
+            "accuracy elsewhere, label a block of another volume, and compare with `morula evaluate`."
+        )
+    places = "; ".join(
+        f"neuron {row[0]:.0f} ({row[1]:.2f}), z y x {row[3]:.0f} {row[4]:.0f} {row[5]:.0f}" for row in weakest
+    )
+    return (
+        f"The labels lie in the box {box}. Of the larger neurons outside of it the network is least sure of "
+        f"these: {places}. Label a block around one of them as well, and give all blocks as --labels, in one "
+        "file as large as the volume."
+    )
+
+
+def _least_sure(volume: Finding, block: Sequence[Sequence[int]]) -> Array:
+    """Id, score, area and middle `(n, 6)` of at most three neurons, the least sure of those outside of a box.
+
+    Only those count that are larger than the mean: the many specks at borders are unsure, and tell nothing.
+    """
+    wanted = ("id", "score", "area", "centroid_z", "centroid_y", "centroid_x")
+    if not len(volume.objects):
+        return np.empty((0, len(wanted)))
+    with (volume.folder / "objects.csv").open(encoding="utf-8") as stream:
+        names = stream.readline().strip().split(",")
+        rows = np.loadtxt(stream, delimiter=",", usecols=[names.index(each) for each in wanted], ndmin=2)
+    low, high = np.transpose(block)
+    middle = np.round(rows[:, 3:])
+    rows = rows[((middle < low) | (middle >= high)).any(axis=1)]
+    large = rows[rows[:, 2] >= rows[:, 2].mean()] if len(rows) else rows
+    return large[np.argsort(large[:, 1], kind="stable")[:3]]
 
 
 def no_curve(run: Path, plan: Mapping[str, Any], header: Mapping[str, Any]) -> tuple[str, ...]:

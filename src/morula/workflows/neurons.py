@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from morula.blockwise import sample
+from morula.core.config import Config, override
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Record, Volume, Voxel, VoxelSize
 from morula.data import load_block
@@ -21,6 +22,8 @@ from morula.recipes import RECIPES
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from morula.tasks.neurons import Decode, Network
 
 __all__ = [
     "LABEL_A_BLOCK",
@@ -65,6 +68,7 @@ _GAPS = 0.5  # of the smallest box around all labels
 _ANISOTROPIC = 1.8  # times
 _DEEP = 16  # sections; in fewer, cubes tell little of how neurons go on
 _RESIZED = 1.5  # times
+_KINDS = ("deeper than wide", "about as deep as wide")  # of voxels, by whether they count as cubes
 
 
 def is_volume(images: Path, labels: Path, *, deep: bool) -> bool:
@@ -179,10 +183,9 @@ def check_new(run: Path, image: Volume, axes: StoredAxes) -> list[str]:
     check_order(image, axes)
     model = read_json(run / "model" / "model.json")
     if is_isotropic(Network.model_validate(model["network"]), image.voxel) != model["isotropic"]:
-        kinds = "deeper than wide", "about as deep as wide"
         cubes = bool(model["isotropic"])
         size = "of unknown size, taken for" if image.voxel is None else f"{_nm(image.voxel)} nm, so"
-        found = f"its voxels are {size} {kinds[not cubes]}, but the run was trained on some {kinds[cubes]}"
+        found = f"its voxels are {size} {_KINDS[not cubes]}, but the run was trained on some {_KINDS[cubes]}"
         raise DataError(image.uri, found, "give --voxel-size Z Y X, or a run that was trained on such voxels")
     return [*axes_doubts(image.spatial_shape, axes), *resized(run, image)]
 
@@ -221,12 +224,19 @@ def survey_neurons(record: Record, axes: StoredAxes) -> dict[str, Any]:
 
 
 def why_neurons(
-    record: Record, facts: dict[str, Any], recipe: str, *, asked: bool
+    record: Record, facts: dict[str, Any], recipe: str, config: Config, *, asked: bool
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The reasons for a neuron recipe and the doubts about it, one sentence each."""
-    size = record.image.voxel
-    flat = size is None or size.z is None or size.z >= _ANISOTROPIC * min(size.y, size.x)
-    shape = "Voxels are about as deep as wide: z is an axis like the others."
+    """The reasons for a neuron recipe and the doubts about it, one sentence each.
+
+    Args:
+        record: the volume.
+        facts: of `survey_neurons`.
+        recipe: its name.
+        config: of the recipe, whose network and decoder may overrule what the voxel size says.
+        asked: whether the user named the recipe.
+    """
+    settings: Any = config
+    network: Network = settings.network
     share, title = facts["share"], RECIPES[recipe].title
     told = f"A block of the volume is labelled: {facts['neurons']} neurons, {100 * share:.3g}% of the voxels."
     judged = "Scores are of the part of the block that is kept for validation; the threshold is chosen there."
@@ -236,10 +246,26 @@ def why_neurons(
     reasons = (
         told,
         f"Recipe {recipe} was asked for." if asked else f"Recipe {recipe} does this: {title}.",
-        "Voxels are deeper than wide: fragments are flooded section by section." if flat else shape,
+        _shaped(network, settings.decode, record.image.voxel),
         judged,
     )
-    return reasons, tuple(_doubts(record, facts, flat=flat))
+    return reasons, tuple(_doubts(record, facts, network))
+
+
+def _shaped(network: Network, decode: Decode, size: Voxel | None) -> str:
+    """What follows from the shape of a voxel, or from the settings that overrule it, in a sentence."""
+    from morula.tasks.neurons import decoder_of, is_isotropic
+
+    cubes = is_isotropic(network, size)
+    sections = decoder_of(decode, isotropic=cubes).fragments == "sections"
+    told = f"Voxels are {_KINDS[cubes]}"
+    if network.geometry != "auto":
+        told = f"Voxels count as {_KINDS[cubes]}, for network.geometry is {network.geometry}"
+    if sections != cubes:
+        how = "z is an axis like the others" if cubes else "fragments are flooded section by section"
+        return f"{told}: {how}."
+    where = "section by section" if sections else "in the volume"
+    return f"{told}, but fragments are flooded {where}, for decode.fragments is {decode.fragments}."
 
 
 def axes_doubts(shape: Sequence[int], axes: StoredAxes) -> list[str]:
@@ -289,12 +315,21 @@ def resized(run: Path, image: Volume) -> list[str]:
     ]
 
 
-def _doubts(record: Record, facts: dict[str, Any], *, flat: bool) -> list[str]:
-    doubts = axes_doubts(record.image.spatial_shape, facts["axes"])
-    if record.image.voxel is None:
-        doubts.append("No voxel size is known: sections are taken to be thick, and volumes are in voxels.")
+def _doubts(record: Record, facts: dict[str, Any], network: Network) -> list[str]:
+    from morula.tasks.neurons import is_isotropic
+
+    doubts, size = axes_doubts(record.image.spatial_shape, facts["axes"]), record.image.voxel
+    cubes, shown = is_isotropic(network, size), is_isotropic(override(network, {"geometry": "auto"}), size)
+    if size is None:
+        thick = "sections are taken to be thick, and " if network.geometry == "auto" else ""
+        doubts.append(f"No voxel size is known: {thick}volumes are in voxels.")
+    elif cubes != shown:
+        doubts.append(
+            f"Voxels of {_nm(size)} nm are {_KINDS[shown]}, but the network takes them for {_KINDS[cubes]}, "
+            f"for network.geometry is {network.geometry}; --set network.geometry=auto goes by their size."
+        )
     start, stop = facts["block"][0] if facts["labelled"] else (0, record.image.spatial_shape[0])
-    if not flat and stop - start < _DEEP:
+    if cubes and stop - start < _DEEP:
         what = "labelled block" if facts["labelled"] else "volume"
         doubts.append(f"The {what} is {stop - start} sections deep; {_DEEP} or more show how neurons go on.")
     if facts["gaps"] > _GAPS:

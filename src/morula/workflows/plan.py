@@ -175,9 +175,10 @@ def plan(
         others, facts = [], survey_traced(target)
         reasons, doubts = why_traced(facts, chosen, asked=recipe is not None)
     elif chosen is not None and RECIPES[chosen].block:
+        assert settings is not None
         target, others, bad = [load_neurons(images, labels, voxel, label_offset, axes)], [], []
         facts = survey_neurons(target[0], axes)
-        reasons, doubts = why_neurons(target[0], facts, chosen, asked=recipe is not None)
+        reasons, doubts = why_neurons(target[0], facts, chosen, settings, asked=recipe is not None)
     else:
         target, bad = load_records(images, labels, skip_bad=skip_bad, voxel=voxel)
         others, facts = [], _survey(target, labels)

@@ -13,7 +13,7 @@ from morula.core.rng import Rng
 from morula.core.types import Array, ArraySource, Record, Volume
 from morula.data import open_volume, predicted_labels, read_labels
 from morula.metrics import LOWER_IS_BETTER, bootstrap_mean
-from morula.recipes import RECIPES, load_recipe
+from morula.recipes import RECIPES, Entry, load_recipe
 from morula.report import (
     Control,
     Controls,
@@ -86,6 +86,7 @@ def _content(run: Path, findings: Sequence[Finding]) -> ReportContent:
     from morula.engine import read_json
 
     plan, header = read_json(run / "plan.json"), read_json(run / "run.json")
+    entry = RECIPES[plan["recipe"]]
     classes = tuple(sorted({name for finding in findings for name in finding.objects.classes}))
     unit = _unit([finding.nm for finding in findings], plan["facts"]["dimensions"])
     shown = _shown(findings)
@@ -94,9 +95,9 @@ def _content(run: Path, findings: Sequence[Finding]) -> ReportContent:
         (f"{len(gone)} image(s) are no longer where they were; their pictures are missing.",) if gone else ()
     )
     return ReportContent(
-        title=f"{RECIPES[plan['recipe']].objects} in {Path(plan['images']).name}",
+        title=f"{entry.objects} in {Path(plan['images']).name}",
         subtitle=f"Recipe {plan['recipe']}, preset {plan['preset']}, seed {header['seed']}",
-        summary=_facts(findings, classes),
+        summary=_facts(findings, classes, entry),
         what_and_why=PlanText(reasons=tuple(plan["reasons"])),
         warnings=(*plan["warnings"], *moved),
         overlays=tuple(each for role, finding in shown for each in _overlays(finding, role, classes)),
@@ -104,11 +105,11 @@ def _content(run: Path, findings: Sequence[Finding]) -> ReportContent:
         scores=_scores(findings),
         image_scores=_score_table(findings),
         controls=_controls(run, findings, shown),
-        trust=trust(findings, RECIPES[plan["recipe"]], labelled=plan["labels"] is not None),
+        trust=trust(findings, entry, labelled=plan["labels"] is not None),
         next_steps=(
             (LABEL_A_BLOCK,)
             if lacks_block(plan)
-            else (*next_steps(run, findings), *no_curve(run, plan, header))
+            else (*next_steps(run, findings, plan["facts"].get("block")), *no_curve(run, plan, header))
         ),
         stages=tuple(load_recipe(plan["recipe"]).story(run)),
         distributions=histograms(findings, classes, unit),
@@ -155,7 +156,7 @@ def _predicted_content(
     return ReportContent(
         title=f"{entry.objects} in {shown}",
         subtitle=f"Recipe {header['recipe']}, trained run {run.resolve().name}",
-        summary=_facts(findings, classes),
+        summary=_facts(findings, classes, entry),
         what_and_why=PlanText(reasons=("A trained run was applied; nothing was learned from these images.",)),
         warnings=tuple(warnings),
         overlays=tuple(each for role, one in _shown(findings) for each in _overlays(one, role, classes)),
@@ -189,7 +190,7 @@ def _unit(sizes: Sequence[Sequence[float | None] | None], dimensions: int) -> st
     return " or ".join(sorted(units))
 
 
-def _facts(findings: Sequence[Finding], classes: Sequence[str]) -> tuple[Fact, ...]:
+def _facts(findings: Sequence[Finding], classes: Sequence[str], entry: Entry) -> tuple[Fact, ...]:
     every = [name for finding in findings for name in finding.objects.classes]
     per_class = ", ".join(f"{every.count(name)} {name}" for name in classes) if len(classes) > 1 else ""
     confidence = np.concatenate([finding.objects.scores for finding in findings]) if every else np.zeros(1)
@@ -201,9 +202,8 @@ def _facts(findings: Sequence[Finding], classes: Sequence[str]) -> tuple[Fact, .
     scored = [finding for finding in findings if finding.truth is not None]
     if scored:
         mean = np.mean([finding.rank for finding in scored])
-        facts.append(
-            Fact(scored[0].measure.upper(), f"{mean:.3f}", f"against labels of {len(scored)} images")
-        )
+        where = "on the validation part" if entry.block else f"against labels of {len(scored)} images"
+        facts.append(Fact(scored[0].measure.upper(), f"{mean:.3f}", where))
     return tuple(facts)
 
 

@@ -68,3 +68,15 @@ def test_widening_leaves_one_object_alone() -> None:
     volume = np.full((2, 5, 5), 9, np.uint16)
     assert np.array_equal(widen_border(volume), volume)
     assert widen_border(volume).dtype == np.uint16
+
+
+@pytest.mark.parametrize(
+    ("kind", "largest"), [(np.int32, 2**31 - 1), (np.uint16, 2**16 - 1), (np.int64, 2**53)]
+)
+def test_the_largest_id_of_a_type_is_an_object_like_any_other(kind: type[np.integer], largest: int) -> None:
+    """One more than it would be less than nothing, and every voxel beside a gap a border."""
+    plain = np.array([[[5, 5, 5, 0, 5, 5, 3, 3, 3, 0, 0]]])
+    large = np.where(plain == 5, largest, plain).astype(kind)
+    expected = np.where(plain == 5, large, plain) * np.array([1, 1, 1, 0, 1, 0, 0, 1, 1, 0, 0], kind)
+    assert np.array_equal(widen_border(large), expected)
+    assert not widen_border(np.zeros((1, 3, 3), kind)).any()

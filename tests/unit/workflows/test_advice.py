@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from morula.workflows.advice import next_steps, no_curve
@@ -28,6 +29,28 @@ def test_nothing_is_to_be_labelled_where_all_is(tmp_path: Path) -> None:
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "label_next.csv").write_text("image,doubt\n")
     assert next_steps(tmp_path, [finding(tmp_path, "a", 0.2)])[0].startswith("All images have labels")
+
+
+def neurons(run: Path, *rows: tuple[int, float, float, tuple[float, float, float]]) -> Finding:
+    """A volume with a neuron a row: id, score, area, and its middle as z, y, x."""
+    found = finding(run, "volume", 0.5)
+    lines = [f"{name},neuron,{score},{area},{y},{x},{z}" for name, score, area, (z, y, x) in rows]
+    text = "\n".join(["id,class,score,area,centroid_y,centroid_x,centroid_z", *lines, ""])
+    (found.folder / "objects.csv").write_text(text)
+    return replace(found, truth={"voi": 0.8})
+
+
+def test_of_a_volume_it_says_what_is_labelled_and_where_to_label_more(tmp_path: Path) -> None:
+    block = [[4, 20], [0, 40], [8, 56]]
+    inside, speck = (1, 0.1, 90, (19.4, 3, 55.4)), (2, 0.05, 1, (1, 1, 1))
+    below, beside = (3, 0.75, 95, (19.6, 30, 9)), (4, 0.5, 99, (12, 41, 90.2))
+    (told,) = next_steps(tmp_path / "a", [neurons(tmp_path / "a", inside, speck, below, beside)], block)
+    assert "in the box z 4 to 19, y 0 to 39, x 8 to 55." in told
+    assert "these: neuron 4 (0.50), z y x 12 41 90; neuron 3 (0.75), z y x 20 30 9. Label a block" in told
+    (told,) = next_steps(tmp_path / "b", [neurons(tmp_path / "b", inside)], block)
+    assert "no neuron has its middle outside" in told and "another volume" in told
+    (told,) = next_steps(tmp_path / "c", [neurons(tmp_path / "c")], block)
+    assert "no neuron has its middle outside" in told
 
 
 def test_a_curve_over_labels_that_was_not_drawn_is_a_command_away(tmp_path: Path) -> None:

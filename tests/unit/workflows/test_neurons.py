@@ -12,9 +12,11 @@ import tifffile
 from rich.console import Console
 
 from block_runs import neuron_run
+from morula.core.config import override
 from morula.core.errors import DataError, UsageError
 from morula.core.files import write_json
-from morula.core.types import Axes, Volume, Voxel
+from morula.core.types import Axes, Record, Volume, Voxel
+from morula.recipes.mscon.config import MsconConfig
 from morula.workflows.big import predict_big
 from morula.workflows.neurons import (
     axes_doubts,
@@ -135,8 +137,65 @@ def test_thin_volumes_and_blocks_of_cubes_are_doubted(
         tifffile.imwrite(labels, ids, photometric="minisblack")
     offset = None if block is None else (0, 0, 0)
     record = load_neurons(saved(tmp_path, shape), labels, voxel, offset, None)
-    _, doubts = why_neurons(record, survey_neurons(record, None), "mscon", asked=True)
+    _, doubts = why_neurons(record, survey_neurons(record, None), "mscon", MsconConfig(), asked=True)
     assert any("sections deep" in each for each in doubts) == doubted
+
+
+@pytest.mark.parametrize(
+    ("voxel", "changes", "told", "doubted"),
+    [
+        (CUBE, {}, "Voxels are about as deep as wide: z is an axis like the others.", ""),
+        (SLAB, {}, "Voxels are deeper than wide: fragments are flooded section by section.", ""),
+        (
+            CUBE,
+            {"network": {"geometry": "sections"}},
+            "Voxels count as deeper than wide, for network.geometry is sections: fragments are flooded",
+            "Voxels of 10 10 10 nm are about as deep as wide, but the network takes them for deeper",
+        ),
+        (
+            SLAB,
+            {"network": {"geometry": "isotropic"}},
+            "Voxels count as about as deep as wide, for network.geometry is isotropic: z is an axis like the",
+            "Voxels of 40 4 4 nm are deeper than wide, but the network takes them for about as deep as wide",
+        ),
+        (
+            SLAB,
+            {"network": {"geometry": "sections"}, "decode": {"fragments": "volume"}},
+            "is sections, but fragments are flooded in the volume, for decode.fragments is volume.",
+            "",
+        ),
+        (
+            CUBE,
+            {"decode": {"fragments": "sections"}},
+            "Voxels are about as deep as wide, but fragments are flooded section by section, for decode.frag",
+            "",
+        ),
+        (None, {}, "Voxels are deeper than wide: fragments", "sections are taken to be thick"),
+        (
+            None,
+            {"network": {"geometry": "isotropic"}},
+            "Voxels count as about as deep as wide, for network.geometry",
+            "No voxel size is known: volumes are in voxels.",
+        ),
+    ],
+)
+def test_the_plan_tells_the_shape_that_the_network_goes_by(
+    voxel: Voxel | None, changes: dict, told: str, doubted: str
+) -> None:
+    record = Record("a", volume((30, 40, 40), voxel))
+    facts, config = survey_neurons(record, None), override(MsconConfig(), changes)
+    reasons, doubts = why_neurons(record, facts, "mscon", config, asked=True)
+    assert any(told in each for each in reasons)
+    assert len(doubts) == bool(doubted) and all(doubted in each for each in doubts)
+
+
+@pytest.mark.parametrize("recipe", ["mscon", "dbmim"])
+def test_a_preset_for_sections_is_doubted_on_cubes(recipe: str, tmp_path: Path) -> None:
+    raw = saved(tmp_path, (30, 40, 40))
+    paper = plan(raw, voxel=CUBE, recipe=recipe, preset="paper")
+    assert any("network.geometry is sections" in each for each in paper.warnings)
+    assert not any("an axis like the others" in each for each in paper.reasons)
+    assert not plan(raw, voxel=SLAB, recipe=recipe, preset="paper").warnings
 
 
 @pytest.mark.parametrize("voxel", [SLAB, "unknown", None])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ from morula.core.files import write_json, write_text
 from morula.core.types import Axes, Segmentation, Volume
 from morula.data import load_records, write_labels, write_prediction
 from morula.metrics import LOWER_IS_BETTER
+from morula.recipes import RECIPES
 from morula.workflows.findings import Finding
 from morula.workflows.image_tables import image_rows
-from morula.workflows.report import _MEASURES, _controls, _scores, report_prediction
+from morula.workflows.report import _MEASURES, _controls, _facts, _scores, report_prediction
 from synthetic import save_folder
 
 
@@ -24,6 +26,15 @@ def test_errors_and_distances_are_told_apart_from_scores(key: str) -> None:
     assert (score.measure, score.mean) == (key, 0.25)
     assert score.higher_is_better == (key not in LOWER_IS_BETTER)
     assert not (score.higher_is_better and "0 is perfect" in score.meaning)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "where"), [("mscon", "on the validation part"), ("psm", "against labels of 1 images")]
+)
+def test_a_score_says_what_it_was_measured_on(recipe: str, where: str, tmp_path: Path) -> None:
+    scored = replace(finding("a", tmp_path, [0.5]), truth={"voi": 0.8})
+    fact = _facts([scored], ("neuron",), RECIPES[recipe])[-1]
+    assert (fact.label, fact.value, fact.note) == ("VOI", "0.800", where)
 
 
 def test_every_error_is_told() -> None:

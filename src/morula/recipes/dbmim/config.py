@@ -92,16 +92,16 @@ def _smoke() -> DbmimConfig:
 
 
 def _paper() -> DbmimConfig:
-    """Ratio, targets and lengths as far as they are known, with the policy; for a GPU."""
+    """Numbers of the public code, of several versions as README.md lists, with the policy; for a GPU."""
     return DbmimConfig(
         preset="paper",
         network=Network(backbone="unetr", geometry="sections", offsets="nearest"),
         pretrain=Pretrain(
             steps=1_000_000, batch=8, crop=(32, 160, 160), patch=(4, 16, 16), ratio=0.85, mask="learned",
-            credit="sample", lr=2e-5, hog=1.0,
+            credit="sample", lr=2e-5, voxels=0.1, hog=1.0,
         ),
         finetune=Finetune(
-            steps=200_000, batch=4, crop=(32, 160, 160), lr=1e-4, optimiser="adam", loss="mse",
+            steps=200_000, batch=4, crop=(32, 160, 160), lr=1e-4, optimiser="plain-adam", loss="mse",
             augment="flips", average=0.0,
         ),
         decode=Decode(

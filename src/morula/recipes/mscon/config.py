@@ -22,7 +22,8 @@ class Pretrain(Config):
     crop: Size = Field(default=(48, 48, 48), description="voxels of a crop, z, y, x")
     lr: float = Field(default=1e-3, gt=0, description="largest learning rate")
     optimiser: Optimiser = Field(
-        default="adamw", description="adam has eps 0.01, decay 1e-6 and amsgrad, as published"
+        default="adamw",
+        description="adam has eps 0.01, decay 1e-6 and amsgrad, as published; plain-adam torch's defaults",
     )
     contrast: Contrast = Field(
         default="info-nce", description="true InfoNCE, the loss of the public code, or none"
@@ -44,7 +45,8 @@ class Pretrain(Config):
         default=8, ge=2, multiple_of=2, description="edge that features are pooled to; 16 as published"
     )
     channels: Literal["random", "all"] = Field(
-        default="random", description="a random 10 to 40 % of each level's channels, as published, or all"
+        default="random",
+        description="a random (k + 1) tenths of the channels of level k, coarsest 0, as published, or all",
     )
     erased: float = Field(default=0.4, ge=0, lt=1, description="part of the strong view that is cut out")
 

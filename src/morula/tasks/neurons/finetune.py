@@ -107,10 +107,8 @@ def finetune(
             l_shapes = weighted_mse(shapes.sigmoid(), wanted, inside) / DESCRIPTORS
             loss = loss + settings.shapes * l_shapes
             told |= {"loss": loss.detach(), "shapes": l_shapes.detach()}
-        constant = settings.optimiser == "adam"
-        warmup = min(_WARMUP, settings.steps // 4)
-        rate = settings.lr if constant else cosine(settings.lr, state.step, settings.steps, warmup=warmup)
-        update(run.fabric, optimiser, loss, lr=rate, clip=0.0 if constant else 1.0)
+        rate, clip = _pace(settings, state.step)
+        update(run.fabric, optimiser, loss, lr=rate, clip=clip)
         ema_(
             mean,
             network,
@@ -122,8 +120,17 @@ def finetune(
     return mean.cpu()
 
 
+def _pace(settings: Finetune, step: int) -> tuple[float, float]:
+    """Learning rate of a step, and the norm that gradients are clipped at, 0 for none."""
+    if settings.optimiser != "adamw":
+        return settings.lr, 0.0
+    return cosine(settings.lr, step, settings.steps, warmup=min(_WARMUP, settings.steps // 4)), 1.0
+
+
 def optimiser_of(module: nn.Module, name: Optimiser, lr: float) -> torch.optim.Optimizer:
-    """AdamW, or the published Adam, whose large eps damps it; of all parameters of a module."""
+    """AdamW, Adam as torch has it, or that of MS-Con, whose large eps damps it; of all parameters."""
+    if name == "plain-adam":
+        return torch.optim.Adam(module.parameters(), lr=lr)
     if name == "adam":
         return torch.optim.Adam(module.parameters(), lr=lr, eps=0.01, weight_decay=1e-6, amsgrad=True)
     return torch.optim.AdamW(module.parameters(), lr=lr, weight_decay=1e-3)

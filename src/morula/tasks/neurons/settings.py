@@ -20,7 +20,7 @@ Widths = Annotated[tuple[Count, ...], Field(min_length=2)]
 Size = tuple[Count, Count, Count]
 """Voxels along z, y, x."""
 
-Optimiser = Literal["adamw", "adam"]
+Optimiser = Literal["adamw", "adam", "plain-adam"]
 
 
 class Network(Config):
@@ -69,7 +69,8 @@ class Finetune(Config):
     lr: float = Field(default=3e-3, gt=0, description="largest learning rate")
     optimiser: Optimiser = Field(
         default="adamw",
-        description="adam has eps 0.01, decay 1e-6, amsgrad and a constant rate, as published",
+        description="adam has eps 0.01, decay 1e-6 and amsgrad, as MS-Con's code, plain-adam torch's "
+        "defaults; both a constant rate and no clipping",
     )
     loss: Literal["bce", "mse"] = Field(default="bce", description="of affinities, both balanced")
     shapes: float = Field(

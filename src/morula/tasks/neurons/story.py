@@ -35,10 +35,10 @@ def chapters(path: Path) -> list[Chapter]:
 
     told = [
         Chapter(f"Stage {stage.name}", "The losses over the training.", (_curve(stage),))
-        for stage in sorted(path.glob("[0-9]*-*"), key=lambda folder: int(folder.name.split("-")[0]))
+        for stage in sorted(path.glob("[0-9]*-*"), key=_number)
         if (stage / "metrics.jsonl").exists() and not stage.match(_BUDGETS)
     ]
-    rounds = sorted(path.glob(_ROUNDS))
+    rounds = sorted(path.glob(_ROUNDS), key=_number)
     if rounds:
         told.append(Chapter("Self-training", _ABOUT_ROUNDS, _taught(rounds)))
     told += [_untuned(stage) for stage in path.glob("*-untuned")]
@@ -60,6 +60,11 @@ def keep_section(stage: Stage, image: Array, affinities: Affinities, labels: Arr
     stage.save_array("image", image[section])
     stage.save_array("affinities", affinities.nearest().values[:, section])
     stage.save_array("found", labels[section])
+
+
+def _number(stage: Path) -> int:
+    """Which stage of the run it is; by name 10 would come before 2."""
+    return int(stage.name.split("-")[0])
 
 
 def _untuned(stage: Path) -> Chapter:
@@ -178,16 +183,18 @@ def _threshold(summary: dict[str, Any]) -> tuple[Picture, ...]:
 
 _ABOUT_LABELS = (
     "What a part of the labels would have given: the middle of the training part, the same start, as many "
-    "steps, and the same validation part, whose best threshold is taken for each. Where the line still falls "
-    "at its end, more labels are likely to help; differences below 0.1 bits are noise."
+    "steps, and the same validation part, whose best threshold is taken for each. At 100 is the fine-tuned "
+    "network, kept or not, and at 0 the network before fine-tuning, where it finds neurons. Where the line "
+    "still falls at its end, more labels are likely to help; differences below 0.1 bits are noise."
 )
 
 
 def _labels(budgets: Sequence[dict[str, Any]], summary: dict[str, Any]) -> Picture:
     from morula.report import Picture, line_chart
 
+    ends = {"start": 0.0, "fine-tuned": 100.0}  # the curve in the summary is of the one that was taken
     points = [(100 * each["share"], each["best"]) for each in budgets]
-    points.append((100, lowest(summary["curve"])))
+    points += [(ends[name], best) for name, best in summary["candidates"].items()]
     points.sort(key=lambda point: point[0])
     names = {"split": "voi_split", "merge": "voi_merge", "both": "voi"}
     lines = {name: ([at for at, _ in points], [row[key] for _, row in points]) for name, key in names.items()}

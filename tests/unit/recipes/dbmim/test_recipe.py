@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import nn
 
 from morula.core.config import override
 from morula.core.errors import DataError, UsageError
@@ -11,7 +12,7 @@ from morula.core.rng import Rng
 from morula.engine import Run, launch, read_metrics
 from morula.recipes.dbmim.config import DbmimConfig, Pretrain
 from morula.recipes.dbmim.recipe import Crops, presets, pretrain
-from morula.tasks.neurons import Network, Unlabelled
+from morula.tasks.neurons import Network, Unlabelled, optimiser_of
 from synthetic import neurites
 
 
@@ -33,6 +34,13 @@ def test_the_preset_of_the_paper_rewards_as_published() -> None:
     named = presets()
     assert (named["paper"].pretrain.mask, named["paper"].pretrain.credit) == ("learned", "sample")
     assert named["rl"].pretrain.credit == "patch"
+
+
+def test_the_preset_of_the_paper_has_the_weights_and_the_optimiser_of_the_public_code() -> None:
+    paper = presets()["paper"]
+    assert (paper.pretrain.voxels, paper.pretrain.hog) == (0.1, 1.0)
+    (group,) = optimiser_of(nn.Linear(1, 1), paper.finetune.optimiser, paper.finetune.lr).param_groups
+    assert [group[key] for key in ("lr", "eps", "weight_decay", "amsgrad")] == [1e-4, 1e-8, 0, False]
 
 
 @pytest.mark.parametrize("mask", ["random", "block", "edge", "learned", "strategy"])

@@ -43,6 +43,14 @@ def test_features_are_pooled_to_edges_that_heads_can_share() -> None:
         override(MsconConfig(), {"pretrain": {"pooled": 5}})
 
 
+def test_as_many_tenths_of_the_channels_take_part_as_the_help_says() -> None:
+    said = Pretrain.model_fields["channels"].description or ""
+    assert "(k + 1) tenths of the channels of level k, coarsest 0" in said and "40 %" not in said
+    siamese = Siamese(ResidualUNet3d(1, 1, (4, 6), skips=False), 2, everything=False)
+    assert [len(kept) for kept in siamese._channels([100] * 2)] == [10, 20]
+    assert [len(kept) for kept in siamese._channels([100] * 4)] == [10, 20, 30, 40]
+
+
 def test_info_nce_equals_its_loops() -> None:
     assert float(info_nce(rows(0), rows(1), 0.1)) == pytest.approx(
         slow_info_nce(rows(0), rows(1), 0.1), rel=1e-5

@@ -15,6 +15,7 @@ from morula.core.errors import DataError, UsageError
 from morula.core.rng import Rng
 from morula.core.types import Record, Voxel
 from morula.data import load_block
+from morula.recipes.mscon.config import MsconConfig
 from morula.tasks.neurons import Block, Crops, Dense, Finetune, Network, Part, Problem, grey, prepare
 from morula.tasks.neurons.learn import problem_of
 from morula.workflows.neurons import survey_neurons, why_neurons
@@ -43,7 +44,7 @@ def corners(tmp_path: Path) -> Record:
 
 
 def test_the_plan_says_what_is_labelled(corners: Record) -> None:
-    reasons, doubts = why_neurons(corners, survey_neurons(corners, None), "mscon", asked=True)
+    reasons, doubts = why_neurons(corners, survey_neurons(corners, None), "mscon", MsconConfig(), asked=True)
     assert "8 neurons, 3.47% of the voxels" in reasons[0]
     assert any("96% of the box" in each for each in doubts)
 
