@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from morula.core.affinities import NEAREST, Affinities, Offset, Polarity
+from morula.core.affinities import NEAREST, Affinities, Offset, Polarity, edge
 from morula.core.errors import DataError, UsageError, times
 from morula.core.files import atomic_path
 from morula.core.types import Array
@@ -48,18 +48,19 @@ def read_affinities(
 ) -> Affinities:
     """Reads a data set `(c, z, y, x)` of numbers in [0, 1], or of whole numbers up to 255 for 1.
 
-    Whole numbers none of which is above 1 are 0 and 1.
+    Whole numbers none of which is above 1 are 0 and 1. A channel whose offset points forwards says of a voxel
+    what one that points backwards says of its partner, and is read as that one.
 
     Args:
         path: an HDF5 file, with `:/key` where it holds several such data sets.
-        offsets: of the channels, in the place of the attribute `offsets`.
+        offsets: of the channels, where no attribute `offsets` tells them.
         polarity: what 1 means, in the place of the attribute `polarity`. Where both say the same it is
             believed, even if most neighbours are apart, as they are around a few small objects.
 
     Raises:
         DataError: not HDF5, cut short, no such data set, values or offsets that are none, another number of
             channels than offsets, or values that seem to mean the opposite of what is said.
-        UsageError: nothing says what the channels are or what 1 means.
+        UsageError: nothing says what the channels are or what 1 means, or the file says other offsets.
     """
     values, told, kept = _read(path)
     said, polarity = polarity, polarity or kept
@@ -71,15 +72,19 @@ def read_affinities(
     if polarity is None:
         found = "nothing says whether 1 means the same object or a border"
         raise UsageError("--polarity", found, "give attractive or repulsive, or store it as an attribute")
-    known = told if offsets is None else offsets
+    known = told if offsets is None else tuple(offsets)
     assert known is not None
     if len(known) != len(values):
         found = f"{len(values)} channels for {len(known)} offsets"
         raise DataError(path, found, "give the offsets that the channels were made with")
+    if told is not None and len(told) == len(values) and told != known:
+        found = f"attribute offsets of {path} says others: {_listed(told)}"
+        raise UsageError("--offsets", found, "leave it out, or mend the attribute if that is wrong")
     try:
-        affinities = Affinities(_scaled(path, values), tuple(known), polarity)
+        affinities = _backwards(_scaled(path, values), known, polarity)
     except ValueError as error:
-        raise DataError(path, str(error), "store each offset once, pointing backwards") from error
+        fix = "store the affinities to each neighbour once, and none to the voxel itself"
+        raise DataError(path, f"{error}: {_listed(known)}", fix) from error
     if not set(NEAREST) <= set(affinities.offsets):
         fix = "neurons are made of the affinities to the three faces; store these, too"
         raise DataError(path, "no channel tells of the next voxel along every axis", fix)
@@ -170,6 +175,24 @@ def _scaled(path: Path, values: Array) -> Array:
         found = f"affinities from {low:.4g} to {high:.4g}"
         raise DataError(path, found, "give numbers from 0 to 1, or whole ones from 0 to 255")
     return values.astype(np.float32) / np.float32(255) if whole else values
+
+
+def _backwards(values: Array, offsets: tuple[Offset, ...], polarity: Polarity) -> Affinities:
+    """With every channel that points forwards moved, in place, to the voxels that its pairs end at."""
+    turned = list(offsets)
+    for channel, (z, y, x) in enumerate(offsets):
+        if (z, y, x) > (0, 0, 0):
+            turned[channel] = -z, -y, -x
+            here, there = edge(turned[channel], values.shape[1:])
+            moved = np.full(values.shape[1:], polarity == "repulsive", values.dtype)
+            moved[here] = values[channel][there]
+            values[channel] = moved
+    return Affinities(values, tuple(turned), polarity)
+
+
+def _listed(offsets: Sequence[Offset]) -> str:
+    """Offsets as `--offsets` takes them."""
+    return "; ".join(" ".join(map(str, each)) for each in offsets)
 
 
 def _check_meaning(path: Path, affinities: Affinities, source: str) -> None:
