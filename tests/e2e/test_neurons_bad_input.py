@@ -121,3 +121,23 @@ def test_affinities_that_mean_something_else_are_refused(
     assert message in told
     assert "Fix:" in told
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nope.h5", "nope.h5: no such file. Fix: check the path"),
+        ("nope.h5:/affinities", "nope.h5: no such file. Fix: check the path"),
+        ("nope.zarr/affs", "no such file. Fix: check the path"),
+        ("folder", "a folder, not an HDF5 file"),
+        ("store.zarr/affs", "a Zarr store, but affinities are read from HDF5 alone. Fix: save them as HDF5"),
+    ],
+)
+def test_affinities_that_are_not_there_are_not_called_damaged(
+    name: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("folder", "store.zarr/affs"):
+        (tmp_path / folder).mkdir(parents=True)
+    code, _, told = cli(capsys, "agglomerate", f"{tmp_path}/{name}", "--out", tmp_path / "labels.tif")
+    assert code == 3, told
+    assert message in " ".join(told.split())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from morula.core.errors import DataError, UsageError, times
 from morula.core.files import atomic_path
 from morula.core.types import Array
 from morula.data.hdf5 import split_key
-from morula.data.reading import reading
+from morula.data.ome_zarr import is_ome_zarr
+from morula.data.reading import check_file, reading
 
 __all__ = ["read_affinities", "read_decoding", "write_affinities"]
 
@@ -58,7 +60,7 @@ def read_affinities(
             believed, even if most neighbours are apart, as they are around a few small objects.
 
     Raises:
-        DataError: not HDF5, cut short, no such data set, values or offsets that are none, another number of
+        DataError: no such file, not HDF5, cut short, no such data set, values or offsets that are none, another number of
             channels than offsets, or values that seem to mean the opposite of what is said.
         UsageError: nothing says what the channels are or what 1 means, or the file says other offsets.
     """
@@ -104,11 +106,10 @@ def read_decoding(path: Path) -> dict[str, str | float]:
         `threshold`, the one minus affinity below which fragments are joined. Words are not looked at.
 
     Raises:
-        DataError: not HDF5, no such data set, or one of the numbers is none.
+        DataError: no such file, not HDF5, no such data set, or one of the numbers is none.
     """
-    name, key = split_key(path)
-    with reading(name, "HDF5 file"), h5py.File(name, "r") as file:
-        attributes = _dataset(path, file, key).attrs
+    with _opened(path) as dataset:
+        attributes = dataset.attrs
         told = {each: _text(attributes[each]) for each in _DECODING if each in attributes}
     for each, most in (("smoothing", np.inf), ("threshold", 1.0)):
         if each in told:
@@ -125,9 +126,7 @@ def _number(path: Path, name: str, stored: Any, most: float) -> float:
 
 
 def _read(path: Path) -> tuple[Array, tuple[Offset, ...] | None, Polarity | None]:
-    name, key = split_key(path)
-    with reading(name, "HDF5 file"), h5py.File(name, "r") as file:
-        dataset = _dataset(path, file, key)
+    with _opened(path) as dataset:
         stated = np.asarray(dataset.attrs.get("offsets", ()))
         meaning = _text(dataset.attrs.get("polarity"))
         values: Array = dataset[()]
@@ -145,6 +144,17 @@ def _read(path: Path) -> tuple[Array, tuple[Offset, ...] | None, Polarity | None
 def _text(stored: Any) -> Any:
     """An attribute of text, which HDF5 may hold as bytes of a fixed length."""
     return stored.decode("utf-8", "replace") if isinstance(stored, bytes) else stored
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The data set, for as long as the block."""
+    name, key = split_key(path)
+    if is_ome_zarr(name) and name.exists():
+        raise DataError(path, "a Zarr store, but affinities are read from HDF5 alone", "save them as HDF5")
+    check_file(name, "HDF5")
+    with reading(name, "HDF5 file"), h5py.File(name, "r") as file:
+        yield _dataset(path, file, key)
 
 
 def _dataset(path: Path, file: Any, key: str) -> Any:

@@ -60,7 +60,7 @@ def test_channels_that_point_forwards_are_read_as_those_that_point_backwards(
 
 def test_offsets_against_which_the_file_speaks_are_refused(tmp_path: Path) -> None:
     path = stored(tmp_path / "a.h5", GOOD, **SAID | {"offsets": -np.array(NEAREST)})
-    with pytest.raises(UsageError, match="--offsets: .*says others: 1 0 0; 0 1 0; 0 0 1.*leave it out"):
+    with pytest.raises(UsageError, match=r"--offsets: .*says others: 1 0 0; 0 1 0; 0 0 1.*leave it out"):
         read_affinities(path, offsets=NEAREST)
     same = stored(tmp_path / "b.h5", GOOD, **SAID)
     assert np.array_equal(read_affinities(same, offsets=NEAREST).values, GOOD)
