@@ -18,7 +18,7 @@ from morula.data.hdf5 import split_key
 from morula.data.ome_zarr import is_ome_zarr
 from morula.data.reading import check_file, reading
 
-__all__ = ["read_affinities", "read_decoding", "write_affinities"]
+__all__ = ["channels_of", "read_affinities", "read_decoding", "write_affinities"]
 
 _KEY = "affinities"
 _MOST = 0.7  # of all neighbours may be apart
@@ -60,8 +60,8 @@ def read_affinities(
             believed, even if most neighbours are apart, as they are around a few small objects.
 
     Raises:
-        DataError: no such file, not HDF5, cut short, no such data set, values or offsets that are none, another number of
-            channels than offsets, or values that seem to mean the opposite of what is said.
+        DataError: no such file, not HDF5, cut short, no such data set, values or offsets that are none,
+            another number of channels than offsets, or values that seem to mean the opposite of what is said.
         UsageError: nothing says what the channels are or what 1 means, or the file says other offsets.
     """
     values, told, kept = _read(path)
@@ -78,7 +78,7 @@ def read_affinities(
     assert known is not None
     if len(known) != len(values):
         found = f"{len(values)} channels for {len(known)} offsets"
-        raise DataError(path, found, "give the offsets that the channels were made with")
+        raise DataError(path, found, "list one for each channel, as --offsets 'Z Y X; Z Y X; ...'")
     if told is not None and len(told) == len(values) and told != known:
         found = f"attribute offsets of {path} says others: {_listed(told)}"
         raise UsageError("--offsets", found, "leave it out, or mend the attribute if that is wrong")
@@ -93,6 +93,19 @@ def read_affinities(
     if said is None or said != kept:
         _check_meaning(path, affinities, "the file" if said is None else "--polarity")
     return affinities
+
+
+def channels_of(path: Path) -> int:
+    """How many channels affinities have.
+
+    Args:
+        path: as `read_affinities` takes it.
+
+    Raises:
+        DataError: no such file, not HDF5, or no such data set.
+    """
+    with _opened(path) as dataset:
+        return int(dataset.shape[0])
 
 
 def read_decoding(path: Path) -> dict[str, str | float]:

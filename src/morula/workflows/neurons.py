@@ -228,7 +228,9 @@ def why_neurons(
     flat = size is None or size.z is None or size.z >= _ANISOTROPIC * min(size.y, size.x)
     shape = "Voxels are about as deep as wide: z is an axis like the others."
     share, title = facts["share"], RECIPES[recipe].title
-    box = ", ".join(f"{axis} {a}:{b}" for axis, (a, b) in zip("zyx", facts["block"] or (), strict=False))
+    box = ", ".join(
+        f"{axis} {each.start}:{each.stop}" for axis, each in zip("zyx", record.box or (), strict=False)
+    )
     told = f"A block of the volume is labelled ({box}): "
     told += f"{facts['neurons']} neurons, {100 * share:.3g}% of the voxels."
     judged = "Scores are of the part of the block that is kept for validation; the threshold is chosen there."
