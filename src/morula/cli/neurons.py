@@ -30,14 +30,6 @@ class Joining(StrEnum):
     maxima = "median-of-maxima"
 
 
-class OffsetName(StrEnum):
-    """The sets of offsets that have a name."""
-
-    nearest = "nearest"
-    long_range = "long-range"
-    mutex = "mutex"
-
-
 class Meaning(StrEnum):
     """What 1 means."""
 
@@ -112,7 +104,11 @@ def agglomerate(
         typer.Option("--sections/--no-sections", help="Flood each section by itself; by default as stored."),
     ] = None,
     offsets: Annotated[
-        OffsetName | None, typer.Option(help="Of the channels, if the file is silent.")
+        str | None,
+        typer.Option(
+            metavar="NAME|LIST",
+            help="Of the channels, if the file is silent: nearest, long-range, mutex, or 'Z Y X; ...'.",
+        ),
     ] = None,
     polarity: Annotated[
         Meaning | None, typer.Option(help="What 1 means, if the file is silent or in doubt.")
@@ -122,6 +118,7 @@ def agglomerate(
 ) -> None:
     """Make neurons of affinities: watershed, then the strongest contacts are joined; or another method."""
     from morula.workflows.agglomerate import agglomerate as work
+    from morula.workflows.agglomerate import offsets_of
 
     found = work(
         affinities,
@@ -130,7 +127,7 @@ def agglomerate(
         threshold=threshold,
         linkage=None if linkage is None else linkage.value,
         sections=sections,
-        offsets=None if offsets is None else offsets.value,
+        offsets=None if offsets is None else offsets_of(offsets),
         polarity=None if polarity is None else polarity.value,
         overwrite=overwrite,
     )

@@ -14,7 +14,17 @@ import numpy as np
 
 from morula.core.types import Array
 
-__all__ = ["LONG_RANGE", "MUTEX", "NEAREST", "Affinities", "Offset", "Polarity", "edge"]
+__all__ = [
+    "LONG_RANGE",
+    "LONG_RANGE_CUBES",
+    "MUTEX",
+    "MUTEX_CUBES",
+    "NEAREST",
+    "Affinities",
+    "Offset",
+    "Polarity",
+    "edge",
+]
 
 Offset = tuple[int, int, int]
 """Where the partner of a voxel lies, z, y, x."""
@@ -41,6 +51,20 @@ MUTEX: tuple[Offset, ...] = (
     (0, -27, 0), (0, 0, -27),
 )  # fmt: skip
 """Seventeen, of the mutex watershed on ssTEM (Wolf et al., ECCV 2018), each pointing backwards."""
+
+
+LONG_RANGE_CUBES: tuple[Offset, ...] = (
+    *NEAREST,
+    (-3, 0, 0), (0, -3, 0), (0, 0, -3),
+    (-9, 0, 0), (0, -9, 0), (0, 0, -9),
+)  # fmt: skip
+"""Nine, for voxels as deep as wide."""
+
+MUTEX_CUBES: tuple[Offset, ...] = (
+    *LONG_RANGE_CUBES,
+    (0, -9, -9), (0, -9, 9), (-9, 0, -9), (-9, 0, 9), (-9, -9, 0), (-9, 9, 0),
+)  # fmt: skip
+"""Fifteen, with the longest ones across, too."""
 
 
 @dataclass(frozen=True, eq=False)

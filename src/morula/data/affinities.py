@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from morula.core.affinities import NEAREST, Affinities, Offset, Polarity
+from morula.core.affinities import NEAREST, Affinities, Offset, Polarity, edge
 from morula.core.errors import DataError, UsageError, times
 from morula.core.files import atomic_path
 from morula.core.types import Array
 from morula.data.hdf5 import split_key
-from morula.data.reading import reading
+from morula.data.ome_zarr import is_ome_zarr
+from morula.data.reading import check_file, reading
 
-__all__ = ["read_affinities", "read_decoding", "write_affinities"]
+__all__ = ["channels_of", "read_affinities", "read_decoding", "write_affinities"]
 
 _KEY = "affinities"
 _MOST = 0.7  # of all neighbours may be apart
@@ -48,18 +50,19 @@ def read_affinities(
 ) -> Affinities:
     """Reads a data set `(c, z, y, x)` of numbers in [0, 1], or of whole numbers up to 255 for 1.
 
-    Whole numbers none of which is above 1 are 0 and 1.
+    Whole numbers none of which is above 1 are 0 and 1. A channel whose offset points forwards says of a voxel
+    what one that points backwards says of its partner, and is read as that one.
 
     Args:
         path: an HDF5 file, with `:/key` where it holds several such data sets.
-        offsets: of the channels, in the place of the attribute `offsets`.
+        offsets: of the channels, where no attribute `offsets` tells them.
         polarity: what 1 means, in the place of the attribute `polarity`. Where both say the same it is
             believed, even if most neighbours are apart, as they are around a few small objects.
 
     Raises:
-        DataError: not HDF5, cut short, no such data set, values or offsets that are none, another number of
-            channels than offsets, or values that seem to mean the opposite of what is said.
-        UsageError: nothing says what the channels are or what 1 means.
+        DataError: no such file, not HDF5, cut short, no such data set, values or offsets that are none,
+            another number of channels than offsets, or values that seem to mean the opposite of what is said.
+        UsageError: nothing says what the channels are or what 1 means, or the file says other offsets.
     """
     values, told, kept = _read(path)
     said, polarity = polarity, polarity or kept
@@ -71,21 +74,38 @@ def read_affinities(
     if polarity is None:
         found = "nothing says whether 1 means the same object or a border"
         raise UsageError("--polarity", found, "give attractive or repulsive, or store it as an attribute")
-    known = told if offsets is None else offsets
+    known = told if offsets is None else tuple(offsets)
     assert known is not None
     if len(known) != len(values):
         found = f"{len(values)} channels for {len(known)} offsets"
-        raise DataError(path, found, "give the offsets that the channels were made with")
+        raise DataError(path, found, "list one for each channel, as --offsets 'Z Y X; Z Y X; ...'")
+    if told is not None and len(told) == len(values) and told != known:
+        found = f"attribute offsets of {path} says others: {_listed(told)}"
+        raise UsageError("--offsets", found, "leave it out, or mend the attribute if that is wrong")
     try:
-        affinities = Affinities(_scaled(path, values), tuple(known), polarity)
+        affinities = _backwards(_scaled(path, values), known, polarity)
     except ValueError as error:
-        raise DataError(path, str(error), "store each offset once, pointing backwards") from error
+        fix = "store the affinities to each neighbour once, and none to the voxel itself"
+        raise DataError(path, f"{error}: {_listed(known)}", fix) from error
     if not set(NEAREST) <= set(affinities.offsets):
         fix = "neurons are made of the affinities to the three faces; store these, too"
         raise DataError(path, "no channel tells of the next voxel along every axis", fix)
     if said is None or said != kept:
         _check_meaning(path, affinities, "the file" if said is None else "--polarity")
     return affinities
+
+
+def channels_of(path: Path) -> int:
+    """How many channels affinities have.
+
+    Args:
+        path: as `read_affinities` takes it.
+
+    Raises:
+        DataError: no such file, not HDF5, or no such data set.
+    """
+    with _opened(path) as dataset:
+        return int(dataset.shape[0])
 
 
 def read_decoding(path: Path) -> dict[str, str | float]:
@@ -99,11 +119,10 @@ def read_decoding(path: Path) -> dict[str, str | float]:
         `threshold`, the one minus affinity below which fragments are joined. Words are not looked at.
 
     Raises:
-        DataError: not HDF5, no such data set, or one of the numbers is none.
+        DataError: no such file, not HDF5, no such data set, or one of the numbers is none.
     """
-    name, key = split_key(path)
-    with reading(name, "HDF5 file"), h5py.File(name, "r") as file:
-        attributes = _dataset(path, file, key).attrs
+    with _opened(path) as dataset:
+        attributes = dataset.attrs
         told = {each: _text(attributes[each]) for each in _DECODING if each in attributes}
     for each, most in (("smoothing", np.inf), ("threshold", 1.0)):
         if each in told:
@@ -120,9 +139,7 @@ def _number(path: Path, name: str, stored: Any, most: float) -> float:
 
 
 def _read(path: Path) -> tuple[Array, tuple[Offset, ...] | None, Polarity | None]:
-    name, key = split_key(path)
-    with reading(name, "HDF5 file"), h5py.File(name, "r") as file:
-        dataset = _dataset(path, file, key)
+    with _opened(path) as dataset:
         stated = np.asarray(dataset.attrs.get("offsets", ()))
         meaning = _text(dataset.attrs.get("polarity"))
         values: Array = dataset[()]
@@ -140,6 +157,17 @@ def _read(path: Path) -> tuple[Array, tuple[Offset, ...] | None, Polarity | None
 def _text(stored: Any) -> Any:
     """An attribute of text, which HDF5 may hold as bytes of a fixed length."""
     return stored.decode("utf-8", "replace") if isinstance(stored, bytes) else stored
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The data set, for as long as the block."""
+    name, key = split_key(path)
+    if is_ome_zarr(name) and name.exists():
+        raise DataError(path, "a Zarr store, but affinities are read from HDF5 alone", "save them as HDF5")
+    check_file(name, "HDF5")
+    with reading(name, "HDF5 file"), h5py.File(name, "r") as file:
+        yield _dataset(path, file, key)
 
 
 def _dataset(path: Path, file: Any, key: str) -> Any:
@@ -170,6 +198,24 @@ def _scaled(path: Path, values: Array) -> Array:
         found = f"affinities from {low:.4g} to {high:.4g}"
         raise DataError(path, found, "give numbers from 0 to 1, or whole ones from 0 to 255")
     return values.astype(np.float32) / np.float32(255) if whole else values
+
+
+def _backwards(values: Array, offsets: tuple[Offset, ...], polarity: Polarity) -> Affinities:
+    """With every channel that points forwards moved, in place, to the voxels that its pairs end at."""
+    turned = list(offsets)
+    for channel, (z, y, x) in enumerate(offsets):
+        if (z, y, x) > (0, 0, 0):
+            turned[channel] = -z, -y, -x
+            here, there = edge(turned[channel], values.shape[1:])
+            moved = np.full(values.shape[1:], polarity == "repulsive", values.dtype)
+            moved[here] = values[channel][there]
+            values[channel] = moved
+    return Affinities(values, tuple(turned), polarity)
+
+
+def _listed(offsets: Sequence[Offset]) -> str:
+    """Offsets as `--offsets` takes them."""
+    return "; ".join(" ".join(map(str, each)) for each in offsets)
 
 
 def _check_meaning(path: Path, affinities: Affinities, source: str) -> None:

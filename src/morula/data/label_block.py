@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from morula.data.volumes import load_volumes, read_label_stack
 __all__ = ["load_block"]
 
 Offset = tuple[int, int, int]
+
+_WHOLE = 0.05  # of a voxel; no farther from a whole number of them does a stated offset in nm lie
 
 
 def load_block(
@@ -49,7 +52,7 @@ def load_block(
     Raises:
         DataError: a file cannot be used, the labels are larger than the volume, hold nothing, or state voxels
             of another size than the volume's file does.
-        UsageError: the offset is missing or puts the block outside of the volume.
+        UsageError: the offset is missing, puts the block outside of the volume, or is stated between voxels.
     """
     found, _ = load_volumes(volume, stored=stored)
     if len(found) != 1:
@@ -129,8 +132,18 @@ def _stated(labels: Path, image: Volume, own: Voxel | None, stored: Stored) -> O
         return None
     first = _offset_nm(image.uri) or (0.0, 0.0, 0.0)
     from_own = [stated[each] - first[each] for each in places(stored)]
-    z, y, x = (round(nm / edge) for nm, edge in zip(from_own, _edges(size), strict=True))
+    voxels = np.divide(from_own, _edges(size))
+    z, y, x = map(int, np.round(voxels))
+    if np.any(np.abs(voxels - (z, y, x)) > _WHOLE):
+        found = f"the offset that {labels} states is no place of a voxel: read as nm it is {_numbers(voxels)}"
+        found += f" voxels of {_told(size)} nm, but as voxels {_numbers(from_own)}"
+        fix = "give the block's first voxel, Z Y X, or store its offset in nm"
+        raise UsageError("--label-offset", found, fix)
     return z, y, x
+
+
+def _numbers(each: Iterable[float]) -> str:
+    return " ".join(f"{number:.6g}" for number in each)
 
 
 def _has_attributes(path: Path) -> bool:

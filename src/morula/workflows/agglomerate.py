@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-from morula.core.affinities import LONG_RANGE, MUTEX, NEAREST, Affinities, Offset, Polarity
+from morula.core.affinities import (
+    LONG_RANGE,
+    LONG_RANGE_CUBES,
+    MUTEX,
+    MUTEX_CUBES,
+    NEAREST,
+    Affinities,
+    Offset,
+    Polarity,
+)
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Array
 from morula.data import write_labels
-from morula.data.affinities import read_affinities, read_decoding
+from morula.data.affinities import channels_of, read_affinities, read_decoding
 from morula.post import Linkage, fragments, multicut, mutex_watershed, region_graph, relabel
 from morula.post import agglomerate as join
 
-__all__ = ["OFFSETS", "Agglomerated", "Method", "OffsetSet", "agglomerate"]
+__all__ = ["OFFSETS", "Agglomerated", "Method", "OffsetSet", "agglomerate", "offsets_of"]
 
 Method = Literal["agglomeration", "multicut", "mutex"]
 """How neurons are made: contacts of fragments one after the other or all at once, or voxels."""
 
 OffsetSet = Literal["nearest", "long-range", "mutex"]
 
-OFFSETS: dict[OffsetSet, tuple[Offset, ...]] = {"nearest": NEAREST, "long-range": LONG_RANGE, "mutex": MUTEX}
-"""The sets of offsets that have a name."""
+OFFSETS: dict[OffsetSet, dict[str, tuple[Offset, ...]]] = {
+    "nearest": {"any voxels": NEAREST},
+    "long-range": {"sections": LONG_RANGE, "cubes": LONG_RANGE_CUBES},
+    "mutex": {"sections": MUTEX, "cubes": MUTEX_CUBES},
+}
+"""The sets of offsets that have a name, as runs learn them in thick sections and in cubes."""
 
 
 @dataclass(frozen=True)
@@ -33,20 +47,24 @@ class Agglomerated:
         out: the labels.
         fragments: number of pieces before any were joined, None where voxels were.
         neurons: number of them afterwards.
+        offsets: which set a name stood for, None where none was given.
     """
 
     out: Path
     fragments: int | None
     neurons: int
+    offsets: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The result as JSON values."""
-        return {"out": str(self.out), "fragments": self.fragments, "neurons": self.neurons}
+        numbers = {"fragments": self.fragments, "neurons": self.neurons}
+        return {"out": str(self.out), **numbers, "offsets": self.offsets}
 
     def __str__(self) -> str:
         """In words."""
         of = "" if self.fragments is None else f" of {self.fragments} fragments"
-        return f"{self.neurons} neurons{of}: {self.out}"
+        read = "" if self.offsets is None else f", the channels read as {self.offsets}"
+        return f"{self.neurons} neurons{of}{read}: {self.out}"
 
 
 def agglomerate(
@@ -57,7 +75,7 @@ def agglomerate(
     threshold: float | None = None,
     linkage: Linkage | None = None,
     sections: bool | None = None,
-    offsets: OffsetSet | None = None,
+    offsets: OffsetSet | Sequence[Offset] | None = None,
     polarity: Polarity | None = None,
     overwrite: bool = False,
 ) -> Agglomerated:
@@ -76,7 +94,8 @@ def agglomerate(
             multicut or where the file is silent; a mutex watershed has none.
         linkage: what of a contact counts in an agglomeration, by default what the file says, or the mean.
         sections: flood each section by itself, where sections are thick; by default as the file says, or not.
-        offsets: name of the channels' offsets, where the file does not tell them.
+        offsets: of the channels, where the file does not tell them: a list, or a name, of whose sets for
+            thick sections and for cubes the one with as many offsets as there are channels is taken.
         polarity: what 1 means, where the file does not tell.
         overwrite: replace earlier labels.
 
@@ -84,7 +103,7 @@ def agglomerate(
         DataError: the affinities cannot be used, have no offset that a mutex watershed needs, or are to be
             decoded in a way that there is not.
         UsageError: a threshold outside [0, 1], an option that the method has no use for, another suffix than
-            `.tif` and `.tiff`, or labels that are there already.
+            `.tif` and `.tiff`, offsets that are not those of the channels, or labels that are there already.
     """
     out = Path(out)
     if out.suffix.lower() not in (".tif", ".tiff"):
@@ -92,9 +111,8 @@ def agglomerate(
     _check(method, threshold, linkage, sections)
     if out.exists() and not overwrite:
         raise UsageError(out, "the file exists", "choose another --out, or add --overwrite")
-    given = read_affinities(
-        Path(affinities), offsets=None if offsets is None else OFFSETS[offsets], polarity=polarity
-    )
+    name, known = _named(Path(affinities), offsets) if isinstance(offsets, str) else (None, offsets)
+    given = read_affinities(Path(affinities), offsets=known, polarity=polarity)
     if method == "mutex":
         if not set(given.offsets) - set(NEAREST):
             found = "the nearest offsets alone, but a mutex watershed needs longer ones"
@@ -107,7 +125,38 @@ def agglomerate(
         at = told.threshold if threshold is None else threshold
         labels = _joined(pieces, given, method, at, linkage or told.linkage)
     write_labels(out, labels)
-    return Agglomerated(out, None if pieces is None else int(pieces.max()), int(labels.max()))
+    return Agglomerated(out, None if pieces is None else int(pieces.max()), int(labels.max()), name)
+
+
+def offsets_of(text: str) -> OffsetSet | tuple[Offset, ...]:
+    """A name of `OFFSETS`, or offsets z, y, x with semicolons between them.
+
+    Raises:
+        UsageError: the text is something else.
+
+    >>> offsets_of("-1 0 0; 0 -1 0"), offsets_of("mutex")
+    (((-1, 0, 0), (0, -1, 0)), 'mutex')
+    """
+    for name in OFFSETS:
+        if text == name:
+            return name
+    try:
+        rows = [map(int, row.replace(",", " ").split()) for row in text.strip("; ").split(";")]
+        return tuple((z, y, x) for z, y, x in rows)
+    except ValueError as error:
+        fix = f"give {', '.join(OFFSETS)}, or one offset for each channel: 'Z Y X; Z Y X; ...'"
+        raise UsageError("--offsets", f"{text!r} is neither a name nor a list", fix) from error
+
+
+def _named(path: Path, name: OffsetSet) -> tuple[str, tuple[Offset, ...]]:
+    """The set of a name that has as many offsets as there are channels, with what it is called."""
+    count = channels_of(path)
+    for kind, known in OFFSETS[name].items():
+        if len(known) == count:
+            return f"{name} offsets of {kind}", known
+    sets = " or ".join(f"{len(known)} offsets for {kind}" for kind, known in OFFSETS[name].items())
+    found = f"{path} has {count} channels, but {name} means {sets}"
+    raise UsageError("--offsets", found, "list one offset for each channel: 'Z Y X; Z Y X; ...'")
 
 
 class _Told(NamedTuple):

@@ -238,7 +238,11 @@ def why_neurons(
     settings: Any = config
     network: Network = settings.network
     share, title = facts["share"], RECIPES[recipe].title
-    told = f"A block of the volume is labelled: {facts['neurons']} neurons, {100 * share:.3g}% of the voxels."
+    box = ", ".join(
+        f"{axis} {each.start}:{each.stop}" for axis, each in zip("zyx", record.box or (), strict=False)
+    )
+    told = f"A block of the volume is labelled ({box}): "
+    told += f"{facts['neurons']} neurons, {100 * share:.3g}% of the voxels."
     judged = "Scores are of the part of the block that is kept for validation; the threshold is chosen there."
     if not facts["labelled"]:
         told = "No label is given: what a neuron is, the network learns from a watershed of dark membranes."

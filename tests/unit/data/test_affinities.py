@@ -38,6 +38,34 @@ def test_what_was_written_is_read_with_its_offsets_and_polarity(tmp_path: Path, 
     assert np.array_equal(found.values, given.values)
 
 
+@pytest.mark.parametrize("polarity", ["attractive", "repulsive"])
+def test_channels_that_point_forwards_are_read_as_those_that_point_backwards(
+    tmp_path: Path, polarity: Any
+) -> None:
+    """Each forward value is computed from the labels, and not from the backward ones."""
+    labels, both = phantom(), (*NEAREST[:2], (0, 0, 1), (0, 3, -2), (0, -3, -2))
+    forward = np.zeros((5, *labels.shape), np.float32)
+    for channel, offset in zip(forward, both, strict=True):
+        for voxel in np.ndindex(labels.shape):
+            partner = tuple(a + b for a, b in zip(voxel, offset, strict=True))
+            if all(0 <= at < size for at, size in zip(partner, labels.shape, strict=True)):
+                channel[voxel] = labels[voxel] == labels[partner]
+    truth = affinities(labels, (*NEAREST, (0, -3, 2), (0, -3, -2)))
+    told = {"offsets": np.array(both), "polarity": polarity}
+    attractive = polarity == "attractive"
+    found = read_affinities(stored(tmp_path / "a.h5", forward if attractive else 1 - forward, **told))
+    assert (found.offsets, found.polarity) == (truth.offsets, polarity)
+    assert np.array_equal(found.attractive().values, truth.values)
+
+
+def test_offsets_against_which_the_file_speaks_are_refused(tmp_path: Path) -> None:
+    path = stored(tmp_path / "a.h5", GOOD, **SAID | {"offsets": -np.array(NEAREST)})
+    with pytest.raises(UsageError, match=r"--offsets: .*says others: 1 0 0; 0 1 0; 0 0 1.*leave it out"):
+        read_affinities(path, offsets=NEAREST)
+    same = stored(tmp_path / "b.h5", GOOD, **SAID)
+    assert np.array_equal(read_affinities(same, offsets=NEAREST).values, GOOD)
+
+
 def test_whole_numbers_are_parts_of_255(tmp_path: Path) -> None:
     values = (affinities(phantom(), NEAREST).values * 255).astype(np.uint8)
     path = stored(tmp_path / "a.h5", values)
@@ -61,7 +89,13 @@ SAID = {"offsets": np.array(NEAREST), "polarity": "attractive"}
         (GOOD, {"polarity": "attractive"}, UsageError, "--offsets"),
         (GOOD, {"offsets": np.array(NEAREST)}, UsageError, "--polarity"),
         (GOOD[:2], SAID, DataError, "2 channels for 3 offsets"),
-        (GOOD, SAID | {"offsets": -np.array(NEAREST)}, DataError, "backwards"),
+        (GOOD, SAID | {"offsets": np.array([*NEAREST[:2], (0, 1, 0)])}, DataError, "is there twice: -1 0 0;"),
+        (
+            GOOD,
+            SAID | {"offsets": np.array([*NEAREST[:2], (0, 0, 0)])},
+            DataError,
+            "none to the voxel itself",
+        ),
         (GOOD, SAID | {"offsets": np.array(OFFSETS[1:])}, DataError, "the three faces"),
         (GOOD * 2, SAID, DataError, "from 0 to 2"),
         (GOOD * np.nan, SAID, DataError, "from nan"),

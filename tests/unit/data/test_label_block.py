@@ -83,6 +83,22 @@ def test_a_padded_cremi_file_is_placed_by_its_offset_in_nm(
     assert record.image.voxel == (told or Voxel(z=40, y=4, x=4))
 
 
+def test_an_offset_in_voxels_where_nm_belong_is_not_rounded(tmp_path: Path) -> None:
+    volume, labels = padded(tmp_path)
+    with h5py.File(tmp_path / "sample_A_padded.hdf", "a") as file:
+        file["volumes/labels/neuron_ids"].attrs["offset"] = (1, 4, 6)
+    with pytest.raises(UsageError, match=r"--label-offset: .*as nm it is 0.025 1 1.5 .*as voxels 1 4 6\."):
+        load_block(volume, labels)
+    assert load_block(volume, labels, offset=(1, 4, 6)).box == (slice(1, 4), slice(4, 14), slice(6, 18))
+
+
+def test_an_offset_in_nm_may_be_a_little_off_a_voxel(tmp_path: Path) -> None:
+    volume, labels = padded(tmp_path)
+    with h5py.File(tmp_path / "sample_A_padded.hdf", "a") as file:
+        file["volumes/labels/neuron_ids"].attrs["offset"] = (40.0, 16.1, 23.9)
+    assert load_block(volume, labels).box == (slice(1, 4), slice(4, 14), slice(6, 18))
+
+
 def test_labels_of_another_resolution_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"40 x 8 x 8 nm.*raw are 40 x 4 x 4"):
         load_block(*padded(tmp_path, of_labels=(40.0, 8.0, 8.0)), offset=(1, 4, 6))

@@ -78,7 +78,7 @@ class Block:
     """A volume of which two boxes are labelled.
 
     Attributes:
-        image: the whole volume, `(z, y, x)` float32, mostly in [0, 1].
+        image: the whole volume, `(z, y, x)` float32 in [0, 1].
         train: what the network learns from.
         validation: what thresholds are tuned on.
     """
@@ -96,7 +96,7 @@ class Block:
 
 
 def grey(volume: Volume) -> Array:
-    """Grey values `(z, y, x)` float32 with the middle 99 % in [0, 1], so that any instrument looks alike."""
+    """Grey values `(z, y, x)` float32 in [0, 1], stretched so that any instrument looks alike."""
     values = volume.read()
     return scaled(values, *grey_range(values))
 
@@ -108,9 +108,14 @@ def grey_range(volume: ArraySource) -> tuple[float, float]:
 
 
 def scaled(values: Array, low: float, high: float) -> Array:
-    """Grey values with `low` at 0 and `high` at 1, float32, in training and in prediction alike."""
+    """Grey values with all up to `low` at 0 and all from `high` at 1, float32, for training and prediction.
+
+    A saturated voxel far beyond the others would otherwise change what a network with group norm says of
+    voxels far from it.
+    """
     found = values - np.float32(low)
     found /= np.float32(max(high - low, 1e-6))
+    np.clip(found, 0, 1, out=found)
     return found.astype(np.float32, copy=False)
 
 

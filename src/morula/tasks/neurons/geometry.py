@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from morula.core.affinities import LONG_RANGE, MUTEX, NEAREST, Offset
+from morula.core.affinities import LONG_RANGE, LONG_RANGE_CUBES, MUTEX, MUTEX_CUBES, NEAREST, Offset
 from morula.core.types import Voxel
 from morula.engine import WeightsInfo
 from morula.nets import Mala3d, ResidualUNet3d, Unetr3d
@@ -16,10 +16,6 @@ Backbone = ResidualUNet3d | Unetr3d | Mala3d
 """What `build` builds: maps from a pyramid of features."""
 
 _ISOTROPIC = 1.8  # times; a voxel that is deeper than this times its width belongs to a stack of sections
-_REACH = (3, 9)  # voxels, of the longer offsets in isotropic volumes
-_ACROSS: tuple[Offset, ...] = (
-    (0, -9, -9), (0, -9, 9), (-9, 0, -9), (-9, 0, 9), (-9, -9, 0), (-9, 9, 0),
-)  # fmt: skip
 _BACKBONES = {
     "residual-unet": (ResidualUNet3d, "neurons.residual_unet3d"),
     "unetr": (Unetr3d, "neurons.unetr3d"),
@@ -38,10 +34,9 @@ def offsets_of(settings: Network, *, isotropic: bool) -> tuple[Offset, ...]:
     """The offsets that are learned, the nearest first."""
     if settings.offsets == "nearest":
         return NEAREST
-    if not isotropic:
-        return MUTEX if settings.offsets == "mutex" else LONG_RANGE
-    longer = [(z * reach, y * reach, x * reach) for reach in _REACH for z, y, x in NEAREST]
-    return (*NEAREST, *longer, *(_ACROSS if settings.offsets == "mutex" else ()))
+    if settings.offsets == "mutex":
+        return MUTEX_CUBES if isotropic else MUTEX
+    return LONG_RANGE_CUBES if isotropic else LONG_RANGE
 
 
 def patch_of(*, isotropic: bool) -> tuple[int, int, int]:

@@ -30,7 +30,7 @@ class Unlabelled:
     """What a network is pre-trained on.
 
     Attributes:
-        images: grey values `(z, y, x)` float32, mostly in [0, 1].
+        images: grey values `(z, y, x)` float32 in [0, 1].
         isotropic: whether z is an axis like the others.
         network: settings of the network.
     """
@@ -49,7 +49,7 @@ class Unlabelled:
         voxels = np.array([image.size for image in self.images], float)
         image = self.images[int(draw.choice(len(voxels), p=voxels / voxels.sum()))]
         (crop,) = symmetry(draw, (image[window(draw, image.shape, size)],), isotropic=self.isotropic)
-        return np.clip(crop, 0, 1).astype(np.float32)
+        return crop.astype(np.float32)
 
 
 def unlabelled_of(records: Sequence[Record], network: Network) -> Unlabelled:

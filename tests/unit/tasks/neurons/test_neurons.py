@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 from morula.blockwise import StoredAffinities, graph_of
 from morula.core.affinities import NEAREST, Affinities
@@ -25,6 +26,7 @@ from morula.tasks.neurons import (
     Network,
     Part,
     averaged,
+    build,
     decode,
     decoder_of,
     fitting,
@@ -37,6 +39,7 @@ from morula.tasks.neurons import (
     tune,
     unlabelled_of,
 )
+from morula.tasks.neurons.blocks import block_model
 
 OFFSETS = (*NEAREST, (0, -3, 0), (0, 0, -3))
 
@@ -89,6 +92,25 @@ def test_grey_values_are_of_one_range_whatever_was_stored(dtype: type[np.generic
     values = (np.random.default_rng(0).random((4, 32, 32)) * 200).astype(dtype)
     found = grey(Volume(values, Axes("zyx"), "a"))
     assert np.percentile(found, (0.5, 99.5)) == pytest.approx([0, 1], abs=0.02)
+
+
+def test_a_saturated_voxel_changes_no_affinity_far_from_it() -> None:
+    """Group norm takes the spread of a whole tile, which one voxel of 65535 among 1000 to 2000 would be."""
+    values = np.random.default_rng(0).integers(1000, 2001, (8, 32, 32)).astype(np.uint16)
+    network, fabric = Network(widths=(8, 8), offsets="nearest"), Fabric(accelerator="cpu")
+    torch.manual_seed(0)
+    model = build(network, 3, isotropic=True)
+    decoder = Decoder("volume", 1.0, "mean")
+    found: list[np.ndarray] = []
+    for bright in (2000, 65535):
+        values[4, 16, 16] = bright
+        volume = Volume(values.copy(), Axes("zyx"), "a")
+        blocks = block_model(model, volume, NEAREST, decoder, Decode(tile=(8, 32, 32), mirrors=1), fabric)
+        whole = tuple(slice(0, size) for size in values.shape)
+        found.append(blocks.predict(values, whole))
+        assert (grey(volume).min(), grey(volume).max()) == (0, 1)
+    assert np.array_equal(*found)
+    assert found[0].std() > 0
 
 
 def test_the_voxel_decides_what_is_learned() -> None:

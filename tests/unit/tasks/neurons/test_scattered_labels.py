@@ -46,6 +46,9 @@ def corners(tmp_path: Path) -> Record:
 def test_the_plan_says_what_is_labelled(corners: Record) -> None:
     reasons, doubts = why_neurons(corners, survey_neurons(corners, None), "mscon", MsconConfig(), asked=True)
     assert "8 neurons, 3.47% of the voxels" in reasons[0]
+    (z, y, x) = corners.box or ()
+    place = f"z {z.start}:{z.stop}, y {y.start}:{y.stop}, x {x.start}:{x.stop}"
+    assert f"A block of the volume is labelled ({place})" in reasons[0]
     assert any("96% of the box" in each for each in doubts)
 
 
