@@ -81,6 +81,26 @@ def test_the_affinities_of_a_mutex_watershed_can_be_learned(voxel: Voxel, tmp_pa
 
 
 @pytest.mark.parametrize("voxel", [CUBE, SLAB])
+def test_affinities_can_be_learned_by_the_pairs_that_they_decide_about(voxel: Voxel, tmp_path: Path) -> None:
+    """A loss in [0, 2], the sum of two weighted means; slabs have widened borders, cubes a silent part."""
+    learned = {"loss": "malis", "crop": (8, 16, 16), "steps": 4}
+    near = {"network": {"offsets": "nearest"}, "pretrain": NONE, "finetune": learned}
+    taught = NONE if voxel == SLAB else {"steps": 4}
+    run = train(tmp_path / "run", "mscon", voxel, self_training=taught, **near)
+    (kept,) = run.path.glob("*-finetune/metrics.jsonl")
+    losses = read_metrics(kept)["loss"]
+    assert losses and all(0 < each < 2 for each in losses)
+    assert Weights.load(run.path / "model" / "network.safetensors").tensors["out.bias"].shape == (3,)
+    assert load_recipe("mscon").load(run.path, launch("cpu"))(record(voxel).image).labels.any()
+
+
+def test_pairs_are_not_counted_for_longer_affinities(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"finetune\.loss: malis, .* add --set network\.offsets=nearest"):
+        train(tmp_path / "run", "mscon", finetune={"loss": "malis"})
+    assert not list((tmp_path / "run").glob("[0-9]-*"))
+
+
+@pytest.mark.parametrize("voxel", [CUBE, SLAB])
 def test_stored_affinities_are_agglomerated_as_the_run_did(voxel: Voxel, tmp_path: Path) -> None:
     decode = {"smoothing": 1.0, "linkage": "median", "mirrors": 1}
     run = train(tmp_path / "run", "mscon", voxel, pretrain=NONE, self_training=NONE, decode=decode)

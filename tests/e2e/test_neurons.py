@@ -119,6 +119,23 @@ def test_a_block_becomes_a_segmented_volume_a_score_and_a_report(
     assert np.array_equal(read_labels(predicted_labels(tmp_path / "again" / "raw")), found)
 
 
+def test_the_loss_is_chosen_on_the_command_line(
+    scene: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = [
+        "run", scene["raw"], "--labels", scene["block"], "--label-offset", 4, 0, 8,
+        "--voxel-size", 10, 10, 10, "--recipe", "mscon", "--preset", "scratch",
+        "--set", "finetune.loss=malis", "--set", "finetune.steps=3", "--set", "finetune.batch=1",
+        "--set", "finetune.crop=[8,16,16]", "--set", "network.widths=[4,6]",
+        "--out", tmp_path / "run", "-q", "--json", "--device", "cpu",
+    ]  # fmt: skip
+    code, _, err = cli(capsys, *asked)
+    assert code == 2 and "finetune.loss" in err and "--set network.offsets=nearest" in err
+    code, text, err = cli(capsys, *asked, "--set", "network.offsets=nearest", "--overwrite")
+    assert code == 0, err
+    assert json.loads(text)["scores"]["voi"] > 0
+
+
 def test_a_volume_without_labels_is_segmented_and_nothing_is_claimed(
     scene: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -26,19 +26,21 @@ _CUBE_SIGMA, _SLAB_SIGMA = (8.0, 8.0, 8.0), (2.0, 8.0, 8.0)  # voxels; 80 nm, as
 
 @dataclass(frozen=True)
 class Labelled:
-    """A batch, all float32.
+    """A batch, all float32 but the labels.
 
     Attributes:
         image: `(b, 1, z, y, x)`.
         target: affinities `(b, c, z, y, x)`.
         known: which of these are known, the same shape.
         shapes: shape descriptors `(b, 10, z, y, x)`, 0 where no object is; no channel where none are learned.
+        labels: `(b, z, y, x)` int64, those that the affinities are of; 0 = no object, -1 = not labelled.
     """
 
     image: Tensor
     target: Tensor
     known: Tensor
     shapes: Tensor
+    labels: Tensor
 
 
 class Crops:
@@ -78,7 +80,7 @@ class Crops:
         crops = [self._crop(draw) for _ in range(self._settings.batch)]
         return Labelled(*(torch.from_numpy(np.stack(part)) for part in zip(*crops, strict=True)))
 
-    def _crop(self, draw: np.random.Generator) -> tuple[Array, Array, Array, Array]:
+    def _crop(self, draw: np.random.Generator) -> tuple[Array, ...]:
         chosen = int(draw.choice(len(self._parts), p=self._chances)) if len(self._parts) > 1 else 0
         part = self._parts[chosen]
         place = window(draw, part.labels.shape, self.size, self._around[chosen])
@@ -90,7 +92,8 @@ class Crops:
         wide = widen_border(labels) if self._widen else labels
         target = affinities(wide, self._offsets).values.astype(np.float32)
         known = partnered(self._offsets, labels >= 0).astype(np.float32)
-        return np.ascontiguousarray(image)[None], target, known, self._shapes(labels)
+        told = np.where(labels >= 0, wide, -1).astype(np.int64)
+        return np.ascontiguousarray(image)[None], target, known, self._shapes(labels), told
 
     def _shapes(self, labels: Array) -> Array:
         if not self._settings.shapes:

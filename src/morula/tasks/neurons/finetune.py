@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from morula.core.affinities import Offset
 from morula.engine import Run, Stage, TrainState, Weights, cosine, ema_, fit, seeded, update
-from morula.losses import balance, weighted_bce, weighted_mse
+from morula.losses import balance, malis, weighted_bce, weighted_mse
 from morula.targets import DESCRIPTORS
 from morula.tasks.neurons.block import Dense
 from morula.tasks.neurons.crops import Crops, Labelled
@@ -71,7 +71,7 @@ def finetune(
     offsets: tuple[Offset, ...],
     settings: Finetune,
 ) -> nn.Module:
-    """Minimises the balanced loss of affinities.
+    """Minimises the loss of affinities that the settings name.
 
     Args:
         run: device and precision.
@@ -94,12 +94,7 @@ def finetune(
     def step(batch: Labelled) -> dict[str, Tensor]:
         maps = model(batch.image.to(device))
         logits, shapes = maps[:, : len(offsets)], maps[:, len(offsets) :]
-        target, known = batch.target.to(device), batch.known.to(device)
-        weight = balance(target, known)
-        if settings.loss == "mse":
-            loss = weighted_mse(logits.sigmoid(), target, weight)
-        else:
-            loss = weighted_bce(logits, target, weight) / len(offsets)
+        loss = _of_edges(logits, batch, offsets, settings)
         told = {"loss": loss.detach()}
         if settings.shapes:
             wanted = batch.shapes.to(device)
@@ -140,6 +135,17 @@ def has_affinities(weights: Weights, network: Network, *, isotropic: bool) -> bo
     """Whether the weights are of a network that gives just the affinities that `network` is to learn."""
     bias = weights.tensors.get(f"{HEAD}bias")
     return bias is not None and len(bias) == len(offsets_of(network, isotropic=isotropic))
+
+
+def _of_edges(logits: Tensor, batch: Labelled, offsets: tuple[Offset, ...], settings: Finetune) -> Tensor:
+    """The loss of the affinities alone."""
+    if settings.loss == "malis":
+        return malis(logits.sigmoid(), batch.labels, offsets)
+    target, known = batch.target.to(logits.device), batch.known.to(logits.device)
+    weight = balance(target, known)
+    if settings.loss == "mse":
+        return weighted_mse(logits.sigmoid(), target, weight)
+    return weighted_bce(logits, target, weight) / len(offsets)
 
 
 def _load(module: nn.Module, start: Weights) -> None:

@@ -72,7 +72,11 @@ class Finetune(Config):
         description="adam has eps 0.01, decay 1e-6 and amsgrad, as MS-Con's code, plain-adam torch's "
         "defaults; both a constant rate and no clipping",
     )
-    loss: Literal["bce", "mse"] = Field(default="bce", description="of affinities, both balanced")
+    loss: Literal["bce", "mse", "malis"] = Field(
+        default="bce",
+        description="of affinities; bce and mse are balanced, malis (optional, slow, not measured) weights "
+        "each by the pairs of voxels it joins or parts, and needs network.offsets = nearest",
+    )
     shapes: float = Field(
         default=0.0,
         ge=0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from morula.core.errors import UsageError
 from morula.core.types import Record
 from morula.engine import Run, Weights
 from morula.tasks.neurons.alone import learn_alone
@@ -39,13 +40,17 @@ def train(
         decode: of the decoder.
 
     Raises:
-        UsageError: labels are missing where nothing else says what a neuron is, or weights do not fit.
+        UsageError: labels are missing where nothing else says what a neuron is, weights do not fit, or the
+            loss is not one of these offsets.
         DataError: the volume or the labelled block cannot be used.
     """
 
     def start(volumes: Unlabelled) -> Weights | None:
         return given_weights(run, Path(weights), volumes) if weights else pretrain(volumes)
 
+    if finetune.loss == "malis" and network.offsets != "nearest":
+        found = f"malis, which takes affinities to direct neighbours alone, with {network.offsets} offsets"
+        raise UsageError("finetune.loss", found, "add --set network.offsets=nearest, or choose bce or mse")
     decode = laid(decode, network, finetune)
     if any(record.is_labelled for record in records):
         problem = problem_of(records, network, finetune)

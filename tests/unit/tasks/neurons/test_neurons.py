@@ -16,7 +16,7 @@ from morula.core.rng import Rng
 from morula.core.types import Axes, Record, Volume, Voxel
 from morula.metrics import neuron_scores
 from morula.post import region_graph
-from morula.targets import affinities
+from morula.targets import affinities, partnered
 from morula.tasks.neurons import (
     Crops,
     Decode,
@@ -193,6 +193,19 @@ def test_where_a_piece_is_silent_no_affinity_is_known_and_none_crosses_its_face(
     assert y.tolist() == [0] * 4 + [11] * 4
     assert sorted(z.tolist()) == [0] * 5 + [12] * 3
     assert (batch.shapes[0, -1].amax((1, 2)) > 0).numpy().tolist() == (sections[1] > 0).tolist()
+
+
+@pytest.mark.parametrize("widen", ["yes", "no"])
+def test_labels_of_a_crop_are_those_of_its_affinities(widen: str) -> None:
+    labels = np.random.default_rng(0).integers(-1, 4, (8, 5, 5)).repeat(2, 0).repeat(4, 1).repeat(4, 2)
+    settings = Finetune.model_validate({"crop": (8, 12, 12), "batch": 2, "augment": "flips", "widen": widen})
+    parts = [Dense(labels.astype(np.float32), labels)]
+    batch = Crops(parts, NEAREST, settings, Rng(0, "crops"), isotropic=False)(0)
+    assert batch.labels.dtype == torch.int64
+    for image, target, known, told in zip(batch.image, batch.target, batch.known, batch.labels, strict=True):
+        assert np.array_equal(affinities(told.numpy(), NEAREST).values, target)
+        assert np.array_equal(partnered(NEAREST, told.numpy() >= 0), known)
+        assert torch.equal(told < 0, image[0] < 0)
 
 
 @pytest.mark.parametrize("shape", [(5, 9, 17), (4, 4, 4)])
