@@ -14,7 +14,7 @@ from morula.core.errors import DataError
 from morula.core.tree import Tree
 from morula.core.types import Array
 
-__all__ = ["Alignment", "align", "refuse_mirrored"]
+__all__ = ["Alignment", "align", "is_dark", "refuse_mirrored"]
 
 _GAIN = 1.03  # times brighter must a shift make the trace; a trace that fits gains 1.00 by any shift
 _MIRROR_GAIN = 1.5
@@ -88,6 +88,19 @@ def align(tree: Tree, image: Array, *, reach: Sequence[int] = (2, 4, 4)) -> Alig
         best, gain = (0, 0, 0), 1.0
     shift = float(best[0]), float(best[1]), float(best[2])
     return Alignment(shift, gain, mirrored, here, contrast, relief)
+
+
+def is_dark(tree: Tree, image: Array) -> bool:
+    """Whether a trace runs where its image is darker than around it, as in transmitted light.
+
+    Only the relief says so: where most of an image is bright, any dark spot stands out by its contrast.
+
+    Args:
+        tree: points z, y, x in voxels.
+        image: `(z, y, x)`.
+    """
+    found = align(tree, -image.astype(np.float32))
+    return found.relief > _RELIEF and not found.mirrored
 
 
 def refuse_mirrored(where: Path | str, alignment: Alignment) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -12,7 +13,7 @@ import numpy as np
 from morula.core.errors import DataError, UsageError
 from morula.core.tree import Tree
 from morula.core.types import Array, Record, Volume, Voxel, VoxelSize
-from morula.data.alignment import Alignment, align, refuse_mirrored
+from morula.data.alignment import Alignment, align, is_dark, refuse_mirrored
 from morula.data.folder import first_of
 from morula.data.listing import of_kinds, visible, what_else
 from morula.data.swc import SUFFIXES, SwcFile, read_swc
@@ -155,12 +156,22 @@ def _partners(records: Sequence[Record], labels: Path, suffix: str) -> dict[str,
             raise DataError(path, found, "remove one of the two")
         partners[name] = path
     if not partners:
-        found = f"none of its {len(files)} files is named after a stack ({files[0].name}, {records[0].id})"
-        common = next((file for file in files if volume_id(file).startswith(records[0].id)), None)
-        rest = "" if common is None else volume_id(common).removeprefix(records[0].id)
-        fix = f"add --label-suffix {rest}" if rest else "name each SWC file like its stack"
-        raise DataError(labels, found, fix)
+        wanted = f"{records[0].id}{suffix}"
+        found = f"none of its {len(files)} files is named after a stack ({files[0].name}, not {wanted})"
+        raise DataError(labels, found, _named_alike([volume_id(file) for file in files], records, suffix))
     return partners
+
+
+def _named_alike(stems: Sequence[str], records: Sequence[Record], suffix: str) -> str:
+    """How names of SWC files that fit no stack are made to fit; a suffix does not begin within a word."""
+    names = [record.id for record in records]
+    if suffix and not set(names).isdisjoint(stems):
+        return "leave --label-suffix out"
+    rests = [stem.removeprefix(name) for stem in stems for name in names if stem.startswith(name)]
+    ends = [rest for rest in rests if rest and not rest[0].isalnum()]
+    if ends:
+        return f"give --label-suffix {shlex.quote(min(ends, key=len))}"
+    return f"name each SWC file like its stack{f', with {suffix} behind it' if suffix else ''}"
 
 
 def check_sections(stack: Volume) -> None:
@@ -184,6 +195,9 @@ def _checked(record: Record, path: Path | None) -> Record:
     if path is None:
         return record
     found = read_swc(path)
+    if not found.tree.length:
+        told = f"{len(found.tree)} node(s) from line {min(found.lines)} on, and none is joined to another"
+        raise DataError(path, told, "trace the neuron along its branches, or leave the file out")
     repairs = tuple(f"{path.name}: {told}" for told in found.repairs)
     return replace(record, trace=KnownTrace(_in_voxels(found, path, record.image, image), repairs))
 
@@ -196,12 +210,21 @@ def _in_voxels(found: SwcFile, path: Path, volume: Volume, image: Array) -> Tree
     if scaled is not None and _outside(scaled, shape) is None:
         as_lengths = align(scaled, image)
         if as_voxels is None or as_lengths.brightness > _BRIGHTER * as_voxels.brightness:
+            _refuse_dark(as_lengths, found, path, volume, image)
             _refuse_misplaced(as_lengths, path, has_size=True)
             return scaled
     if as_voxels is None:
         raise _does_not_fit(found, path, volume)
+    _refuse_dark(as_voxels, found, path, volume, image)
     _refuse_misplaced(as_voxels, path, has_size=scaled is not None)
     return tree
+
+
+def _refuse_dark(alignment: Alignment, found: SwcFile, path: Path, volume: Volume, image: Array) -> None:
+    """Refuses a neuron that is dark on a bright field, in whichever unit its trace may be."""
+    if not alignment.stands_out and any(is_dark(tree, image) for tree in trees_inside(found, volume)):
+        told = f"the neuron is darker than its surroundings in {Path(volume.uri).name}"
+        raise DataError(path, told, "invert the stack (Fiji: Edit > Invert), so that it is bright on dark")
 
 
 def _refuse_misplaced(alignment: Alignment, path: Path, *, has_size: bool) -> None:

@@ -21,7 +21,7 @@ __all__ = ["Tracing", "neuron_piece", "trace", "trace_piece"]
 _SOMA = 2.5  # times the median radius; a blob as thick as this is a cell body
 _BODY = 1e-3  # of a voxel's weight has one in a cell body
 _MINOR = 0.25  # of the greatest weight or length: a piece above it is another neuron if it has a cell body
-_NEAR = 6.0  # voxels around a given root in which the neuron's greatest piece is looked for
+_NEAR = 6.0  # voxels around a given root in which the neuron's greatest piece is looked for, or its fork
 _WIDER = 4.0  # times the gap is bridged from end to end where what is joined to a given root is minor
 _CENTRED = 8.0  # times longer counts a step along the surface than one along the centre line
 _LIKELY = 0.1  # of its length counts at least of a gap whose voxels are nearly foreground
@@ -90,8 +90,8 @@ def trace(
     `neuron_piece` says which voxels are the neuron. Paths that keep to the centre line lead from the root to
     the furthest voxel, then to the furthest that no path has come near, and so on (after TEASAR, Sato et al.,
     2000). The root is the given one, or the cell body, or the thicker end of the longest path. From a given
-    root that is no cell body a tracing starts: only the longest subtree stays of two that leave it. Of three
-    or more that are long all stay, for then it is a cell body after all.
+    root that is no cell body a tracing starts: only the longest subtree stays of two that leave what is
+    near it. Of three or more that are long all stay, for then it is a cell body or a fork after all.
 
     Args:
         probability: `(z, y, x)` floats in [0, 1], or a mask or labels: whole numbers, non-zero inside.
@@ -358,16 +358,25 @@ def _smoothed(places: Array) -> Array:
 
 
 def _one_stem(tree: Tree) -> Tree:
-    """The root with the longest of the subtrees there; the whole tree if three or more of them are long."""
+    """The way from the root to the longest of the subtrees around it; the whole tree if three are long.
+
+    They are counted where they leave a ball around the root, for one that is given by eye lies beside the
+    fork, and paths share their first voxels.
+    """
     child, parent = tree.edges.T
+    within = np.linalg.norm(tree.points - tree.points[0], axis=1) <= _NEAR
     stem = np.zeros(len(tree), np.int64)
     for row, above in zip(child.tolist(), parent.tolist(), strict=True):
-        stem[row] = row if above == 0 else stem[above]
+        stem[row] = stem[above] or (0 if within[row] else row)
     length = np.bincount(
         stem[child], np.linalg.norm(tree.points[child] - tree.points[parent], axis=1), minlength=len(tree)
     )
+    length[0] = 0  # what never leaves the ball
     if np.count_nonzero(length >= _MINOR * length.max()) > 2:
         return tree
-    keep = stem == int(length.argmax())
-    keep[0] = True
+    longest = int(length.argmax())
+    keep = stem == longest
+    while longest:
+        longest = int(tree.parent[longest])
+        keep[longest] = True
     return tree.kept(keep)

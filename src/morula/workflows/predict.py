@@ -21,7 +21,7 @@ from morula.workflows.large import segment_large
 from morula.workflows.neurons import StoredAxes, check_contents, check_new, resized, say
 from morula.workflows.plan import words
 from morula.workflows.report import report_prediction
-from morula.workflows.tracing import check_sizes, rooted
+from morula.workflows.tracing import check_sizes, looks_inverted, rooted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -141,7 +141,12 @@ def _records(
     records, bad = load_volumes(images, skip_bad=skip_bad, voxel=voxel, stored=axes or "zyx")
     if RECIPES[name].traces:
         records, bad = _traceable(records, bad, skip_bad=skip_bad)
-        return records, bad, [doubt for record in records for doubt in resized(run, record.image)]
+        stacks = [record.image for record in records]
+        return (
+            records,
+            bad,
+            [told for each in stacks for told in (*resized(run, each), *looks_inverted(each))],
+        )
     checked = records if RECIPES[name].block else []
     return records, bad, [doubt for record in checked for doubt in check_new(run, record.image, axes)]
 

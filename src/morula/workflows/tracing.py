@@ -10,6 +10,7 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
+from morula.blockwise import sample
 from morula.core.errors import UsageError
 from morula.core.tree import Tree
 from morula.core.types import Record, Segmentation, Volume, Voxel, VoxelSize
@@ -22,6 +23,7 @@ __all__ = [
     "check_near",
     "check_root",
     "check_sizes",
+    "looks_inverted",
     "pixel_widths",
     "refuse_trained",
     "rooted",
@@ -36,6 +38,9 @@ TRACED = "vit3d"
 _FEW = 3  # traced stacks
 _FAR = 30.0  # voxels from a given root to the neuron
 _TOLD = 3  # repairs of one trace
+_SHORT = 20.0  # voxels; a shorter trace shows hardly anything of its neuron
+_EXTREME = 0.05  # percent of the voxels, at either end, that say how far grey values reach
+_DARKER = 2.0  # times further do they reach below the median than above it in transmitted light
 
 
 class _Tracer(Protocol):
@@ -152,6 +157,7 @@ def survey_traced(records: Sequence[Record]) -> dict[str, Any]:
         "nodes": sum(map(len, trees)),
         "pixel_nm": [size.y, size.x],
         "mended": [told for record in records for told in _mended(record)],
+        "short": [told for record in records for told in _short(record)],
     }
 
 
@@ -160,6 +166,35 @@ def _mended(record: Record) -> list[str]:
     repairs = record.trace.repairs if isinstance(record.trace, KnownTrace) else ()
     more = len(repairs) - _TOLD
     return [*repairs[:_TOLD], *([f"{more} more repairs of the trace of {record.id}."] if more > 0 else [])]
+
+
+def _short(record: Record) -> list[str]:
+    """A trace that is so short that it can hardly be the neuron, if it is one."""
+    length = _SHORT if record.trace is None else record.trace().length
+    if length >= _SHORT:
+        return []
+    told = f"The trace of {record.id} is {length:.3g} voxels long"
+    return [f"{told}: what it leaves out of the neuron is learned as background."]
+
+
+def looks_inverted(stack: Volume) -> list[str]:
+    """The doubt about a stack whose neuron may be dark on a bright field, as in transmitted light.
+
+    Told from its grey values alone: they reach much further below the median, which is the background, than
+    above it. In fluorescence there is next to nothing below, but for voxels that were never seen: the least
+    grey value is left out.
+
+    Args:
+        stack: `(z, y, x)`.
+    """
+    values = sample(stack)
+    middle, most = np.percentile(values, (50, 100 - _EXTREME)).tolist()
+    seen = values[values > values.min()]
+    least = float(np.percentile(seen, _EXTREME)) if len(seen) else middle
+    if middle - least <= _DARKER * (most - middle):
+        return []
+    told = f"{stack.uri} looks like dark neurites on a bright field"
+    return [f"{told}, and bright ones are looked for: invert the stack (Fiji: Edit > Invert)."]
 
 
 def why_traced(
@@ -175,7 +210,7 @@ def why_traced(
         "It learns from the traced stacks; scores of these say how well the traces were learned. To know the "
         "accuracy, keep some traced stacks aside and use `morula evaluate --kind swc`.",
     )
-    doubts: list[str] = list(facts["mended"])
+    doubts: list[str] = [*facts["mended"], *facts["short"]]
     if traced < _FEW:
         doubts.append(f"Only {traced} stack(s) are traced; three or more show more kinds of neurites.")
     return reasons, tuple(doubts)

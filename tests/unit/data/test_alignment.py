@@ -10,7 +10,7 @@ import tifffile
 from scipy import ndimage as ndi
 
 from morula.core.tree import Tree
-from morula.data.alignment import align
+from morula.data.alignment import align, is_dark
 from morula.data.capsules import draw_tree
 from morula.data.swc import read_swc
 
@@ -40,6 +40,13 @@ def test_a_shift_is_found(image: np.ndarray, shift: tuple[int, int, int]) -> Non
 def test_a_mirrored_axis_is_told(image: np.ndarray, axes: tuple[int, ...], name: str) -> None:
     found = align(TREE, np.flip(image, axes))
     assert found.mirrored == name
+
+
+def test_a_neuron_on_a_bright_field_is_dark(image: np.ndarray) -> None:
+    assert is_dark(TREE, 255 - image)
+    assert not is_dark(TREE, image)
+    assert not is_dark(TREE, 255 - image[:, :, ::-1])
+    assert not is_dark(TREE, np.zeros(SHAPE, np.uint8))
 
 
 @pytest.mark.parametrize("height", [5, 2])

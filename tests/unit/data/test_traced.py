@@ -53,6 +53,27 @@ def test_a_missing_suffix_is_named(tmp_path: Path) -> None:
         load_traced(images, labels)
 
 
+@pytest.mark.parametrize(
+    ("stems", "suffix", "fix"),
+    [
+        (("n0", "n1"), "_gold", "leave --label-suffix out"),
+        (("n0_gold", "n1_gold"), "_glod", "give --label-suffix _gold"),
+        (("n1 (gold)", "n10_gold"), "", "give --label-suffix ' (gold)'"),
+        (("n10_gold", "n11_gold"), "", "name each SWC file like its stack"),
+        (("n10_gold", "n11_gold"), "_gold", "name each SWC file like its stack, with _gold behind it"),
+    ],
+)
+def test_names_that_fit_no_stack_are_told_what_makes_them_fit(
+    stems: tuple[str, str], suffix: str, fix: str, tmp_path: Path
+) -> None:
+    images, labels = save_traced(tmp_path, 2, 2, "")
+    for number, stem in enumerate(stems):
+        (labels / f"n{number}.swc").rename(labels / f"{stem}.swc")
+    with pytest.raises(DataError) as caught:
+        load_traced(images, labels, suffix=suffix, voxel=SIZE)
+    assert caught.value.fix == fix
+
+
 def test_one_stack_and_one_trace_belong_together(tmp_path: Path) -> None:
     images, labels = save_traced(tmp_path, 1, 1)
     (record,), _ = load_traced(images / "n0.tif", labels / "n0_gold.swc")
@@ -105,6 +126,18 @@ def _dark(images: Path, labels: Path) -> None:
     tifffile.imwrite(images / "n0.tif", image, photometric="minisblack")
 
 
+def _inverted(images: Path, labels: Path) -> None:
+    tifffile.imwrite(images / "n0.tif", 255 - traced_stack(0)[0], photometric="minisblack")
+
+
+def _one_node(images: Path, labels: Path) -> None:
+    (labels / "n0_gold.swc").write_text("# a soma\n1 1 20 22 5 2 -1\n")
+
+
+def _loose_nodes(images: Path, labels: Path) -> None:
+    (labels / "n0_gold.swc").write_text("1 1 20 22 5 2 -1\n2 1 30 38 6 2 -1\n")
+
+
 def _mirrored(images: Path, labels: Path) -> None:
     image, _ = traced_stack(0)
     tifffile.imwrite(images / "n0.tif", image[:, ::-1], photometric="minisblack")
@@ -133,6 +166,9 @@ def _two_channels(images: Path, labels: Path) -> None:
 BAD: dict[str, tuple[Callable[[Path, Path], None], str, str]] = {
     "outside": (_outside, "n0_gold.swc", r"line \d+ puts a node at"),
     "dark": (_dark, "n0_gold.swc", "runs where the stack is dark"),
+    "inverted": (_inverted, "n0_gold.swc", r"darker than its surroundings in n0\.tif\. Fix: invert"),
+    "one node": (_one_node, "n0_gold.swc", r"1 node\(s\) from line 2 on, and none is joined"),
+    "loose nodes": (_loose_nodes, "n0_gold.swc", r"2 node\(s\) from line 1 on, and none is joined"),
     "mirrored": (_mirrored, "n0_gold.swc", "mirrored along y"),
     "black": (_black, "n0.tif", "every voxel is 0"),
     "flat": (_flat, "stacks", "1 section"),

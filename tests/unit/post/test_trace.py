@@ -41,10 +41,12 @@ def test_the_given_root_is_the_first_node() -> None:
     assert np.linalg.norm(found.points[0] - [12, 60, 80]) < 3
 
 
-def test_a_tracing_that_begins_part_way_goes_one_way() -> None:
+@pytest.mark.parametrize("root", [(10, 40, 30), (10, 43, 30), (8, 43, 30)])
+def test_a_tracing_that_begins_part_way_goes_one_way(root: tuple[int, ...]) -> None:
     line = Tree.of([[10, 40, 5], [10, 40, 85]], [-1, 0])
-    found = trace(drawn(line), root=(10, 40, 30))
+    found = trace(drawn(line), root=root)
     assert found.points[:, 2].min() > 27
+    assert len(found.roots) == 1
     assert found.points[:, 2].max() > 82
 
 
@@ -52,6 +54,22 @@ def test_three_long_branches_at_the_given_root_all_stay() -> None:
     star = Tree.of([[10, 40, 45], [10, 40, 5], [10, 75, 75], [10, 5, 75]], [-1, 0, 0, 0])
     found = trace(drawn(star), root=(10, 40, 45))
     assert found.length == pytest.approx(star.length, rel=0.1)
+
+
+@pytest.mark.parametrize("body", [0.0, 3.0])
+@pytest.mark.parametrize("beside", [(0, 0, 0), (0, 2, 0), (0, 0, -3), (1, -2, 2), (0, 2, -2)])
+def test_a_root_beside_a_fork_cuts_no_branch_off(body: float, beside: tuple[int, ...]) -> None:
+    star = Tree.of([[10, 40, 45], [10, 40, 10], [12, 70, 65], [8, 12, 66]], [-1, 0, 0, 0])
+    mask = drawn(star, 1.5) | draw_tree(Tree.of([star.points[0]], [-1], body), SHAPE)
+    found = trace(mask, root=star.points[0] + beside)
+    assert tolerance_scores(found, star, 2.0).recall > 0.95
+
+
+def test_branches_that_share_their_first_voxels_are_told_apart() -> None:
+    fork = Tree.of([[5, 30, 30], [5, 30, 55], [5, 5, 10], [5, 55, 10]], [-1, 0, 0, 0])
+    found = trace(draw_tree(fork, (10, 60, 60), least=1.5, largest=1.5), root=(5, 30, 30))
+    assert len(found.tips) == 3
+    assert tolerance_scores(found, fork, 2.0).recall > 0.95
 
 
 def test_from_a_cell_body_all_branches_leave() -> None:

@@ -72,6 +72,18 @@ def test_voxels_of_another_size_than_the_run_knows_are_told(
     )
 
 
+def test_a_stack_that_looks_like_transmitted_light_is_told(tmp_path: Path) -> None:
+    run, (stacks, _) = tracing_run(tmp_path / "run"), save_traced(tmp_path, 2, 0)
+    image = tifffile.imread(stacks / "n1.tif")
+    tifffile.imwrite(stacks / "n1.tif", 255 - image, photometric="minisblack")
+    said = StringIO()
+    predict(
+        run, stacks, out=tmp_path / "found", voxel=SIZE, device="cpu", console=Console(file=said, width=400)
+    )
+    assert "n1.tif looks like dark neurites on a bright field" in said.getvalue()
+    assert "n0.tif looks like" not in said.getvalue()
+
+
 def test_a_black_stack_is_refused_by_name(tmp_path: Path) -> None:
     run = tracing_run(tmp_path / "run")
     black(tmp_path / "black.tif")

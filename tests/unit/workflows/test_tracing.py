@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
 from morula.core.errors import DataError, UsageError
 from morula.core.tree import Tree
 from morula.core.types import Axes, Record, Volume, Voxel
-from morula.data import load_traced
-from morula.workflows.tracing import check_sizes, rooted, survey_traced, why_traced
-from synthetic import save_traced
+from morula.data import load_traced, write_swc
+from morula.workflows.tracing import check_sizes, looks_inverted, rooted, survey_traced, why_traced
+from synthetic import save_traced, traced_stack
 
 SIZE = Voxel(z=3000.0, y=1000.0, x=1000.0)
 
@@ -59,3 +60,40 @@ def test_what_was_mended_in_a_trace_is_told(tmp_path: Path) -> None:
     assert doubts[0] == f"n0_gold.swc: Line {last + 1} repeats line {last} and was left out."
     assert doubts[3] == "2 more repairs of the trace of n0."
     assert [each for each in doubts if "n1" in each] == []
+
+
+def test_a_trace_that_is_hardly_one_is_doubted(tmp_path: Path) -> None:
+    images, labels = save_traced(tmp_path, 3, 3)
+    tree = traced_stack(0)[1]
+    write_swc(labels / "n0_gold.swc", Tree.of([tree.points[0], tree.points[:2].mean(axis=0)], [-1, 0]))
+    records, _ = load_traced(images, labels, suffix="_gold", voxel=SIZE)
+    _, (doubt,) = why_traced(survey_traced(records), "vit3d", asked=False)
+    assert doubt.startswith("The trace of n0 is ")
+    assert "voxels long: what it leaves out of the neuron is learned as background." in doubt
+
+
+def seen(image: np.ndarray) -> Volume:
+    return Volume(image, Axes("zyx"), "a.tif", voxel=SIZE)
+
+
+def test_dark_neurites_on_a_bright_field_are_doubted() -> None:
+    image = traced_stack(0)[0]
+    (doubt,) = looks_inverted(seen(255 - image))
+    assert doubt.startswith("a.tif looks like dark neurites on a bright field")
+    assert "Edit > Invert" in doubt
+    assert looks_inverted(seen(image)) == []
+    assert looks_inverted(seen(np.zeros_like(image))) == []
+
+
+def test_voxels_outside_of_a_turned_stack_are_no_dark_neurites() -> None:
+    image = traced_stack(0)[0] // 8 + 100
+    image[:, :, 50:] = 0
+    assert looks_inverted(seen(image)) == []
+
+
+@pytest.mark.real
+def test_no_published_stack_looks_dark_on_bright(real_data: Path) -> None:
+    stacks = sorted((real_data / "lm_diadem_op" / "open").glob("*.tif"))
+    assert len(stacks) == 6
+    for path in stacks:
+        assert looks_inverted(seen(tifffile.imread(path))) == [], path.name

@@ -56,9 +56,12 @@ def grey(image: Array) -> Array:
     """The root of the grey values between the median, 0, and the brightest two thousandth, 1.
 
     The median is the background, for a neuron fills a small part of a stack. The root brings dim branches
-    near bright ones.
+    near bright ones. Where fewer voxels than that are brighter than the median, as in a stack whose
+    background was set to 0, white is told by these alone.
     """
     low, high = np.percentile(image, (50, _WHITE))
+    if high <= low and (above := image[image > low]).size:
+        high = np.percentile(above, _WHITE)
     scaled = (image.astype(np.float32) - np.float32(low)) / np.float32(max(high - low, 1e-6))
     return np.sqrt(np.clip(scaled, 0, 1))
 

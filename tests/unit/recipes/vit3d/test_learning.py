@@ -76,6 +76,16 @@ def test_grey_values_lie_between_background_and_white() -> None:
     assert grey(np.zeros((2, 4, 4), np.uint8)).max() == 0
 
 
+def test_specks_of_a_stack_without_background_stay_dark() -> None:
+    """So few voxels are no background that the brightest two thousandth is background, too."""
+    image = np.zeros((10, 100, 100), np.uint8)
+    image[5, 50, 40:60] = 200
+    image[2, ::20, ::25] = 1
+    shown = grey(image)
+    assert np.unique(shown).tolist() == pytest.approx([0, (1 / 200) ** 0.5, 1])
+    assert (shown[5, 50, 40:60] == 1).all()
+
+
 @pytest.fixture(scope="module")
 def crops() -> Crops:
     stacks = [taught(str(seed), *traced_stack(seed)) for seed in (0, 1)]
