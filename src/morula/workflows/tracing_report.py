@@ -27,7 +27,8 @@ MEASURES = {
     "esa": "mean distance to the other tree in pixel widths, both ways, 0 is perfect (Vaa3D)",
     "dsa": "the same over the parts that are 2 or more away",
     "pds": "share of the trees that is 2 or more away from the other, 0 is perfect",
-    "diadem": "share of the true branch points and tips that are there and connected as in the truth",
+    "diadem": "share of the true branch points and tips that are there and connected as in the truth, "
+    "with the tolerances of the olfactory fibres",
     "cldice": "share of the centre lines of mask and true trace that lies in the other, harmonic mean",
     "hd95": "distance of the surfaces of mask and true trace in pixel widths, 95 % quantile, 0 is perfect",
 }
