@@ -35,7 +35,7 @@ from morula.metrics import (
 from morula.workflows.coco_evaluation import evaluate_coco, is_run
 from morula.workflows.store_scores import nothing_left, store_scores
 from morula.workflows.trace_masks import drawn_scores, mask_scores
-from morula.workflows.trace_pair import read_pair
+from morula.workflows.trace_pair import TracePair, read_pair
 from morula.workflows.tracing import tree_scores
 from morula.workflows.volume_scores import volume_scores
 
@@ -99,13 +99,16 @@ def evaluate(
             precision: `pred` holds COCO results or is a run, `truth` is a COCO JSON file).
         radius: the largest distance in pixels of a predicted to a true point; for `points` only.
         voxel: of traces in voxels, the size in nm; lengths are then counted in pixel widths. For `swc` only.
+            Without it the labels beside a prediction say it; of other files a voxel counts as a cube.
         label_suffix: what the name of a true trace has behind the name of its stack. For `swc` only.
         border: leave out voxels this near to a border of the truth, in pixels of a section, as
             `morula.metrics.ignore_border` does; None scores all. For `neurons` only.
 
     Returns:
         `{"images": {stem: scores}, "mean": scores}`, all numbers floats, never NaN, ready for JSON; and
-        `warnings`, sentences, where chunks of a Zarr store are not there and count as empty. The
+        `warnings`, sentences, where chunks of a Zarr store are not there and count as empty, an SWC file
+        was mended or has several roots, or no voxel size is known of traces; of the others `voxel_nm`
+        (`{stem: [z, y, x]}`) has the one that was used. The
         scores of `instances`, `semantic`, `neurons` and `volumes` are those of
         `morula.metrics.instance_scores`, `semantic_scores`, `neuron_scores` and
         `morula.workflows.volume_scores`, those of `swc` of
@@ -173,15 +176,31 @@ def _label_scores(pred: Path, truth: Path, kind: str, border: float | None) -> d
 
 
 def _evaluate_traces(pairs: Mapping[str, tuple[Path, Path]], voxel: Voxel | None) -> dict[str, Any]:
-    images = {stem: _trace_scores(*paths, voxel) for stem, paths in pairs.items()}
+    images: dict[str, dict[str, float]] = {}
+    sizes: dict[str, list[float]] = {}
+    doubts: list[str] = []
+    for stem, (pred, truth) in pairs.items():
+        pair = read_pair(pred, truth, voxel)
+        images[stem] = _trace_scores(pair, pred)
+        doubts += pair.doubts
+        if pair.voxel is not None:
+            sizes[stem] = [pair.voxel.z or pair.voxel.x, pair.voxel.y, pair.voxel.x]
+    unsized = [stem for stem in images if stem not in sizes]
+    if unsized:
+        more = f" and {len(unsized) - 3} more" if len(unsized) > 3 else ""
+        doubts.append(
+            f"No voxel size is known of {', '.join(unsized[:3])}{more}: a voxel counts as a cube, and for "
+            "diadem as that of the olfactory fibres. Give it with --voxel-size if the files are in voxels."
+        )
     shared = [name for name in next(iter(images.values())) if all(name in row for row in images.values())]
-    rows = [{name: row[name] for name in shared} for row in images.values()]
-    return {"images": images, "mean": _mean(rows)}
+    mean = _mean([{name: row[name] for name in shared} for row in images.values()])
+    told = {"voxel_nm": sizes} if sizes else {}
+    return {"images": images, "mean": mean, **told, **({"warnings": doubts} if doubts else {})}
 
 
-def _trace_scores(pred: Path, truth: Path, voxel: Voxel | None) -> dict[str, float]:
+def _trace_scores(pair: TracePair, pred: Path) -> dict[str, float]:
     """Of the trees, and of the mask that lies beside a prediction, or both trees drawn in voxels."""
-    ours, theirs = read_pair(pred, truth, voxel)
+    ours, theirs, voxel, _ = pair
     scores, labels = tree_scores(ours, theirs, voxel), predicted_labels(pred.parent)
     if pred.name == IN_VOXELS and labels.exists():
         return scores | mask_scores(read_labels(labels), theirs, voxel)
