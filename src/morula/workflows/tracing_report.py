@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from os.path import relpath
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -63,10 +64,10 @@ def neuron_table(folders: Sequence[Path]) -> Table:
     return Table(("stack", "nodes", "branches", "tips", "length (µm)", "mean radius (µm)"), tuple(rows))
 
 
-def branch_tables(folders: Sequence[Path]) -> dict[str, str]:
-    """Names of stacks, by the folders of their predictions, and where the page finds their branches."""
+def branch_tables(folders: Sequence[Path], beside: Path) -> dict[str, str]:
+    """Names of stacks, by the folders of their predictions, and where their branches are from `beside`."""
     return {
-        folder.name: f"../predictions/{quote(folder.name)}/{BRANCHES}"
+        folder.name: quote(Path(relpath(folder / BRANCHES, beside)).as_posix())
         for folder in folders
         if (folder / BRANCHES).exists()
     }
