@@ -75,7 +75,8 @@ def test_a_prediction_may_be_a_store_and_a_run(tmp_path: Path, kind: str) -> Non
 
 
 def test_several_are_paired_by_name(tmp_path: Path) -> None:
-    save(tmp_path / "found/a/labels.tif", PRED), save(tmp_path / "found/truth/labels.tif", TRUTH)
+    save(tmp_path / "found/a/labels.tif", PRED)
+    save(tmp_path / "found/truth/labels.tif", TRUTH)
     with pytest.raises(DataError, match=r"no prediction for 1 of 1 images: OTHER_LABELS"):
         evaluate(tmp_path / "found", true_labels(tmp_path, "tif"), kind="neurons")
     with pytest.raises(DataError, match=r"no truth for 1 of 2 images: a"):
