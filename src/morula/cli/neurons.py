@@ -199,7 +199,9 @@ def trace(
 
 @app.command()
 def view3d(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run, or a folder of predictions.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A run, or a folder of predictions or of `trace`.")
+    ],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The page.")] = None,
     as_json: o.Json = False,
     quiet: o.Quiet = False,

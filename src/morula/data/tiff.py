@@ -218,10 +218,14 @@ def _is_supported(names: str) -> bool:
 
 def _refused_axes(path: Path, axes: str, shape: tuple[int, ...]) -> DataError:
     found = f"axes {axes} with shape {' x '.join(map(str, shape))}"
-    times = dict(zip(axes, shape, strict=True)).get("T", 1)
+    sizes = dict(zip(axes, shape, strict=True))
+    times = sizes.get("T", 1)
     if times > 1:
         found += f": the t axis has {times} time points"
-        return DataError(path, found, "save each time point as a file of its own, with axes z, c, y, x only")
+        fix = "save each time point as a file of its own, with axes z, c, y, x only"
+        if sizes.get("Z", 1) == 1:
+            fix = f"if these are sections, save them as slices (Fiji: Image > Properties); else {fix}"
+        return DataError(path, found, fix)
     return DataError(path, found, "save an image or a stack with axes c, z, y, x only")
 
 

@@ -25,7 +25,7 @@ __all__ = [
     "from_micrometres",
     "is_traced",
     "load_traced",
-    "tree_inside",
+    "trace_inside",
     "trees_inside",
 ]
 
@@ -111,8 +111,8 @@ class KnownTrace:
         return self.tree
 
 
-def tree_inside(path: Path, volume: Volume) -> Tree:
-    """The tree of an SWC file in voxels of its stack, by the boxes of both; no voxel is read.
+def trace_inside(path: Path, volume: Volume) -> KnownTrace:
+    """The trace of an SWC file in voxels of its stack, by the boxes of both; no voxel is read.
 
     It is taken to be in voxels where it fits so, else in micrometres.
 
@@ -124,7 +124,7 @@ def tree_inside(path: Path, volume: Volume) -> Tree:
     inside = trees_inside(found, volume)
     if not inside:
         raise _does_not_fit(found, path, volume)
-    return inside[0]
+    return KnownTrace(inside[0], _named(path, found.repairs))
 
 
 def trees_inside(found: SwcFile, volume: Volume) -> list[Tree]:
@@ -132,6 +132,10 @@ def trees_inside(found: SwcFile, volume: Volume) -> list[Tree]:
     units = (found.tree, from_micrometres(found.tree, volume.voxel))
     shape = np.array(volume.spatial_shape)
     return [tree for tree in units if tree is not None and _outside(tree, shape) is None]
+
+
+def _named(path: Path, repairs: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"{path.name}: {told}" for told in repairs)
 
 
 def _files(labels: Path) -> list[Path]:
@@ -198,8 +202,8 @@ def _checked(record: Record, path: Path | None) -> Record:
     if not found.tree.length:
         told = f"{len(found.tree)} node(s) from line {min(found.lines)} on, and none is joined to another"
         raise DataError(path, told, "trace the neuron along its branches, or leave the file out")
-    repairs = tuple(f"{path.name}: {told}" for told in found.repairs)
-    return replace(record, trace=KnownTrace(_in_voxels(found, path, record.image, image), repairs))
+    tree = _in_voxels(found, path, record.image, image)
+    return replace(record, trace=KnownTrace(tree, _named(path, found.repairs)))
 
 
 def _in_voxels(found: SwcFile, path: Path, volume: Volume, image: Array) -> Tree:

@@ -18,7 +18,7 @@ from morula.data.folder import check_unique, first_of
 from morula.data.labels import read_labels
 from morula.data.listing import of_kinds, visible, what_else
 from morula.data.ome_zarr import is_ome_zarr
-from morula.data.open import VOLUME_SUFFIXES, open_volume, read_header
+from morula.data.open import IMAGE_SUFFIXES, VOLUME_SUFFIXES, open_volume, read_header
 from morula.data.reading import image_id
 from morula.data.turned import Stored, places, turned
 
@@ -99,7 +99,10 @@ def list_volumes(path: str | PathLike[str]) -> list[Path]:
     inside = visible(path)
     files = of_kinds(inside, VOLUME_SUFFIXES)
     if not files:
-        raise DataError(path, what_else(inside, "volumes"), f"put {', '.join(VOLUME_SUFFIXES)} files in it")
+        fix = f"put {', '.join(VOLUME_SUFFIXES)} files in it"
+        if any(of_kinds(visible(each), IMAGE_SUFFIXES) for each in inside if each.is_dir()):
+            fix = "save the sections in each subfolder as one TIFF stack, or name one of the subfolders"
+        raise DataError(path, what_else(inside, "volumes"), fix)
     sections = {file: _is_section(file) for file in files}
     volumes = [file for file in files if not sections[file]]
     single = next((file for file in files if sections[file]), None)

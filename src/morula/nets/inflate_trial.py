@@ -11,6 +11,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 __all__ = ["RefusedError", "Trial", "told_of"]
 
 _SMALL, _LARGE = 64, 224  # pixels along an edge; large for those that small images are too small for
+_Size = tuple[int, int]
 _FIX = "if it comes after the features, leave it out (torchvision's .features, timm's features_only=True)"
 
 
@@ -35,16 +36,16 @@ class Trial:
         equal: whether the images are equal.
 
     Raises:
-        RefusedError: a module, which is named, fails for small images and for larger ones, or gives for an
-            image what depends on those beside it.
+        RefusedError: a module, which is named, fails for small images and for larger ones, of the size that
+            the network says it is for, or gives for an image what depends on those beside it.
     """
 
     def __init__(self, flat: nn.Module, first: nn.Conv2d, *, equal: bool) -> None:
         self._flat = flat
         try:
-            images, wanted = _tried(flat, first, _SMALL)
+            images, wanted = _tried(flat, first, (_SMALL, _SMALL))
         except RefusedError:
-            images, wanted = _tried(flat, first, _LARGE)
+            images, wanted = _tried(flat, first, _own_size(flat))
         if equal:
             images = images[:1].repeat(3, 1, 1, 1)
             wanted = _features(flat, images.repeat(1, first.in_channels, 1, 1), flat)
@@ -69,10 +70,16 @@ class Trial:
                 raise RefusedError(name, module, "does not give for slices what it gives for images")
 
 
-def _tried(flat: nn.Module, first: nn.Conv2d, edge: int) -> tuple[Tensor, dict[str, list[Tensor]]]:
+def _own_size(flat: nn.Module) -> _Size:
+    """Height and width that the patches of a timm transformer are for; others take any that is large."""
+    sizes = (getattr(module, "img_size", None) for module in flat.modules())
+    return next((size for size in sizes if isinstance(size, tuple)), (_LARGE, _LARGE))
+
+
+def _tried(flat: nn.Module, first: nn.Conv2d, size: _Size) -> tuple[Tensor, dict[str, list[Tensor]]]:
     """Random images, and what all modules give for them, whether together or alone."""
     random = torch.Generator().manual_seed(0)
-    images = torch.rand((3, 1, edge, edge), generator=random).to(first.weight)
+    images = torch.rand((3, 1, *size), generator=random).to(first.weight)
     colours = images.repeat(1, first.in_channels, 1, 1)
     wanted, alone = _features(flat, colours, flat), _features(flat, colours[:1], flat)
     for name, together in wanted.items():

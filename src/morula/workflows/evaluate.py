@@ -35,7 +35,7 @@ from morula.metrics import (
 from morula.workflows.coco_evaluation import evaluate_coco, is_run
 from morula.workflows.store_scores import nothing_left, store_scores
 from morula.workflows.trace_masks import drawn_scores, mask_scores
-from morula.workflows.trace_pair import read_pair
+from morula.workflows.trace_pair import TracePair, read_pair
 from morula.workflows.tracing import tree_scores
 from morula.workflows.volume_scores import volume_scores
 
@@ -83,8 +83,9 @@ def evaluate(
     """Scores predicted files against true ones.
 
     Two files are scored as a pair, label stores of OME-Zarr by blocks, whatever their size. Folders are
-    paired by stem, and every truth needs its prediction and the other way round. A prediction folder may
-    also be a run (`RUN/predictions/<stem>/labels.tif`); those of its images that have a truth are scored.
+    paired by stem, and every truth needs its prediction and the other way round. Where there is one volume
+    on either side, they are a pair whatever their names, as for `run`. A prediction folder may also be a run
+    (`RUN/predictions/<stem>/labels.tif`); those of its images that have a truth are scored.
 
     Args:
         pred: label image (TIFF, PNG), label volume (also `file.h5:/key`, MRC, or beside a file a folder of
@@ -98,13 +99,16 @@ def evaluate(
             precision: `pred` holds COCO results or is a run, `truth` is a COCO JSON file).
         radius: the largest distance in pixels of a predicted to a true point; for `points` only.
         voxel: of traces in voxels, the size in nm; lengths are then counted in pixel widths. For `swc` only.
+            Without it the labels beside a prediction say it; of other files a voxel counts as a cube.
         label_suffix: what the name of a true trace has behind the name of its stack. For `swc` only.
         border: leave out voxels this near to a border of the truth, in pixels of a section, as
             `morula.metrics.ignore_border` does; None scores all. For `neurons` only.
 
     Returns:
         `{"images": {stem: scores}, "mean": scores}`, all numbers floats, never NaN, ready for JSON; and
-        `warnings`, sentences, where chunks of a Zarr store are not there and count as empty. The
+        `warnings`, sentences, where chunks of a Zarr store are not there and count as empty, an SWC file
+        was mended or has several roots, or no voxel size is known of traces; of the others `voxel_nm`
+        (`{stem: [z, y, x]}`) has the one that was used. The
         scores of `instances`, `semantic`, `neurons` and `volumes` are those of
         `morula.metrics.instance_scores`, `semantic_scores`, `neuron_scores` and
         `morula.workflows.volume_scores`, those of `swc` of
@@ -138,10 +142,13 @@ def evaluate(
         return _evaluate_points(_pair_files(Path(pred), Path(truth), _POINTS), radius)
     if kind == "swc":
         return _evaluate_traces(_pair_files(Path(pred), Path(truth), _TRACES, label_suffix), voxel)
-    if is_ome_zarr(pred) or is_ome_zarr(truth):
+    layout = _VOLUMES if kind in _OF_VOLUMES else _LABELS
+    pred, truth = _one_of_each(pred, truth, layout)
+    stores = is_ome_zarr(pred) or is_ome_zarr(truth)
+    if stores and (not layout.sections or _are_alone(Path(pred), Path(truth), layout)):
         scores = store_scores(pred, truth, kind, border=border)
         return _told({"images": {volume_id(Path(truth)): scores}, "mean": scores}, [(pred, truth)])
-    pairs = _pair_files(Path(pred), Path(truth), _VOLUMES if kind in _OF_VOLUMES else _LABELS)
+    pairs = _pair_files(Path(pred), Path(truth), layout)
     return _told(_evaluate_labels(pairs, kind, border), pairs.values())
 
 
@@ -156,22 +163,44 @@ def _evaluate_labels(
     kind: str,
     border: float | None,
 ) -> dict[str, Any]:
-    images = {stem: _SCORES[kind](*_read_label_pair(*paths, kind, border)) for stem, paths in pairs.items()}
+    images = {stem: _label_scores(*paths, kind, border) for stem, paths in pairs.items()}
     names = next(iter(images.values()))
     mean = {name: float(np.mean([scores[name] for scores in images.values()])) for name in names}
     return {"images": images, "mean": mean}
 
 
+def _label_scores(pred: Path, truth: Path, kind: str, border: float | None) -> dict[str, float]:
+    if kind in _OF_VOLUMES and (is_ome_zarr(pred) or is_ome_zarr(truth)):
+        return store_scores(pred, truth, kind, border=border)
+    return _SCORES[kind](*_read_label_pair(pred, truth, kind, border))
+
+
 def _evaluate_traces(pairs: Mapping[str, tuple[Path, Path]], voxel: Voxel | None) -> dict[str, Any]:
-    images = {stem: _trace_scores(*paths, voxel) for stem, paths in pairs.items()}
+    images: dict[str, dict[str, float]] = {}
+    sizes: dict[str, list[float]] = {}
+    doubts: list[str] = []
+    for stem, (pred, truth) in pairs.items():
+        pair = read_pair(pred, truth, voxel)
+        images[stem] = _trace_scores(pair, pred)
+        doubts += pair.doubts
+        if pair.voxel is not None:
+            sizes[stem] = [pair.voxel.z or pair.voxel.x, pair.voxel.y, pair.voxel.x]
+    unsized = [stem for stem in images if stem not in sizes]
+    if unsized:
+        more = f" and {len(unsized) - 3} more" if len(unsized) > 3 else ""
+        doubts.append(
+            f"No voxel size is known of {', '.join(unsized[:3])}{more}: a voxel counts as a cube, and for "
+            "diadem as that of the olfactory fibres. Give it with --voxel-size if the files are in voxels."
+        )
     shared = [name for name in next(iter(images.values())) if all(name in row for row in images.values())]
-    rows = [{name: row[name] for name in shared} for row in images.values()]
-    return {"images": images, "mean": _mean(rows)}
+    mean = _mean([{name: row[name] for name in shared} for row in images.values()])
+    told = {"voxel_nm": sizes} if sizes else {}
+    return {"images": images, "mean": mean, **told, **({"warnings": doubts} if doubts else {})}
 
 
-def _trace_scores(pred: Path, truth: Path, voxel: Voxel | None) -> dict[str, float]:
+def _trace_scores(pair: TracePair, pred: Path) -> dict[str, float]:
     """Of the trees, and of the mask that lies beside a prediction, or both trees drawn in voxels."""
-    ours, theirs = read_pair(pred, truth, voxel)
+    ours, theirs, voxel, _ = pair
     scores, labels = tree_scores(ours, theirs, voxel), predicted_labels(pred.parent)
     if pred.name == IN_VOXELS and labels.exists():
         return scores | mask_scores(read_labels(labels), theirs, voxel)
@@ -238,6 +267,23 @@ def _pair_files(pred: Path, truth: Path, layout: _Layout, suffix: str = "") -> d
     return {stem: (preds[stem], truths[stem]) for stem in sorted(truths)}
 
 
+def _one_of_each(
+    pred: str | PathLike[str], truth: str | PathLike[str], layout: _Layout
+) -> tuple[str | PathLike[str], str | PathLike[str]]:
+    """The one volume of either side, if there is no more than one; else both paths as they are."""
+    sides = _only_volume(pred, layout), _only_volume(truth, layout)
+    return sides if _are_alone(Path(sides[0]), Path(sides[1]), layout) else (pred, truth)
+
+
+def _only_volume(path: str | PathLike[str], layout: _Layout) -> str | PathLike[str]:
+    """The volume of a folder that holds one file of it; any other path as it is."""
+    folder = Path(path)
+    if not layout.sections or is_ome_zarr(path) or not folder.is_dir():
+        return path
+    files = list(_files_by_stem(folder, layout).values())
+    return files[0] if len(files) == 1 and not _has_sections(folder, layout) else path
+
+
 def _are_alone(pred: Path, truth: Path, layout: _Layout) -> bool:
     """Whether either path is one image: both are files, or one is, and the other a folder of its sections."""
     folders = [path for path in (pred, truth) if not _is_file(path)]
@@ -245,12 +291,12 @@ def _are_alone(pred: Path, truth: Path, layout: _Layout) -> bool:
 
 
 def _is_file(path: Path) -> bool:
-    """Whether a path is a file, or a data set of one."""
-    return hdf5.split_key(path)[0].is_file()
+    """Whether a path is a file, a data set of one, or a store."""
+    return is_ome_zarr(path) or hdf5.split_key(path)[0].is_file()
 
 
 def _has_sections(folder: Path, layout: _Layout) -> bool:
-    some = any(entry.suffix.lower() in layout.suffixes for entry in folder.iterdir())
+    some = folder.is_dir() and any(entry.suffix.lower() in layout.suffixes for entry in folder.iterdir())
     return some and list_volumes(folder) == [folder]
 
 

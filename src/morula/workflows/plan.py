@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +17,12 @@ from morula.core.errors import DataError, UsageError
 from morula.core.files import write_text
 from morula.core.types import Record, Voxel, VoxelSize
 from morula.data import is_traced, load_records, load_traced
+from morula.data.hdf5 import split_key
 from morula.data.labels import refuse_mask
+from morula.data.listing import of_kinds, visible
 from morula.data.modality import modality
 from morula.data.ome_zarr import absent_chunks
+from morula.data.open import IMAGE_SUFFIXES, VOLUME_SUFFIXES
 from morula.recipes import RECIPES
 from morula.workflows.adaptation import load_domains, survey_domains, why_adapt
 from morula.workflows.configured import configured, read_changes
@@ -180,8 +184,9 @@ def plan(
         facts = survey_neurons(target[0], axes)
         reasons, doubts = why_neurons(target[0], facts, chosen, settings, asked=recipe is not None)
     else:
+        _refuse_stacks(images)
         target, bad = load_records(images, labels, skip_bad=skip_bad, voxel=voxel)
-        others, facts = [], _survey(target, labels)
+        others, facts = [], _survey(target, images, labels)
         chosen, reasons = _choose(recipe, facts)
         doubts = _doubts(facts, target)
         if RECIPES[chosen].learns:
@@ -292,14 +297,30 @@ def _check_few_labels(facts: Mapping[str, Any], labels: Path | None) -> None:
         raise DataError(labels, found, "label at least one image, or leave --labels out")
 
 
-def _survey(records: Sequence[Record], labels: Path | None) -> dict[str, Any]:
+def _refuse_stacks(images: Path) -> None:
+    """Refuses volumes by their extensions, which no 2D image has."""
+    file = split_key(images)[0]
+    held = visible(images) if images.is_dir() else [file]
+    stacks = of_kinds(held, VOLUME_SUFFIXES)
+    if stacks and not of_kinds(stacks, IMAGE_SUFFIXES):
+        raise DataError(images, f"no 2D image, but a volume ({stacks[0].name})", _for_stacks(images))
+
+
+def _for_stacks(images: Path) -> str:
+    """What to do with volumes where no labels are named."""
+    apply = f"morula predict RUN {shlex.quote(str(images))} --voxel-size Z Y X --out DIR"
+    return (
+        "give 2D images, one file each; for single neurons name SWC traces with --labels, or apply a trained "
+        f"run: {apply}; for all neurons of electron microscopy name the labels of a block with --labels, or "
+        f"add --recipe {NEURONS}, which needs none where membranes are dark"
+    )
+
+
+def _survey(records: Sequence[Record], images: Path, labels: Path | None) -> dict[str, Any]:
     volumes = [record.id for record in records if record.image.axes.spatial != "yx"]
     if volumes:
-        fix = (
-            "give 2D images, one file each; for neurons in a volume name the labels of a block with "
-            f"--labels, or add --recipe {NEURONS}, which needs none where membranes are dark"
-        )
-        raise DataError(volumes[0], f"this is a volume, axes {_axes(records, volumes[0])}", fix)
+        found = f"this is a volume, axes {_axes(records, volumes[0])}"
+        raise DataError(volumes[0], found, _for_stacks(images))
     step = max(1, len(records) // _SURVEYED)
     kinds = Counter(modality(record.image.read_yxc()) for record in records[::step])
     sizes = np.array([record.image.spatial_shape for record in records])

@@ -114,7 +114,7 @@ def _content(run: Path, findings: Sequence[Finding]) -> ReportContent:
         stages=tuple(load_recipe(plan["recipe"]).story(run)),
         distributions=histograms(findings, classes, unit),
         neurons=neuron_table([each.folder for each in findings if has_trace(each.folder)]),
-        branches=branch_tables([each.folder for each in findings]),
+        branches=branch_tables([each.folder for each in findings], run / "report"),
         images=tuple(image_rows(findings)),
         area_unit=unit,
         provenance=_provenance(read_json(run / "provenance.json"), header),
@@ -165,6 +165,7 @@ def _predicted_content(
         next_steps=(LABEL_A_BLOCK,) if entry.block else next_steps(findings[0].folder.parent, findings),
         distributions=histograms(findings, classes, unit),
         neurons=neuron_table([each.folder for each in findings if has_trace(each.folder)]),
+        branches=branch_tables([each.folder for each in findings], findings[0].folder.parent),
         images=tuple(image_rows(findings)),
         area_unit=unit,
         provenance={

@@ -24,6 +24,7 @@ __all__ = [
     "check_root",
     "check_sizes",
     "looks_inverted",
+    "mended",
     "pixel_widths",
     "refuse_trained",
     "rooted",
@@ -163,9 +164,13 @@ def survey_traced(records: Sequence[Record]) -> dict[str, Any]:
 
 def _mended(record: Record) -> list[str]:
     """What was mended in the file of a trace: the first repairs, and how many there are beyond."""
-    repairs = record.trace.repairs if isinstance(record.trace, KnownTrace) else ()
+    return mended(record.trace.repairs if isinstance(record.trace, KnownTrace) else (), record.id)
+
+
+def mended(repairs: Sequence[str], name: str) -> list[str]:
+    """The first repairs of a trace that has a name, and how many there are beyond."""
     more = len(repairs) - _TOLD
-    return [*repairs[:_TOLD], *([f"{more} more repairs of the trace of {record.id}."] if more > 0 else [])]
+    return [*repairs[:_TOLD], *([f"{more} more repairs of the trace of {name}."] if more > 0 else [])]
 
 
 def _short(record: Record) -> list[str]:
@@ -227,7 +232,8 @@ def tree_scores(pred: Tree, truth: Tree, voxel: Voxel | None = None) -> dict[str
     """F1, precision and recall of length at 2 and 4, Vaa3D's distances, and the DIADEM score.
 
     Lengths are counted in pixel widths. Without a voxel size a voxel is a cube, but not for `diadem`: its
-    tolerances are those of the olfactory fibres, and so is then the distance of sections, 3.034 pixel widths.
+    tolerances are those of the olfactory fibres, whatever the voxel, and so is then the distance of sections,
+    3.034 pixel widths, at which it equals that of the official program with `-D 5`.
 
     Args:
         pred: predicted tree, in voxels.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from os.path import relpath
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -27,7 +28,8 @@ MEASURES = {
     "esa": "mean distance to the other tree in pixel widths, both ways, 0 is perfect (Vaa3D)",
     "dsa": "the same over the parts that are 2 or more away",
     "pds": "share of the trees that is 2 or more away from the other, 0 is perfect",
-    "diadem": "share of the true branch points and tips that are there and connected as in the truth",
+    "diadem": "share of the true branch points and tips that are there and connected as in the truth, "
+    "with the tolerances of the olfactory fibres",
     "cldice": "share of the centre lines of mask and true trace that lies in the other, harmonic mean",
     "hd95": "distance of the surfaces of mask and true trace in pixel widths, 95 % quantile, 0 is perfect",
 }
@@ -62,10 +64,10 @@ def neuron_table(folders: Sequence[Path]) -> Table:
     return Table(("stack", "nodes", "branches", "tips", "length (µm)", "mean radius (µm)"), tuple(rows))
 
 
-def branch_tables(folders: Sequence[Path]) -> dict[str, str]:
-    """Names of stacks, by the folders of their predictions, and where the page finds their branches."""
+def branch_tables(folders: Sequence[Path], beside: Path) -> dict[str, str]:
+    """Names of stacks, by the folders of their predictions, and where their branches are from `beside`."""
     return {
-        folder.name: f"../predictions/{quote(folder.name)}/{BRANCHES}"
+        folder.name: quote(Path(relpath(folder / BRANCHES, beside)).as_posix())
         for folder in folders
         if (folder / BRANCHES).exists()
     }

@@ -12,12 +12,14 @@ from morula.report import Scene, write_view
 
 __all__ = ["view3d"]
 
+_LEAST = 1.0  # micrometres along an edge of a box
+
 
 def view3d(run: str | Path, *, out: str | Path | None = None) -> Path:
     """Writes a self-contained HTML page with every traced neuron, and returns its path.
 
     Args:
-        run: a folder that `morula run` or `morula predict` made.
+        run: a folder that `morula run`, `morula predict` or `morula trace` made.
         out: the page; `report/view3d.html` of a run, `view3d.html` of a prediction by default.
 
     Raises:
@@ -27,11 +29,13 @@ def view3d(run: str | Path, *, out: str | Path | None = None) -> Path:
     run = Path(run)
     is_run = (run / "predictions").is_dir()
     folder = run / "predictions" if is_run else run
-    trees = {path.parent: read_swc(path, empty=True).tree for path in sorted(folder.glob("*/trace.swc"))}
+    files = [*sorted(folder.glob("trace.swc")), *sorted(folder.glob("*/trace.swc"))]
+    trees = {path.parent: read_swc(path, empty=True).tree for path in files}
     traced = {place: tree for place, tree in trees.items() if len(tree)}
     if not traced:
         found = "there is no traced neuron in it"
-        raise DataError(run, found, "name a folder that `morula run` or `morula predict` traced neurons into")
+        fix = "name a folder that `morula run`, `morula predict` or `morula trace` traced neurons into"
+        raise DataError(run, found, fix)
     scenes = [_scene(each, tree, run / "scores" / f"{each.name}.swc") for each, tree in traced.items()]
     page = Path(out) if out is not None else (run / "report" if is_run else run) / "view3d.html"
     write_view(page, f"Neurons of {run.resolve().name}", scenes)
@@ -39,7 +43,10 @@ def view3d(run: str | Path, *, out: str | Path | None = None) -> Path:
 
 
 def _scene(folder: Path, tree: Tree, truth: Path) -> Scene:
-    """A stack's trees; its labels say how large it is and its voxels are."""
+    """A stack's trees; its labels say how large it is and its voxels are, else the tree fills the box."""
+    if not predicted_labels(folder).exists():
+        z, y, x = (max(float(far), _LEAST) for far in tree.points.max(axis=0))
+        return Scene(folder.resolve().name, (z, y, x), tree)
     labels = as_stack(open_volume(predicted_labels(folder)))
     size, (depth, height, width) = labels.voxel, labels.shape
     if size is None:

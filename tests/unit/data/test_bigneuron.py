@@ -17,6 +17,7 @@ from morula.core.types import Array, Voxel
 from morula.data import sets, vaa3d
 from morula.data.sets import bigneuron
 from morula.data.sets.archive import extract
+from morula.data.traced import KnownTrace
 
 STACK = np.random.default_rng(2).integers(0, 256, (5, 20, 24), dtype=np.uint8)
 FLYLIGHT, CHICK, KOREA = "p_checked7_janelia_flylight_part1", "e_checked6_chick_uw", "p_checked6_mouse_korea"
@@ -155,6 +156,14 @@ def test_a_trace_is_in_voxels_where_it_fits_so_else_in_micrometres(tmp_path: Pat
     (record,) = bigneuron.records(far, "all")
     assert record.trace is not None
     np.testing.assert_allclose(record.trace().points, [[4.0, 6.0, 10.0]])
+
+
+def test_what_was_mended_in_a_trace_stays_with_it(tmp_path: Path) -> None:
+    root = unpacked(tmp_path, changed(trace=swc() + b"\n4 2 5 5 1 1 77"))
+    (record,) = bigneuron.records(root, "all")
+    assert isinstance(record.trace, KnownTrace)
+    (told,) = record.trace.repairs
+    assert told.startswith("a_Consensus.swc: Parent 77 of node 4 in line 5 is not in the file")
 
 
 @pytest.mark.parametrize(

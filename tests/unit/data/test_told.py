@@ -103,3 +103,14 @@ def test_an_aperio_region_without_corners_is_no_object(tmp_path: Path) -> None:
     corners = "".join(f'<Vertex X="{x}" Y="{y}"/>' for x, y in ((1, 1), (6, 1), (6, 6)))
     path.write_text(f"<a><Region Id='1'/><Region Id='2'><Vertices>{corners}</Vertices></Region></a>")
     assert read_aperio(path, (9, 9)).max() == 1
+
+
+@pytest.mark.parametrize(("axes", "told"), [("TYX", True), ("TZYX", False)])
+def test_sections_that_were_saved_as_frames_are_told_of(tmp_path: Path, axes: str, told: bool) -> None:
+    shape = (10, 6, 8) if axes == "TYX" else (10, 2, 6, 8)
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros(shape, np.uint8), imagej=True, metadata={"axes": axes})
+    with pytest.raises(DataError, match="10 time points") as caught:
+        open_volume(tmp_path / "a.tif")
+    sections = "if these are sections, save them as slices (Fiji: Image > Properties); else"
+    assert (sections in str(caught.value)) == told
+    assert "save each time point as a file of its own" in str(caught.value)

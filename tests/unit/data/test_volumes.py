@@ -253,3 +253,11 @@ def test_labels_of_which_a_block_was_written_are_read_and_an_empty_claim_is_refu
 
 def test_a_key_has_slashes_on_windows_too() -> None:
     assert split_key(PureWindowsPath(r"a\b.h5:/volumes/raw")) == (Path("a/b.h5"), "/volumes/raw")
+
+
+def test_folders_of_sections_in_a_folder_are_told_of(tmp_path: Path) -> None:
+    for name in ("n0", "n1"):
+        write_sections(tmp_path / name, STACK)
+    with pytest.raises(DataError, match=r"only the subfolders n0, n1\. Fix: .* one TIFF stack, or name one"):
+        list_volumes(tmp_path)
+    assert list_volumes(tmp_path / "n0") == [tmp_path / "n0"]

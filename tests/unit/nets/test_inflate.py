@@ -175,6 +175,25 @@ def test_what_cannot_be_inflated_is_refused_by_its_name(module: nn.Module, told:
         inflated(nn.Sequential(nn.Conv2d(3, 3, 3), module), "center")
 
 
+@torch.no_grad()
+def test_a_network_for_images_of_one_size_is_tried_with_that() -> None:
+    torch.manual_seed(0)
+    flat = timm.create_model("test_vit3", pretrained=False, img_size=(96, 128)).eval()
+    image = torch.randn(1, 1, 96, 128)
+    found = inflated(flat, "center", channels=1)(image[:, :, None].expand(-1, -1, 2, -1, -1))
+    wanted = flat(image.expand(-1, 3, -1, -1))
+    assert (found[:, :, 1] - wanted).abs().max() < 1e-5 * wanted.abs().max()
+
+
+def test_the_size_that_a_network_fails_at_is_its_own() -> None:
+    flat = timm.create_model("test_vit3", pretrained=False)
+    flat.head = nn.Linear(5, 5)
+    with pytest.raises(
+        ValueError, match=r"head \(Linear\) fails when the network is given 3 x 3 x 160 x 160"
+    ):
+        inflated(flat, "center")
+
+
 def test_standardised_kernels_are_refused() -> None:
     with pytest.raises(ValueError, match=r"stem_conv1 \(ScaledStdConv2d\)"):
         inflated(_timm("test_nfnet")(), "center")

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from morula.core.files import write_json, write_text
-from morula.core.types import Axes, Segmentation, Volume
-from morula.data import load_records, write_labels, write_prediction
+from morula.core.types import Axes, Segmentation, Volume, Voxel
+from morula.data import load_records, load_traced, write_labels, write_prediction
 from morula.metrics import LOWER_IS_BETTER
 from morula.recipes import RECIPES
 from morula.workflows.findings import Finding
 from morula.workflows.image_tables import image_rows
 from morula.workflows.report import _MEASURES, _controls, _facts, _scores, report_prediction
-from synthetic import save_folder
+from synthetic import save_folder, save_traced
 
 
 @pytest.mark.parametrize("key", _MEASURES)
@@ -79,6 +79,19 @@ def test_what_a_trained_run_predicts_is_shown(tmp_path: Path) -> None:
         assert part in text, part
     assert text.count('class="drawn') == 2
     assert "label_next" not in text
+
+
+def test_the_branches_of_what_a_trained_run_traced_are_linked(tmp_path: Path) -> None:
+    size = Voxel(z=3000.0, y=1000.0, x=1000.0)
+    (record,), _ = load_traced(*save_traced(tmp_path, 1, 1), suffix="_gold", voxel=size)
+    assert record.trace is not None
+    mask = np.ones(record.image.shape, np.int32)
+    traced = Segmentation(mask, np.ones(1), ("neuron",), tree=record.trace())
+    write_prediction(tmp_path / "out" / record.id, traced, record.image)
+    write_json(tmp_path / "run" / "run.json", {"recipe": "vit3d"})
+    page = report_prediction(tmp_path / "run", tmp_path / "out", [record], [], "morula predict")
+    assert f'href="{record.id}/branches.csv"' in page.read_text()
+    assert (page.parent / record.id / "branches.csv").is_file()
 
 
 def test_an_object_takes_little_memory_in_a_report(tmp_path: Path) -> None:

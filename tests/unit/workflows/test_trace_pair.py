@@ -56,8 +56,34 @@ def test_another_neuron_stays_in_voxels_and_none_too(tmp_path: Path) -> None:
     assert f1(pred, TREE) == 0
 
 
-def test_a_true_trace_outside_of_its_stack_is_scored_as_it_is(tmp_path: Path, size: Voxel) -> None:
-    assert f1(predicted(tmp_path, size), TREE.moved((0, 300, 0))) == 0
+def test_a_true_trace_outside_of_its_stack_is_refused_as_for_a_run(tmp_path: Path, size: Voxel) -> None:
+    with pytest.raises(DataError, match=r"a\.swc: line \d+ puts a node at .* outside of 10 x 48 x 64 voxels"):
+        f1(predicted(tmp_path, size), TREE.moved((0, 300, 0)))
+
+
+def test_the_labels_beside_a_prediction_say_how_large_a_voxel_is(tmp_path: Path) -> None:
+    pred = predicted(tmp_path, COARSE, TREE.moved((2, 0, 0)))
+    write_swc(tmp_path / "truth/a.swc", TREE)
+    told, given = (evaluate(pred, tmp_path / "truth", kind="swc", voxel=size) for size in (None, COARSE))
+    assert told == given
+    assert told["voxel_nm"] == {"a": [3000.0, 1000.0, 1000.0]}
+    assert "warnings" not in told
+    assert told["mean"]["f1_4"] < 0.5
+    alone = evaluate(tmp_path / "truth/a.swc", tmp_path / "truth/a.swc", kind="swc")
+    assert "voxel_nm" not in alone
+    assert "No voxel size is known of a: a voxel counts as a cube" in alone["warnings"][0]
+
+
+def test_what_was_mended_in_a_true_trace_and_what_diadem_leaves_out_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "truth.swc"
+    path.write_text("1 0 0 0 0 1 -1\n2 0 30 0 0 1 1\n3 0 40 0 0 1 99\n4 0 40 10 0 1 3\n")
+    told = evaluate(path, path, kind="swc", voxel=COARSE)["warnings"]
+    parent = "truth.swc: Parent 99 of node 3 in line 3 is not in the file; the node became a root."
+    assert told == [
+        parent,
+        parent,
+        "truth.swc: 2 roots; DIADEM counts the tree of the first, 75 % of the length.",
+    ]
 
 
 def test_files_in_two_units_are_refused(tmp_path: Path, size: Voxel) -> None:

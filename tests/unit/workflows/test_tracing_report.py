@@ -53,7 +53,9 @@ def test_every_branch_is_a_row_of_a_table_beside_the_trace(tmp_path: Path) -> No
         "3,1,branch point,tip,1,4.0,1.0",
     ]
     assert len(branch_rows(tree)) == neuron_table([folder]).rows[0][2]
-    assert branch_tables([folder, tmp_path]) == {"a b": "../predictions/a%20b/branches.csv"}
+    for beside, place in (("report", "../predictions/a%20b"), ("predictions", "a%20b")):
+        links = branch_tables([folder, tmp_path], tmp_path / beside)
+        assert links == {"a b": f"{place}/branches.csv"}
     write_branches(tmp_path / "none.csv", Tree.of([], []))
     assert len((tmp_path / "none.csv").read_text().splitlines()) == 1
 

@@ -29,6 +29,26 @@ def test_sizes_are_those_of_the_labels(depth: int, tmp_path: Path, monkeypatch: 
     assert depth == 1 or scenes[0].size[0] == pytest.approx(12)
 
 
+def test_what_was_traced_without_a_stack_fills_the_box(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `morula trace` leaves a mask, each of several labels, and the tree of APP2."""
+    scenes: list[Scene] = []
+    monkeypatch.setattr("morula.workflows.view3d.write_view", lambda page, title, drawn: scenes.extend(drawn))
+    for place in ("tree", "tree/1", "tree/app2"):
+        write_traces(tmp_path / place, Tree.of([[0, 2, 2], [0, 20, 40]], [-1, 0]), SIZE)
+    page = view3d(tmp_path / "tree")
+    assert page == tmp_path / "tree/view3d.html"
+    assert [scene.name for scene in scenes] == ["tree", "1", "app2"]
+    assert all(scene.size == pytest.approx((1, 6.6, 20)) for scene in scenes)
+
+
+def test_a_folder_without_a_tree_is_refused(tmp_path: Path) -> None:
+    write_traces(tmp_path / "tree/1", Tree.of([], []), SIZE)
+    with pytest.raises(DataError, match="there is no traced neuron in it"):
+        view3d(tmp_path / "tree")
+
+
 def test_labels_without_a_size_are_refused(tmp_path: Path) -> None:
     write_labels(tmp_path / "found/a/labels.tif", np.ones((4, 20, 30), np.uint8))
     write_traces(tmp_path / "found/a", Tree.of([[0, 0, 2], [0, 0, 25]], [-1, 0]), SIZE)

@@ -19,7 +19,7 @@ from morula.data.open import open_volume, read_header
 from morula.data.sets.layout import inside, not_found
 from morula.data.sets.public_set import PublicSet, SetFile
 from morula.data.swc import SUFFIXES
-from morula.data.traced import KnownTrace, tree_inside
+from morula.data.traced import trace_inside
 
 __all__ = ["SET", "load", "records"]
 
@@ -149,8 +149,8 @@ def _record(folder: Path) -> Record:
         raise DataError(path, "a single section, no stack", "unpack the archive again")
     if (size := _voxel(folder)) is not None:
         image = replace(image, voxel=size)
-    tree = tree_inside(min(reversed(traces), key=_rank), image)
-    return Record(f"{folder.parent.name}_{folder.name}", image, trace=KnownTrace(tree))
+    trace = trace_inside(min(reversed(traces), key=_rank), image)
+    return Record(f"{folder.parent.name}_{folder.name}", image, trace=trace)
 
 
 def _rank(path: Path) -> int:

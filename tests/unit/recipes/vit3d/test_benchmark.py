@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import Namespace
-
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
