@@ -146,14 +146,15 @@ def table(results: Path) -> str:
     lines = [
         "# What natural-image weights gain\n",
         f"Made by `gain.py`; scored on {', '.join(stacks)}, each left out with one seed. Mean and standard",
-        "deviation over stacks; the gain is that of `center` over `scratch`, stack by stack. Four traced",
-        "stacks, 200 steps, unless said.",
+        "deviation over stacks; the gain is that of `center` over `scratch`, stack by stack, and `ahead` the",
+        "stacks where there is one. Four traced stacks, 200 steps, unless said. [README.md](README.md) says",
+        "what follows from it.",
     ]
     for root, name, title in MEASURES:
         lines += [
             f"\n## {title}\n",
-            "| setting | stacks | scratch | center | gain |",
-            "|---|---|---|---|---|",
+            "| setting | stacks | scratch | center | gain | median gain | ahead |",
+            "|---|---|---|---|---|---|---|",
         ]
         for point in POINTS:
             arms = [
@@ -170,7 +171,8 @@ def table(results: Path) -> str:
                 scratch, center = (np.array([arm[pair] for pair in pairs]) for arm in arms)
                 gain = center - scratch
                 cells = [f"{each.mean():.3f} ± {each.std():.3f}" for each in (scratch, center)]
-                told = [point.name, len(pairs), *cells, f"{gain.mean():+.3f} ± {gain.std():.3f}"]
+                cells += [f"{gain.mean():+.3f} ± {gain.std():.3f}", f"{np.median(gain):+.3f}"]
+                told = [point.name, len(pairs), *cells, int((gain > 0).sum())]
                 lines.append(f"| {' | '.join(map(str, told))} |")
     return "\n".join(lines) + "\n"
 

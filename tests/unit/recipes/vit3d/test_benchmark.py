@@ -78,6 +78,14 @@ def test_the_true_root_helps_every_row_and_a_try_is_no_result(
     assert "scratch |" not in page
 
 
+def test_the_page_of_the_gain_follows_from_the_results(
+    monkeypatch: pytest.MonkeyPatch, table: ModuleType
+) -> None:
+    folder = BENCHMARKS / "vit3d"
+    gain = loaded(monkeypatch, "vit3d", "gain")
+    assert gain.table(folder / "gain") == (folder / "gain.md").read_text()
+
+
 def test_the_gain_is_told_stack_by_stack(
     monkeypatch: pytest.MonkeyPatch, table: ModuleType, tmp_path: Path
 ) -> None:
@@ -93,7 +101,7 @@ def test_the_gain_is_told_stack_by_stack(
     gain.measure(point, "center", fold, 0, options)
     page = (tmp_path / "gain.md").read_text()
     assert page.count("| 7 steps | 2 |") == len(gain.MEASURES)
-    assert page.count("| +0.000 ± 0.000 |") == len(gain.MEASURES)
+    assert page.count("| +0.000 ± 0.000 | +0.000 | 0 |") == len(gain.MEASURES)
     assert "scored on b, c" in page
 
 
