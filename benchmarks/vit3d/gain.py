@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import tifffile
-from table import PRETRAINED, VOXEL, Fold, folds, open_run, scores_of
+from table import PRETRAINED, VOXEL, Fold, folds, open_run, scores_of, spread
 
 from morula.core.config import override
 from morula.core.files import write_json, write_text
@@ -170,7 +170,7 @@ def table(results: Path) -> str:
             if pairs:
                 scratch, center = (np.array([arm[pair] for pair in pairs]) for arm in arms)
                 gain = center - scratch
-                cells = [f"{each.mean():.3f} ± {each.std():.3f}" for each in (scratch, center)]
+                cells = [spread(scratch), spread(center)]
                 cells += [f"{gain.mean():+.3f} ± {gain.std():.3f}", f"{np.median(gain):+.3f}"]
                 told = [point.name, len(pairs), *cells, int((gain > 0).sum())]
                 lines.append(f"| {' | '.join(map(str, told))} |")

@@ -25,6 +25,7 @@ __all__ = [
     "from_micrometres",
     "is_traced",
     "load_traced",
+    "named_repairs",
     "trace_inside",
     "trees_inside",
 ]
@@ -124,7 +125,7 @@ def trace_inside(path: Path, volume: Volume) -> KnownTrace:
     inside = trees_inside(found, volume)
     if not inside:
         raise _does_not_fit(found, path, volume)
-    return KnownTrace(inside[0], _named(path, found.repairs))
+    return KnownTrace(inside[0], named_repairs(path, found))
 
 
 def trees_inside(found: SwcFile, volume: Volume) -> list[Tree]:
@@ -134,8 +135,9 @@ def trees_inside(found: SwcFile, volume: Volume) -> list[Tree]:
     return [tree for tree in units if tree is not None and _outside(tree, shape) is None]
 
 
-def _named(path: Path, repairs: Sequence[str]) -> tuple[str, ...]:
-    return tuple(f"{path.name}: {told}" for told in repairs)
+def named_repairs(path: Path, found: SwcFile) -> tuple[str, ...]:
+    """What was mended in an SWC file, each sentence with its name before it."""
+    return tuple(f"{path.name}: {told}" for told in found.repairs)
 
 
 def _files(labels: Path) -> list[Path]:
@@ -203,7 +205,7 @@ def _checked(record: Record, path: Path | None) -> Record:
         told = f"{len(found.tree)} node(s) from line {min(found.lines)} on, and none is joined to another"
         raise DataError(path, told, "trace the neuron along its branches, or leave the file out")
     tree = _in_voxels(found, path, record.image, image)
-    return replace(record, trace=KnownTrace(tree, _named(path, found.repairs)))
+    return replace(record, trace=KnownTrace(tree, named_repairs(path, found)))
 
 
 def _in_voxels(found: SwcFile, path: Path, volume: Volume, image: Array) -> Tree:

@@ -12,7 +12,7 @@ from morula.core.errors import DataError
 from morula.core.tree import Tree
 from morula.core.types import Voxel
 from morula.data import open_volume, predicted_labels, read_swc
-from morula.data.traced import from_micrometres, trace_inside, trees_inside
+from morula.data.traced import from_micrometres, named_repairs, trace_inside, trees_inside
 from morula.data.traces import IN_VOXELS
 from morula.data.volumes import as_stack
 from morula.metrics import tolerance_scores
@@ -64,7 +64,7 @@ def read_pair(pred: Path, truth: Path, voxel: Voxel | None) -> TracePair:
     doubts = tuple(
         told
         for path, file in ((pred, ours), (truth, theirs))
-        for told in mended([f"{path.name}: {repair}" for repair in file.repairs], path.name)
+        for told in mended(named_repairs(path, file), path.name)
     )
     doubts += _left_out(truth, known)
     if pred.name == IN_VOXELS and labels.exists():
