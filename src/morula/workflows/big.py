@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Volume, VoxelSize
 from morula.data.open import open_volume
-from morula.recipes import RECIPES, BlockPredictor, Entry
+from morula.recipes import RECIPES, BlockPredictor
 from morula.workflows.blocks import (
     VOXELS,
     address_of,
@@ -29,7 +29,7 @@ from morula.workflows.blocks import (
     working,
 )
 from morula.workflows.neurons import StoredAxes, check_new, say
-from morula.workflows.predict import open_model
+from morula.workflows.predict import open_model, recipe_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -139,7 +139,7 @@ def predict_big(
 
     run, out = Path(run), Path(out)
     check_out(out)
-    recipe = _recipe(run)
+    recipe = RECIPES[recipe_of(run)]
     if axes is not None and (axes != "zyx" or not recipe.block):
         found = "what is segmented by blocks is read with axes z, y, x alone"
         raise UsageError("--axes", found, "leave it out; store a volume in that order, or write to a folder")
@@ -194,12 +194,6 @@ def _done(
     fill_pyramid(labels, "mode", work, "labels")
     store.rename(out)
     return _told(out, model, grid, objects, seconds)
-
-
-def _recipe(run: Path) -> Entry:
-    from morula.engine import read_json
-
-    return RECIPES[read_json(run / "run.json")["recipe"]]
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from morula.workflows.tracing import check_sizes, looks_inverted, rooted
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Predicted", "identities", "open_model", "predict", "segment"]
+__all__ = ["Predicted", "identities", "open_model", "predict", "recipe_of", "segment"]
 
 
 @dataclass(frozen=True)
@@ -129,9 +129,7 @@ def _records(
     run: Path, images: Path, voxel: VoxelSize, axes: StoredAxes, *, skip_bad: bool
 ) -> tuple[list[Record], list[DataError], list[str]]:
     """The images that can be read, what is wrong with others, and doubts about them."""
-    from morula.engine import read_json
-
-    name = read_json(run / "run.json")["recipe"]
+    name = recipe_of(run)
     if axes is not None and not RECIPES[name].block:
         found = f"a run of recipe {name} takes no volumes whose axes could be in another order"
         raise UsageError("--axes", found, "leave it out")
@@ -173,6 +171,21 @@ def _traceable(
     return good, errors
 
 
+def recipe_of(run: Path) -> str:
+    """The name of the recipe that made a run.
+
+    Raises:
+        DataError: the folder is not a run, or one of no known recipe.
+    """
+    from morula.engine import read_json
+
+    name = read_json(run / "run.json").get("recipe")
+    if name not in RECIPES:
+        found = f"the recipe {name!r} is unknown"
+        raise DataError(run / "run.json", found, "restore the file, or train again")
+    return name
+
+
 def open_model(run: Path, device: str = "auto") -> Predictor:
     """What segments images, loaded from a run's folder.
 
@@ -181,17 +194,14 @@ def open_model(run: Path, device: str = "auto") -> Predictor:
     """
     from morula.engine import launch, read_json
 
-    header = read_json(run / "run.json")
-    if header.get("recipe") not in RECIPES:
-        found = f"the recipe {header.get('recipe')!r} is unknown"
-        raise DataError(run / "run.json", found, "restore the file, or train again")
+    recipe = recipe_of(run)
     if not (run / "model" / "model.json").exists():
         if not (run / "plan.json").exists():
-            fix = f"train on it first: morula train {header['recipe']} VOLUME --weights {run}"
+            fix = f"train on it first: morula train {recipe} VOLUME --weights {run}"
             raise DataError(run, "it is a pre-training, which leaves weights and no model", fix)
         raise DataError(run, "its training is not finished", "repeat the command that started it; it goes on")
     config = read_json(run / "config.json")
-    return load_recipe(header["recipe"]).load(run, launch(device, config.get("precision", "bf16-mixed")))
+    return load_recipe(recipe).load(run, launch(device, config.get("precision", "bf16-mixed")))
 
 
 def identities(run: Path, records: Sequence[Record], root: Sequence[float] | None = None) -> dict[str, str]:
