@@ -179,7 +179,7 @@ def recipe_of(run: Path) -> str:
     """
     from morula.engine import read_json
 
-    name = read_json(run / "run.json").get("recipe")
+    name = read_json(run / "run.json").get("recipe", "")
     if name not in RECIPES:
         found = f"the recipe {name!r} is unknown"
         raise DataError(run / "run.json", found, "restore the file, or train again")
