@@ -37,7 +37,7 @@ def load_block(
     the block, and a 0 inside it means "no neuron" only between neurons and beside them (`told_apart`), else
     it becomes -1. Smaller labels are a block in which every 0 means "no neuron", placed by the offset that is
     given, or by the attribute `offset` of an HDF5 data set or a Zarr array as CREMI's padded files have it,
-    in nm. What makes voxels of it is the size that the files themselves state, where they do, not `voxel`.
+    in nm, or by the `translation` of OME-Zarr. What makes voxels of it is the size that the files themselves state, where they do, not `voxel`.
 
     Args:
         volume: one volume, by the rules of `load_volumes`.
@@ -66,7 +66,8 @@ def load_block(
     if any(ours > theirs for ours, theirs in zip(block.shape, whole, strict=True)):
         told = f"labels of {times(block.shape)}, but the volume {record.image.uri} is {times(whole)}"
         raise DataError(labels, told, "give labels of the volume or of a part of it, axes z, y, x")
-    start = _placed(labels, block.shape, record.image, offset or _stated(labels, record.image, own, stored))
+    stated = offset or _stated(labels, block.shape, record.image, own, stored)
+    start = _placed(labels, block.shape, record.image, stated)
     inner = _filled(labels, block)
     box = tuple(slice(at + each.start, at + each.stop) for at, each in zip(start, inner, strict=True))
     read = _Block(labels, stored, inner, record.image.voxel, scattered=block.shape == whole)
@@ -124,8 +125,14 @@ def _agree(size: Voxel, *others: Voxel | None) -> bool:
     return any(other is not None and np.allclose(_edges(other), _edges(size), rtol=1e-3) for other in others)
 
 
-def _stated(labels: Path, image: Volume, own: Voxel | None, stored: Stored) -> Offset | None:
-    """The offset that the file states along its axes, in voxels z, y, x, less that of the volume."""
+def _stated(
+    labels: Path, shape: tuple[int, ...], image: Volume, own: Voxel | None, stored: Stored
+) -> Offset | None:
+    """The offset that the file states along its axes, in voxels z, y, x, less that of the volume.
+
+    Where volume and labels are equally large, less than a voxel is what software disagrees about: whether a
+    place is that of a voxel's corner or of its centre.
+    """
     size = own or image.voxel
     stated = _offset_nm(labels)
     if stated is None or size is None or size.z is None:
@@ -133,6 +140,8 @@ def _stated(labels: Path, image: Volume, own: Voxel | None, stored: Stored) -> O
     first = _offset_nm(image.uri) or (0.0, 0.0, 0.0)
     from_own = [stated[each] - first[each] for each in places(stored)]
     voxels = np.divide(from_own, _edges(size))
+    if shape == image.spatial_shape and np.all(np.abs(voxels) < 1):
+        return (0, 0, 0)
     z, y, x = map(int, np.round(voxels))
     if np.any(np.abs(voxels - (z, y, x)) > _WHOLE):
         found = f"the offset that {labels} states is no place of a voxel: read as nm it is {_numbers(voxels)}"

@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 from morula.core.errors import DataError, UsageError
 from morula.core.types import Voxel
@@ -97,6 +98,47 @@ def test_an_offset_in_nm_may_be_a_little_off_a_voxel(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "sample_A_padded.hdf", "a") as file:
         file["volumes/labels/neuron_ids"].attrs["offset"] = (40.0, 16.1, 23.9)
     assert load_block(volume, labels).box == (slice(1, 4), slice(4, 14), slice(6, 18))
+
+
+def ome_zarr(path: Path, values: np.ndarray, translation: tuple | None, unit: str = "nanometer") -> Path:
+    """An OME-Zarr image of 40 x 4 x 4 nm that begins somewhere, in the unit."""
+    each = 1.0 if unit == "nanometer" else 1e-3
+    steps = [{"type": "scale", "scale": [40 * each, 4 * each, 4 * each]}]
+    if translation:
+        steps.append({"type": "translation", "translation": [each * length for length in translation]})
+    axes = [{"name": name, "type": "space", "unit": unit} for name in "zyx"]
+    multiscale = {"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": steps}]}
+    group = zarr.open_group(path, mode="w", zarr_format=3)
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale]}
+    group.create_array("0", data=values)
+    return path
+
+
+@pytest.mark.parametrize("unit", ["nanometer", "micrometer"])
+@pytest.mark.parametrize("own", [None, (80.0, 40.0, 20.0)])
+def test_ome_zarr_is_placed_by_its_translation(tmp_path: Path, own: tuple | None, unit: str) -> None:
+    begin = tuple(np.array((40.0, 16.0, 24.0)) + (own or (0, 0, 0)))
+    volume = ome_zarr(tmp_path / "raw.ome.zarr", RAW, own)
+    labels = ome_zarr(tmp_path / "ids.ome.zarr", BLOCK.astype(np.uint32), begin, unit)
+    assert load_block(volume, labels).box == (slice(1, 4), slice(4, 14), slice(6, 18))
+
+
+def test_a_translation_of_zeros_places_no_block(tmp_path: Path) -> None:
+    volume = ome_zarr(tmp_path / "raw.ome.zarr", RAW, None)
+    labels = ome_zarr(tmp_path / "ids.ome.zarr", BLOCK.astype(np.uint32), (0.0, 0.0, 0.0))
+    with pytest.raises(UsageError, match="nothing says where it lies"):
+        load_block(volume, labels)
+
+
+def test_labels_as_large_as_the_volume_may_name_the_corner_of_a_voxel_or_its_centre(tmp_path: Path) -> None:
+    volume = ome_zarr(tmp_path / "raw.ome.zarr", RAW, None)
+    whole = np.zeros(RAW.shape, np.uint32)
+    whole[1:4, 4:14, 6:18] = BLOCK
+    labels = ome_zarr(tmp_path / "ids.ome.zarr", whole, (20.0, 2.0, 2.0))
+    assert load_block(volume, labels).box == (slice(1, 4), slice(4, 14), slice(6, 18))
+    labels = ome_zarr(tmp_path / "ids.ome.zarr", whole, (40.0, 0.0, 0.0))
+    with pytest.raises(UsageError, match="leaves the volume"):
+        load_block(volume, labels)
 
 
 def test_labels_of_another_resolution_are_refused(tmp_path: Path) -> None:

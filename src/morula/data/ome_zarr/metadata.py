@@ -61,13 +61,22 @@ class Multiscale:
 
     def voxel(self, level: Level) -> Voxel | None:
         """Size of a voxel in nm, None where an axis of space has no unit of length."""
-        lengths: dict[str, float] = {}
-        for axis, unit, scale in zip(self.axes, self.units, level.scale, strict=True):
-            if axis in "zyx":
-                if unit not in _NANOMETRES:
-                    return None
-                lengths[axis] = scale * _NANOMETRES[unit]
-        return Voxel(y=lengths["y"], x=lengths["x"], z=lengths.get("z"))
+        lengths = self._nm(level.scale)
+        return None if lengths is None else Voxel(y=lengths["y"], x=lengths["x"], z=lengths.get("z"))
+
+    def offset(self, level: Level) -> tuple[float, float, float] | None:
+        """Where a level's first voxel lies, z, y, x in nm; None without unit, z axis, or if all is zero."""
+        shift = self._nm(level.translation)
+        if shift is None or "z" not in shift or not any(shift.values()):
+            return None
+        return shift["z"], shift["y"], shift["x"]
+
+    def _nm(self, lengths: Sequence[float]) -> dict[str, float] | None:
+        """Lengths along the axes of space by their letters."""
+        of_space = [each for each in zip(self.axes, self.units, lengths, strict=True) if each[0] in "zyx"]
+        if any(unit not in _NANOMETRES for _, unit, _ in of_space):
+            return None
+        return {axis: length * _NANOMETRES[unit] for axis, unit, length in of_space}
 
 
 @dataclass(frozen=True)

@@ -61,19 +61,12 @@ def open_ome_zarr(uri: str | PathLike[str], *, level: int | None = None) -> Volu
             pixels that are no numbers; and when a box is read that holds NaN or infinity.
     """
     text = str(uri).rstrip("/")
-    parent, _, last = text.rpartition("/")
     try:
-        image = read_multiscale(text)
+        text, image, chosen = _found(text, level)
     except DataError:
-        if level is not None:
+        if level is not None or (array := _plain(text)) is None:
             raise
-        if not parent or not _has_level(parent, last):
-            if (array := _plain(text)) is None:
-                raise
-            return _opened_plain(text, array)
-        text, image = parent, read_multiscale(parent)
-        level = [each.path for each in image.levels].index(last)
-    chosen = _level(image, level or 0, text)
+        return _opened_plain(text, array)
     stored = StoredArray(text, chosen.path, finite=True)
     _check(stored, image.axes)
     kept = [number for number, axis in enumerate(image.axes) if axis in "zyx" or stored.shape[number] > 1]
@@ -91,9 +84,18 @@ def open_ome_zarr(uri: str | PathLike[str], *, level: int | None = None) -> Volu
 
 
 def offset_nm(uri: str | PathLike[str]) -> tuple[float, float, float] | None:
-    """Where a plain array lies in the volume that it is a part of, z, y, x in nm (attribute `offset`)."""
-    array = _plain(str(uri).rstrip("/"))
-    return None if array is None else offset_of(array.attributes)
+    """Where an image lies in the volume that it is a part of, z, y, x in nm, None where nothing says so.
+
+    A plain array says so by its attribute `offset`, OME-Zarr by its level's `translation`. One of zeros, which
+    most software writes whatever it crops, says nothing.
+    """
+    text = str(uri).rstrip("/")
+    try:
+        _, image, chosen = _found(text)
+    except DataError:
+        array = _plain(text)
+        return None if array is None else offset_of(array.attributes)
+    return image.offset(chosen)
 
 
 def check_chunks(volume: Volume) -> None:
@@ -176,6 +178,23 @@ class _Squeezed:
         for number, entry in zip(self.kept, entries, strict=True):
             full[number] = entry
         return self.stored[tuple(full)]
+
+
+def _found(text: str, level: int | None = None) -> tuple[str, Multiscale, Level]:
+    """The group of an image, what it declares, and the level that is meant, by the group's name or its own.
+
+    Raises:
+        DataError: neither is of an image, or there is no such level.
+    """
+    parent, _, last = text.rpartition("/")
+    try:
+        image = read_multiscale(text)
+    except DataError:
+        if level is not None or not parent or not _has_level(parent, last):
+            raise
+        text, image = parent, read_multiscale(parent)
+        level = [each.path for each in image.levels].index(last)
+    return text, image, _level(image, level or 0, text)
 
 
 def _has_level(parent: str, last: str) -> bool:
