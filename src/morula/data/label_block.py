@@ -37,7 +37,8 @@ def load_block(
     the block, and a 0 inside it means "no neuron" only between neurons and beside them (`told_apart`), else
     it becomes -1. Smaller labels are a block in which every 0 means "no neuron", placed by the offset that is
     given, or by the attribute `offset` of an HDF5 data set or a Zarr array as CREMI's padded files have it,
-    in nm, or by the `translation` of OME-Zarr. What makes voxels of it is the size that the files themselves state, where they do, not `voxel`.
+    in nm, or by the `translation` of OME-Zarr. What makes voxels of it is the size that the files themselves
+    state, where they do, not `voxel`.
 
     Args:
         volume: one volume, by the rules of `load_volumes`.

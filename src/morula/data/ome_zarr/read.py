@@ -86,8 +86,8 @@ def open_ome_zarr(uri: str | PathLike[str], *, level: int | None = None) -> Volu
 def offset_nm(uri: str | PathLike[str]) -> tuple[float, float, float] | None:
     """Where an image lies in the volume that it is a part of, z, y, x in nm, None where nothing says so.
 
-    A plain array says so by its attribute `offset`, OME-Zarr by its level's `translation`. One of zeros, which
-    most software writes whatever it crops, says nothing.
+    A plain array says so by its attribute `offset`, OME-Zarr by its level's `translation`. One of zeros,
+    which most software writes whatever it crops, says nothing.
     """
     text = str(uri).rstrip("/")
     try:
