@@ -49,9 +49,12 @@ def atomic_path(path: Path) -> Generator[Path]:
 
 
 def remove_partial(folder: Path) -> None:
-    """Removes the temporary files that `atomic_path` left in a folder when the process was killed."""
+    """Removes what `atomic_path` left in a folder when the process was killed: files, and folders."""
     for each in list(folder.glob(".*.part*")):
-        each.unlink(missing_ok=True)
+        if each.is_dir():
+            shutil.rmtree(each, ignore_errors=True)
+        else:
+            each.unlink(missing_ok=True)
 
 
 @contextmanager

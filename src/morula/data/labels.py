@@ -37,6 +37,7 @@ _UINT16 = 65_535
 _SECTIONS = 32  # that are read at once; a chunk of our stores is as deep
 _MASK, _ALIKE = 3, 0.25  # pieces of one number that make a mask, and their least share of the largest
 _LARGEST = np.iinfo(np.int32).max
+_UNKNOWN = "if it marks voxels that nobody labelled, leave them out of the block of labels"
 _EXACT = 2**53  # where floats, and tools that keep ids in them, begin to mix up neighbours
 
 
@@ -77,7 +78,7 @@ def read_labels(path: str | PathLike[str]) -> Array:
         labels = _bodies(path, labels, table.astype(np.uint64))
     high = int(labels.max(initial=0))
     if high > _EXACT:
-        fix = f"number the objects 1, 2, ...; ids are exact up to 2^53 ({_EXACT})"
+        fix = f"number the objects 1, 2, ...; ids are exact up to 2^53 ({_EXACT}); {_UNKNOWN}"
         raise DataError(path, f"the label {high}", fix)
     return _renumbered(labels) if high > _LARGEST else labels.astype(np.int32)
 
@@ -165,7 +166,7 @@ def _options(dimensions: int, voxel: Voxel | None) -> dict[str, Any]:
 
 def _refuse_negative(path: Path, labels: Array) -> None:
     if (low := int(labels.min(initial=0))) < 0:
-        fix = "use 0 for background and 1, 2, ... for objects"
+        fix = f"use 0 for background and 1, 2, ... for objects; {_UNKNOWN}"
         raise DataError(path, f"negative labels (lowest {low})", fix)
 
 

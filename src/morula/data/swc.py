@@ -23,6 +23,7 @@ SUFFIXES = (".swc", ".eswc")
 _COLUMNS = 7
 _HEADER = "# id type x y z radius parent"
 _LARGEST = 2**53  # whole numbers up to it are told apart as floats
+_LINE_END = re.compile(r"\r\n|\r|\n")  # Python's own splitlines parts comments at a form feed, too
 _DECIMAL_COMMA, _SPACED = re.compile(r"\d,\d"), re.compile(r"[^,\s]\s+[^,\s]")
 
 
@@ -128,7 +129,7 @@ def _nodes(path: Path) -> list[_Node]:
     content = path.read_bytes()
     if b"\0" in content[:4096]:
         raise DataError(path, "this is a binary file, not SWC text", "name the .swc file of the tracing")
-    for number, line in enumerate(content.decode("utf-8-sig", errors="replace").splitlines(), 1):
+    for number, line in enumerate(_LINE_END.split(content.decode("utf-8-sig", errors="replace")), 1):
         text = line.partition("#")[0].strip()
         if _DECIMAL_COMMA.search(text) and _SPACED.search(text):
             told = f"line {number} has commas inside of numbers: {text[:60]!r}"

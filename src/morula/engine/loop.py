@@ -9,7 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from morula.core.errors import TrainingError
 from morula.engine.launch import seeded
@@ -21,6 +22,7 @@ __all__ = ["fit"]
 
 Batch = TypeVar("Batch")
 _LOOK_AHEAD = 2
+_CALMER = "lower the learning rate, or set precision=32-true"
 
 
 def fit(
@@ -48,7 +50,7 @@ def fit(
         log_every: steps between two lines of `metrics.jsonl`.
 
     Raises:
-        TrainingError: a scalar is not finite; the last good checkpoint is kept.
+        TrainingError: a scalar or a weight is not finite; the last good checkpoint is kept.
         ResourceError: the disk is full.
     """
     stage.restore(state)
@@ -67,8 +69,18 @@ def fit(
             if state.step % log_every == 0 or state.step == steps:
                 append_metrics(stage.path / "metrics.jsonl", state.step, metrics)
             if time.monotonic() - saved >= save_seconds and state.step < steps:
-                stage.checkpoint(state)
+                _save(stage, state)
                 saved = time.monotonic()
+    _save(stage, state)
+
+
+def _save(stage: Stage, state: TrainState) -> None:
+    """Saves what is worth it: gradients that overflow leave no trace in the loss of their own step."""
+    networks = {name: part for name, part in state.parts.items() if isinstance(part, nn.Module)}
+    for name, network in networks.items():
+        if not all(bool(torch.isfinite(each).all()) for each in network.parameters()):
+            found = f"weights of {name} are not finite after step {state.step} of stage {stage.name}"
+            raise TrainingError(stage.path, found, _CALMER)
     stage.checkpoint(state)
 
 
@@ -76,7 +88,7 @@ def _refuse_not_finite(metrics: Mapping[str, float], step: int, stage: Stage) ->
     bad = [name for name, value in metrics.items() if not math.isfinite(value)]
     if bad:
         found = f"{bad[0]} is {metrics[bad[0]]} at step {step} of stage {stage.name}"
-        raise TrainingError(stage.path, found, "lower the learning rate, or set precision=32-true")
+        raise TrainingError(stage.path, found, _CALMER)
 
 
 @contextmanager

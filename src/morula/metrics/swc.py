@@ -112,6 +112,7 @@ def spatial_distances(pred: Tree, truth: Tree, *, threshold: float = 2.0) -> Spa
 
     Every edge is sampled at steps of about one unit, both ends included, so joints count more than once.
     Scale the trees first where voxels are not cubes. One tree without edges: infinitely far, PDS 1; both: 0.
+    Where a tree has edges, a node of it without any is a point that the other tree can be near to.
 
     Args:
         pred: predicted tree.

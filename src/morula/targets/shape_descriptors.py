@@ -27,7 +27,7 @@ def shape_descriptors(
     1/2. Outside of objects all are 0.
 
     Args:
-        labels: `(z, y, x)`, 0 = no object.
+        labels: `(z, y, x)`, 0 and less = no object.
         sigma: of the window in voxels, z, y, x.
         every: measure at every such voxel and give the ones between the same; a few times 2 is much faster.
 
@@ -43,7 +43,7 @@ def shape_descriptors(
     [0.0, 0.0, 0.8, 0.6, 0.5, 0.4, 0.2, 0.0, 0.0]
     """
     z, y, x = every
-    coarse = labels[::z, ::y, ::x]
+    coarse = np.maximum(labels[::z, ::y, ::x], 0)
     ids, numbers = np.unique(coarse, return_inverse=True)
     coarse = numbers.reshape(coarse.shape) + int(ids[0] != 0)  # 1..n, however large the ids
     width = np.array(sigma) / every

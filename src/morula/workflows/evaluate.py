@@ -339,7 +339,10 @@ def _read_label_pair(
         refuse_mask(truth_path, truth)
     if pred.shape != truth.shape:
         found = f"shape {pred.shape}, but the truth {truth_path} has {truth.shape}"
-        raise DataError(pred_path, found, "predict the image that was annotated, at its full size")
+        fix = "predict the image that was annotated, at its full size"
+        if kind == "neurons" and truth.ndim == 3:
+            fix += ", or write the truth into a volume as large, where 0 is not labelled"
+        raise DataError(pred_path, found, fix)
     if border is not None:
         sections = truth.reshape(-1, *truth.shape[-2:])
         truth = ignore_border(sections, border).reshape(truth.shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from morula.core.errors import DataError, UsageError
 from morula.core.hashing import fingerprint
-from morula.core.types import Record, Segmentation, VoxelSize
+from morula.core.types import Record, Segmentation, Volume, VoxelSize
 from morula.data import load_records, load_volumes, made_with, read_prediction, write_prediction
 from morula.data.folder import first_of
 from morula.data.traced import check_sections
@@ -137,8 +137,9 @@ def _records(
         records, bad = load_records(images, skip_bad=skip_bad, voxel=voxel)
         return records, bad, []
     records, bad = load_volumes(images, skip_bad=skip_bad, voxel=voxel, stored=axes or "zyx")
+    checks = (check_sections, check_contents) if RECIPES[name].traces else (check_contents,)
+    records, bad = _sound(records, bad, checks, skip_bad=skip_bad)
     if RECIPES[name].traces:
-        records, bad = _traceable(records, bad, skip_bad=skip_bad)
         stacks = [record.image for record in records]
         return (
             records,
@@ -149,19 +150,23 @@ def _records(
     return records, bad, [doubt for record in checked for doubt in check_new(run, record.image, axes)]
 
 
-def _traceable(
-    records: Sequence[Record], bad: Sequence[DataError], *, skip_bad: bool
+def _sound(
+    records: Sequence[Record],
+    bad: Sequence[DataError],
+    checks: Sequence[Callable[[Volume], None]],
+    *,
+    skip_bad: bool,
 ) -> tuple[list[Record], list[DataError]]:
-    """The stacks in which a neuron could be, and what is wrong with all others.
+    """The volumes that pass all checks, and what is wrong with the others.
 
     Raises:
-        DataError: a bad stack (without `skip_bad`), or no good one.
+        DataError: a bad volume (without `skip_bad`), or no good one.
     """
     good, errors = list[Record](), list(bad)
     for record in records:
         try:
-            check_sections(record.image)
-            check_contents(record.image)
+            for check in checks:
+                check(record.image)
         except DataError as error:
             errors.append(error)
         else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from morula.core.errors import UsageError
-from morula.core.files import write_json
+from morula.core.files import remove_partial, write_json
 from morula.core.hashing import fingerprint
 from morula.core.types import Record, Segmentation, VoxelSize
 from morula.data import made_with, write_labels, write_swc
@@ -186,6 +186,7 @@ def run_plan(
         return RunResult(path, made.recipe, {}, None, made.warnings)
     measured = replace(made, records=_without_training_labels(made))
     records, predictions = measured.records, path / "predictions"
+    remove_partial(predictions)
     _refuse_changed([predictions / record.id for record in records])
     model, wanted = open_model(path, device), identities(path, records)
     counts = segment_large(model, records, predictions, wanted, console)
@@ -290,6 +291,7 @@ def _mean_iou(model: Predictor, records: Sequence[Record]) -> float:
 
 
 def _run_control(control: Predictor, records: Sequence[Record], folder: Path) -> None:
+    remove_partial(folder)
     table: dict[str, dict[str, float]] = {}
     for record in records:
         found = control(record.image)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from morula.core.errors import DataError, ResourceError
-from morula.core.files import atomic_path, write_text, writing
+from morula.core.files import atomic_path, remove_partial, write_text, writing
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -29,6 +29,15 @@ def test_disk_and_permission_errors_say_what_to_do(
     with pytest.raises(expected, match=found), atomic_path(tmp_path / "sub" / "a.txt"):
         raise OSError(number, "simulated")
     assert list((tmp_path / "sub").iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "kept.tif").touch()
+    (tmp_path / ".file.01234567.part.tif").touch()
+    (tmp_path / ".folder.01234567.part").mkdir()
+    (tmp_path / ".folder.01234567.part" / ".file.01234567.part.tif").touch()
+    remove_partial(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.tif"]
 
 
 @pytest.mark.parametrize("name", ["taken/a.txt", "taken/sub/a.txt"])

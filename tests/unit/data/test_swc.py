@@ -31,6 +31,14 @@ def test_columns_and_axes(tmp_path: Path) -> None:
     assert repairs == ()
 
 
+@pytest.mark.parametrize("sign", ["\f", "\x1c", "\x85", "\u2028"])
+def test_only_ends_of_lines_end_a_line(sign: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.swc"
+    path.write_bytes(f"# traced by{sign}hand\r\n1 1 1 2 3 1 -1\r2 1 1 2 4 1 1\nbad".encode())
+    with pytest.raises(DataError, match="line 4 is no node: 'bad'"):
+        read_swc(path)
+
+
 def test_ids_in_any_order_several_roots_commas_and_extra_columns(tmp_path: Path) -> None:
     text = "9,2,3,0,0,1,7,0,1\n7,2,2,0,0,1,100,0,1\n100,2,1,0,0,1,-1,0,0\n4,2,8,0,0,1,-1,0,0\n"
     tree, repairs, _ = read_swc(swc(tmp_path, text, "a.eswc"))

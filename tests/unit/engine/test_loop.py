@@ -35,6 +35,19 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_
     assert torch.load(stage.path / "state.pt", weights_only=True)["step"] == 3
 
 
+def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
+    stage, layer = open_run(tmp_path / "run").stage("train"), torch.nn.Linear(1, 1)
+
+    def step(index: int) -> dict[str, float]:
+        if index == 3:  # as gradients that overflow do: the loss of their own step is fine
+            torch.nn.init.constant_(layer.weight, float("inf"))
+        return {"loss": 1.0}
+
+    with pytest.raises(TrainingError, match="weights of layer are not finite after step 4 of stage train"):
+        fit(step, lambda i: i, TrainState(layer=layer), 4, stage, save_seconds=0.0)
+    assert torch.load(stage.path / "state.pt", weights_only=True)["step"] == 3
+
+
 def test_batches_come_in_order_and_only_once(tmp_path: Path) -> None:
     seen: list[int] = []
     stage = open_run(tmp_path / "run").stage("train")

@@ -63,6 +63,13 @@ def test_numbers_do_not_matter_and_objects_that_touch_do_not_see_each_other() ->
     assert np.allclose(both[:, labels == 1], shape_descriptors(alone, SIGMA)[:, labels == 1])
 
 
+def test_what_nobody_labelled_is_no_object() -> None:
+    labels = np.zeros((6, 12, 12), int)
+    labels[:, 6:] = 2
+    unlabelled = np.where(labels == 0, -1, labels)
+    assert np.array_equal(shape_descriptors(unlabelled, SIGMA), shape_descriptors(labels, SIGMA))
+
+
 @pytest.mark.parametrize("every", [(1, 2, 2), (2, 2, 2), (1, 4, 4)])
 def test_measuring_at_fewer_voxels_is_nearly_the_same(every: tuple[int, int, int]) -> None:
     _, labels = neurites(2, shape=(15, 46, 50), count=6)

@@ -242,6 +242,7 @@ COLOUR = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
     [
         ("p.tif", PRED.astype(np.float32), "labels of type float32"),
         ("p.tif", -PRED.astype(np.int32), "negative labels (lowest -7)"),
+        ("p.tif", PRED.astype(np.uint64) + 2**63, "the label 9223372036854775"),
         ("p.tif", COLOUR, "3 different channels"),
         ("p.png", COLOUR, "3 different channels"),
         ("p.tif", np.zeros((2, 2, 5, 7), np.uint8), "axes QQYX with shape 2 x 2 x 5 x 7"),
@@ -292,6 +293,13 @@ def test_refuses_a_table_that_is_no_text(tmp_path: Path, write: Write) -> None:
 def test_needs_no_torch() -> None:
     code = "import sys, morula.workflows.evaluate; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_smaller_truth_of_neurons_may_go_into_a_volume_as_large(tmp_path: Path) -> None:
+    for name, side in (("pred", 9), ("truth", 7)):
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.ones((5, side, side), np.uint16))
+    with pytest.raises(DataError, match="into a volume as large, where 0 is not labelled"):
+        evaluate(tmp_path / "pred.tif", tmp_path / "truth.tif", kind="neurons")
 
 
 def test_neurons_without_truth_are_refused(tmp_path: Path) -> None:

@@ -247,6 +247,9 @@ def test_a_volume_that_shows_nothing_is_refused(value: int, tmp_path: Path) -> N
         load_neurons(tmp_path / "raw.tif", None, "unknown", None, None)
     with pytest.raises(DataError, match=f"every voxel is {value}"):
         pretrain("mscon", tmp_path / "raw.tif", out=tmp_path / "run", voxel="unknown")
+    with pytest.raises(DataError, match=f"every voxel is {value}"):
+        predict(neuron_run(tmp_path / "run"), tmp_path / "raw.tif", out=tmp_path / "found", voxel=CUBE)
+    assert not (tmp_path / "found").exists()
 
 
 def test_one_bright_voxel_is_something(monkeypatch: pytest.MonkeyPatch) -> None:
