@@ -37,7 +37,7 @@ _UINT16 = 65_535
 _SECTIONS = 32  # that are read at once; a chunk of our stores is as deep
 _MASK, _ALIKE = 3, 0.25  # pieces of one number that make a mask, and their least share of the largest
 _LARGEST = np.iinfo(np.int32).max
-_UNKNOWN = "if it marks voxels that nobody labelled, leave them out of the block of labels"
+_UNKNOWN = "if it marks voxels that nobody labelled, give labels as large as the volume, with 0 there"
 _EXACT = 2**53  # where floats, and tools that keep ids in them, begin to mix up neighbours
 
 
