@@ -76,9 +76,9 @@ def fit(
 
 def _save(stage: Stage, state: TrainState) -> None:
     """Saves what is worth it: gradients that overflow leave no trace in the loss of their own step."""
-    networks = {name: part for name, part in state.parts.items() if isinstance(part, nn.Module)}
-    for name, network in networks.items():
-        if not all(bool(torch.isfinite(each).all()) for each in network.parameters()):
+    for name, part in state.parts.items():
+        weights = part.parameters() if isinstance(part, nn.Module) else ()
+        if not all(bool(torch.isfinite(each).all()) for each in weights):
             found = f"weights of {name} are not finite after step {state.step} of stage {stage.name}"
             raise TrainingError(stage.path, found, _CALMER)
     stage.checkpoint(state)
